@@ -1,0 +1,3 @@
+from tile2vec_cli.cli import main
+
+main()

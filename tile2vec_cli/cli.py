@@ -1,0 +1,58 @@
+"""The Typer app, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli import __version__, console, interrupts
+from tile2vec_cli.commands.embed import embed
+from tile2vec_cli.commands.sample_triplets import sample_triplets
+from tile2vec_cli.commands.tile import tile
+from tile2vec_cli.commands.train import train
+from tile2vec_cli.errors import Interrupted, Tile2VecError
+
+app = typer.Typer(
+    name="tile2vec",
+    help="From GeoTIFFs to embeddings and maps.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # rich panels double the time `--help` takes
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (tile, sample_triplets, train, embed):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tile2vec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the app; turn every error a user can cause into one line and its exit code."""
+    interrupts.install()
+    try:
+        app()
+    except Tile2VecError as error:
+        console.error(str(error))
+        sys.exit(error.exit_code)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        code = getattr(stop, "exit_code", 130)
+        console.error("stopped on a signal; what was finished is kept. Run the same command to go on.")
+        # Threads still reading a scene must not keep a job alive past its grace time.
+        os._exit(code)

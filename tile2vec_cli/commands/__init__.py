@@ -1,0 +1,1 @@
+"""One verb per file: flags -> config -> one call into the core -> report."""

@@ -1,0 +1,213 @@
+"""One frozen dataclass per stage. Each checks itself at birth; nobody checks again later.
+
+Standard library only: `--help` reads the defaults from here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tile2vec_cli.errors import UsageError
+
+ENCODER_NAMES = ("auto", "resnet18", "small")
+CLASSIFIER_NAMES = ("logistic", "forest", "mlp", "knn")
+BASELINE_NAMES = ("stats", "pca", "random")
+
+
+def _one_of(option: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UsageError(f"{option} {value}: unknown; needs one of {', '.join(choices)}.")
+
+
+def _at_least(option: str, value: float | None, least: float) -> None:
+    if value is not None and not (math.isfinite(value) and value >= least):
+        raise UsageError(f"{option} {value:g}: needs a number of at least {least:g}.")
+
+
+def _above(option: str, value: float | None, bound: float) -> None:
+    if value is not None and not (math.isfinite(value) and value > bound):
+        raise UsageError(f"{option} {value:g}: needs a number above {bound:g}.")
+
+
+def _share(option: str, value: float, *, below_one: bool = False) -> None:
+    if not (0.0 <= value < 1.0 or (value == 1.0 and not below_one)):
+        raise UsageError(f"{option} {value:g}: needs a share from 0 to {'below 1' if below_one else '1'}.")
+
+
+def parse_ints(option: str, text: str) -> tuple[int, ...]:
+    """Parse "1,2,10" (the form of --bands and --n-labels)."""
+    try:
+        return tuple(int(item) for item in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: needs whole numbers with commas, such as 1,2,3.") from error
+
+
+def parse_names(option: str, text: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """Parse "stats,pca" into names out of `choices`."""
+    names = tuple(item.strip() for item in text.split(",") if item.strip())
+    for name in names:
+        _one_of(option, name, choices)
+    return names
+
+
+@dataclass(frozen=True)
+class TileConfig:
+    """How scenes are cut into tiles."""
+
+    size: int = 50  # side of a tile in pixels; 50 in both papers
+    stride: int | None = None  # step from window to window in pixels; None: the size
+    bands: tuple[int, ...] | None = None  # 1-based, in this order; None: all
+    alpha: str = "auto"  # what a band tagged alpha is
+    min_valid: float = 1.0  # share of pixels of a tile that must be valid in every band
+    nodata: float | None = None  # fill value where the scene declares none
+    snap: bool = False  # windows start at multiples of the tile's side in map coordinates
+
+    def __post_init__(self) -> None:
+        _at_least("--size", self.size, 2)
+        _at_least("--stride", self.stride, 1)
+        if self.bands is not None and (not self.bands or min(self.bands) < 1):
+            raise UsageError(f"--bands {','.join(map(str, self.bands))}: bands count from 1.")
+        if self.bands is not None and len(set(self.bands)) < len(self.bands):
+            raise UsageError(f"--bands {','.join(map(str, self.bands))}: names a band twice.")
+        _one_of("--alpha", self.alpha, ("auto", "mask", "data"))
+        _share("--min-valid", self.min_valid)
+
+    @property
+    def step(self) -> int:
+        return self.size if self.stride is None else self.stride
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the output, as JSON."""
+        found = asdict(self)
+        found["stride"] = self.step
+        found["bands"] = None if self.bands is None else list(self.bands)
+        if self.nodata is not None and math.isnan(self.nodata):
+            found["nodata"] = "nan"
+        return found
+
+
+@dataclass(frozen=True)
+class TripletConfig:
+    """How triplets are drawn. Distances in metres between tile centres."""
+
+    count: int = 100_000
+    neighborhood_m: float | None = None  # None: twice the tile's side
+    distant_min_m: float | None = None  # None: the neighborhood
+    distant_max_m: float | None = None  # None: no limit
+    neighbors: str = "any"  # which scenes a neighbor may come from
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least("--count", self.count, 1)
+        _above("--neighborhood", self.neighborhood_m, 0)
+        _at_least("--distant-min", self.distant_min_m, 0)
+        _above("--distant-max", self.distant_max_m, 0)
+        _one_of("--neighbors", self.neighbors, ("any", "same-scene", "other-scene"))
+        _at_least("--seed", self.seed, 0)
+        least = self.distant_min_m if self.distant_min_m is not None else self.neighborhood_m
+        if self.distant_max_m is not None and least is not None and self.distant_max_m <= least:
+            raise UsageError(
+                f"--distant-max {self.distant_max_m:g}: needs to exceed --distant-min ({least:g} m)."
+            )
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How an encoder is trained on triplets. Defaults are the paper's unless said otherwise."""
+
+    encoder: str = "auto"  # auto: resnet18 (the paper's TileNet) on a GPU, small on a CPU
+    dim: int | None = None  # length of the vectors; None: 512, for small 128
+    margin: float = 10.0
+    l2: float = 0.01
+    distants: str = "in-batch"  # the paper: saved; see benchmarks/RESULTS.md
+    epochs: int = 50
+    steps: int | None = None  # stop after so many steps
+    minutes: float | None = None  # stop after so many minutes; the rate falls to 0 by then
+    batch_size: int | None = None  # None: the encoder's own, see encoders.py
+    lr: float = 1e-3
+    augment: bool = True
+    val_fraction: float = 0.05
+    patience: int | None = None  # epochs without a better validation loss
+    device: str = "auto"
+    precision: str = "auto"
+    compile: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("--encoder", self.encoder, ENCODER_NAMES)
+        _at_least("--dim", self.dim, 2)
+        _above("--margin", self.margin, 0)
+        _at_least("--l2", self.l2, 0)
+        _one_of("--distants", self.distants, ("in-batch", "saved"))
+        _at_least("--epochs", self.epochs, 1)
+        _at_least("--steps", self.steps, 1)
+        _above("--minutes", self.minutes, 0)
+        _at_least("--batch-size", self.batch_size, 2)
+        _above("--lr", self.lr, 0)
+        _share("--val-fraction", self.val_fraction, below_one=True)
+        _at_least("--patience", self.patience, 1)
+        _one_of("--device", self.device, ("auto", "cpu", "cuda"))
+        _one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
+        _at_least("--seed", self.seed, 0)
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """How tiles become vectors."""
+
+    dtype: str = "float32"  # how the vectors are stored
+    batch_size: int | None = None  # None: the encoder's own
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        _one_of("--dtype", self.dtype, ("float32", "float16", "int8"))
+        _at_least("--batch-size", self.batch_size, 1)
+        _one_of("--device", self.device, ("auto", "cpu", "cuda"))
+        _one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
+
+    def settings(self) -> dict[str, Any]:
+        return {"dtype": self.dtype, "precision": self.precision}
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """How embeddings are judged."""
+
+    field: str | None = None
+    min_purity: float = 0.8
+    classifiers: tuple[str, ...] = ("logistic", "forest")
+    n_labels: tuple[int, ...] = (100, 1000, 10000)
+    repeats: int = 10
+    test_fraction: float = 0.3
+    split: str = "blocks"
+    block_m: float | None = None  # None: 20 times the tile's side
+    baselines: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _share("--min-purity", self.min_purity)
+        for name in self.classifiers:
+            _one_of("--classifier", name, CLASSIFIER_NAMES)
+        for name in self.baselines:
+            _one_of("--baselines", name, BASELINE_NAMES)
+        for count in self.n_labels:
+            _at_least("--n-labels", count, 2)
+        _at_least("--repeats", self.repeats, 1)
+        _share("--test-fraction", self.test_fraction, below_one=True)
+        _above("--test-fraction", self.test_fraction, 0)
+        _one_of("--split", self.split, ("blocks", "random"))
+        _above("--block", self.block_m, 0)
+        _at_least("--seed", self.seed, 0)
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,165 @@
+"""What a person or a log sees: progress on stderr, the result on stdout.
+
+The only file that prints, and the only one that knows rich (loaded late, for `--help`'s sake).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tile2vec_cli.errors import Failure
+from tile2vec_cli.parts import Progress, silent
+
+_LOG_EVERY_S = 10.0
+
+Row = Sequence[object]
+
+
+@dataclass
+class Console:
+    """How one command talks: `--quiet` and `--json` are set once, here."""
+
+    command: str
+    quiet: bool = False
+    as_json: bool = False
+    _started: float = field(default_factory=time.monotonic)
+
+    def say(self, text: str) -> None:
+        """A remark on stderr."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, verb: str, unit: str) -> Iterator[Progress]:
+        """A bar with rate and time left on a terminal; elsewhere a line every ten seconds."""
+        if self.quiet:
+            yield silent
+        elif sys.stderr.isatty():
+            with _bar(verb, unit) as update:
+                yield update
+        else:
+            yield _log_lines(verb, unit)
+
+    def report(
+        self,
+        keys: Mapping[str, Any],
+        *,
+        inputs: Sequence[object],
+        outputs: Sequence[object],
+        rows: Sequence[Row] | None = None,
+        header: Row | None = None,
+        up_to_date: bool = False,
+    ) -> None:
+        """Write the result to stdout: a table, or one JSON object with `--json`.
+
+        `rows` are what the table shows; by default the scalar entries of `keys`.
+        """
+        seconds = round(time.monotonic() - self._started, 3)
+        if self.as_json:
+            envelope = {
+                "format": "tile2vec-report/1",
+                "command": self.command,
+                "inputs": [str(item) for item in inputs],
+                "outputs": [str(item) for item in outputs],
+                "seconds": seconds,
+                "up_to_date": up_to_date,
+                **keys,
+            }
+            print(json.dumps(envelope, ensure_ascii=False, allow_nan=False))
+            return
+        if up_to_date:
+            self.say(f"{', '.join(map(str, outputs))}: up to date")
+        if rows is None:
+            rows = [(key, _text(value)) for key, value in keys.items() if _is_shown(value)]
+            rows = [*rows, ("output", ", ".join(map(str, outputs)))]
+        print(table(rows, header))
+
+    def failures(self, failures: Sequence[Failure]) -> None:
+        """Name each failed unit on stderr, one line each, even under `--quiet`."""
+        for failure in failures:
+            error(failure.message)
+
+
+def error(message: str) -> None:
+    print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
+
+
+def table(rows: Sequence[Row], header: Row | None = None) -> str:
+    """Plain columns, two blanks apart; columns of numbers are right-aligned."""
+    cells = [[_text(cell) for cell in row] for row in rows]
+    if header is not None:
+        cells.insert(0, [str(cell) for cell in header])
+    if not cells:
+        return ""
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    numeric = [all(_is_number(row[i]) for row in rows) for i in range(len(widths))]
+    lines = []
+    for row in cells:
+        pairs = zip(row, widths, numeric, strict=True)
+        lines.append("  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in pairs).rstrip())
+    return "\n".join(lines)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_shown(value: object) -> bool:
+    return value is not None and not isinstance(value, list | dict) or (isinstance(value, dict) and bool(value))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    return "-" if value is None else str(value)
+
+
+@contextmanager
+def _bar(verb: str, unit: str) -> Iterator[Progress]:
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress as RichProgress
+    from rich.progress import TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    with RichProgress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+        task = bar.add_task(verb, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            rate = done / max(time.monotonic() - started, 1e-9)
+            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} {unit}/s")
+
+        yield update
+
+
+def _log_lines(verb: str, unit: str) -> Progress:
+    started = last = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < _LOG_EVERY_S:
+            return
+        last = now
+        rate = done / (now - started)
+        left = (total - done) / rate if rate else float("inf")
+        text = f"{verb}: {done:,} of {total:,} {unit}, {rate:,.0f}/s, {left:,.0f} s left"
+        print(text, file=sys.stderr, flush=True)
+
+    return update

@@ -1,0 +1,64 @@
+"""Signals: SIGTERM, SIGUSR1 (Slurm's warning) and SIGINT become `Interrupted`.
+
+Units of work that are cheap to abandon are abandoned: the exception passes through them and
+their half-written output is removed on the way. Training instead holds signals back while a
+step runs and asks `stop_requested()` between steps.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from tile2vec_cli.errors import Interrupted
+
+_held = 0
+_pending: int | None = None
+
+
+def _exit_code(signum: int) -> int:
+    return 130 if signum == signal.SIGINT else 75
+
+
+def _on_signal(signum: int, _frame: FrameType | None) -> None:
+    global _pending
+    _pending = _exit_code(signum)
+    if not _held:
+        raise Interrupted(_pending)
+
+
+def install() -> None:
+    """Route the three signals to `Interrupted`; SIGPIPE ends the process quietly as in C tools."""
+    for name in ("SIGTERM", "SIGUSR1", "SIGINT"):
+        if hasattr(signal, name):  # Windows lacks SIGUSR1
+            signal.signal(getattr(signal, name), _on_signal)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold signals back: inside, poll `stop_requested()`. Only in the main thread."""
+    global _held
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _held += 1
+    try:
+        yield
+    finally:
+        _held -= 1
+
+
+def stop_requested() -> bool:
+    """Whether a signal has come in."""
+    return _pending is not None
+
+
+def raise_pending() -> None:
+    """Raise the `Interrupted` of a signal that was held back, if one came in."""
+    if _pending is not None:
+        raise Interrupted(_pending)

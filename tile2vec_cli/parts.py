@@ -1,0 +1,267 @@
+"""Output that is whole or absent, and the few rules by which many processes share one folder.
+
+Every file or folder is made under a temporary name in its final folder, flushed to disk and
+renamed. The temporary entry is locked (flock) for as long as its writer lives, so that the next
+run can tell what a killed process left behind from what a running one is still writing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) in units of work."""
+
+Item = TypeVar("Item")
+
+_TEMPORARY = ".tmp-"
+
+
+def silent(_done: int, _total: int) -> None:
+    """The progress callable of those who do not want to know."""
+
+
+# --- whole or absent ------------------------------------------------------------------------
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; at the end it is flushed and renamed to `path`.
+
+    Raises OutputError when the folder cannot be written or the disk is full.
+    """
+    with _temporary(path, folder=False) as temporary:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder; at the end its files are flushed and it is renamed to `path`.
+
+    An older folder at `path` is replaced. When another process has put the same folder there
+    meanwhile, that one stays: both were made from the same inputs and settings.
+    """
+    with _temporary(path, folder=True) as temporary:
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            _sync(file)
+        _sync(temporary)
+        old = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        with suppress(FileNotFoundError):
+            os.rename(path, old)
+        try:
+            os.rename(temporary, path)
+        except OSError as error:
+            if not path.is_dir():
+                raise OutputError(f"{path}: {error.strerror}; a folder is written here.") from error
+        _sync(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary entries in `folder` whose writers are gone."""
+    if not folder.is_dir():
+        return
+    for entry in folder.glob(f"{_TEMPORARY}*"):
+        with suppress(OSError):
+            handle = os.open(entry, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(entry)
+            finally:
+                os.close(handle)
+
+
+def make_folder(path: Path) -> Path:
+    """Make `path` a folder (with parents) or say in one line why that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}; a folder is written here.") from error
+    return path
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder so that it is never seen half-removed: renamed first, then deleted."""
+    old = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        os.rename(path, old)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}; it has to be replaced.") from error
+    _remove(old)
+
+
+@contextmanager
+def _temporary(path: Path, *, folder: bool) -> Iterator[Path]:
+    make_folder(path.parent)
+    try:
+        temporary, lock = _create_locked(path, folder)
+        try:
+            yield temporary
+        finally:
+            _remove(temporary)
+            os.close(lock)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror or error}; the output is not written.") from error
+
+
+def _create_locked(path: Path, folder: bool) -> tuple[Path, int]:
+    while True:
+        # The suffix stays last: GDAL and others choose a format by it.
+        temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex[:12]}{path.suffix}"
+        if folder:
+            temporary.mkdir()
+            lock = os.open(temporary, os.O_RDONLY)
+        else:
+            lock = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(OSError):  # a file system without locks: sweep() then leaves it alone too
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A sweep between creation and lock has taken it for an orphan: make another.
+        if temporary.exists():
+            return temporary, lock
+        os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# --- JSON ------------------------------------------------------------------------------------
+
+
+def dump_json(value: Any) -> str:
+    """Indented JSON that refuses NaN: a file that only Python can read is no JSON."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    with new_file(path) as temporary:
+        temporary.write_text(dump_json(value), encoding="utf-8")
+
+
+def read_json(path: Path, format: str) -> dict[str, Any]:
+    """Read a JSON object whose `"format"` is `format` ("name/major")."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; a {format} file is needed.") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; it cannot be read.") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON; a {format} file is needed. Make it again.") from error
+    found = value.get("format") if isinstance(value, dict) else None
+    if found != format:
+        raise DataError(
+            f"{path}: its format is {found!r}; this version reads {format!r}. "
+            "Use the version of tile2vec that wrote it, or make it again."
+        )
+    return dict(value)
+
+
+# --- identity --------------------------------------------------------------------------------
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(*texts: str) -> str:
+    """A short name for what the texts say together."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]
+
+
+def require_same_settings(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise DataError that names the first setting in which existing output differs."""
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise DataError(
+                f"{path}: made with {key} = {found.get(key)!r}; this run has {value!r}. "
+                "Choose another output, or --overwrite to replace it."
+            )
+
+
+# --- sharing the work ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every `count`-th unit of work, beginning with the `index`-th (1-based)."""
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise UsageError(f"--shard {self.index}/{self.count}: needs 1 <= I <= N.")
+
+    @classmethod
+    def parse(cls, text: str | None) -> Shard:
+        """`None`, "I/N" or "slurm" (the array variables, whatever their first index and step)."""
+        if text is None:
+            return cls()
+        if text == "slurm":
+            return cls._from_slurm()
+        index, slash, count = text.partition("/")
+        if not slash or not index.isdigit() or not count.isdigit():
+            raise UsageError(f"--shard {text}: needs I/N, such as 2/8, or slurm.")
+        return cls(int(index), int(count))
+
+    @classmethod
+    def _from_slurm(cls) -> Shard:
+        variables = {}
+        for name in ("ID", "MIN", "STEP", "COUNT"):
+            value = os.environ.get(f"SLURM_ARRAY_TASK_{name}", {"MIN": None, "STEP": "1"}.get(name))
+            if value is None and name == "MIN":
+                value = "1"  # very old Slurm: the array then has to start at 1
+            if value is None or not value.isdigit():
+                raise UsageError(
+                    f"--shard slurm: SLURM_ARRAY_TASK_{name} is {value!r}; run it in a job array."
+                )
+            variables[name] = int(value)
+        offset = variables["ID"] - variables["MIN"]
+        return cls(offset // max(variables["STEP"], 1) + 1, variables["COUNT"])
+
+    def take(self, items: Sequence[Item]) -> list[Item]:
+        return list(items[self.index - 1 :: self.count])
+
+
+def usable_cpus() -> int:
+    """CPUs this process may use: Slurm's grant, else affinity, cut to the cgroup's quota."""
+    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if granted.isdigit() and int(granted) > 0:
+        return int(granted)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            cpus = min(cpus, max(1, round(int(quota) / int(period))))
+    return cpus
