@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json as json_format
 import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -23,40 +24,59 @@ def demo(
         "tile2vec-demo"
     ),
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
+    json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Run the whole pipeline on the sample data: tile, sample-triplets, train, embed, probe.
 
     Takes less than three minutes on two CPUs. Each command is shown before it runs, ready to be
-    copied; run the demo again and only what is missing is done.
+    copied. Run the demo again, and only what is missing is done.
 
     Example: tile2vec demo --out tile2vec-demo
     """
-    console = Console("demo", quiet)
+    console = Console("demo", quiet, json)
     started = time.monotonic()
-    steps = pipeline(_sample(), out, minutes)
-    for number, step in enumerate(steps, start=1):
-        console.say(f"$ {shlex.join(['tile2vec', *step])}")
-        _run([*step, "--quiet"] if quiet else step, is_last=number == len(steps))
-    pictures = sorted((out / "probe").glob("*.png"))
-    sys.stdout.write("".join(f"{path}\n" for path in pictures))
+    sample = _sample()
+    *steps, judge = pipeline(sample, out, minutes)
+    for step in steps:
+        _run(console, step, sys.stderr)
+    # The probe's result is the demo's: its table goes straight to stdout, its JSON into ours.
+    scores = _run(console, [*judge, "--json"] if json else judge, subprocess.PIPE if json else None)
+    pictures = sorted(map(str, (out / "probe").glob("*.png")))
+    keys = json_format.loads(scores) if json else {}
+    keys = {key: keys[key] for key in ("scores", "classes", "tiles_labelled", "split") if key in keys}
+    console.report(
+        {**keys, "pictures": pictures},
+        inputs=[sample],
+        outputs=[out],
+        rows=[("picture", picture) for picture in pictures],
+    )
     console.say(f"The demo took {time.monotonic() - started:.0f} s.")
 
 
 def pipeline(sample: Path, out: Path, minutes: float) -> list[list[str]]:
     """The demo's commands, as arguments of `tile2vec`."""
-    tiles, triplets, model = str(out / "tiles"), str(out / "triplets.parquet"), str(out / "model")
-    vectors = str(out / "embeddings.parquet")
+    tiles, triplets, model = f"{out}/tiles", f"{out}/triplets.parquet", f"{out}/model"
+    vectors = f"{out}/embeddings.parquet"
+    # The sample's places are small: blocks of one parcel, where a real probe takes larger ones.
+    judge = f"--block 150 --n-labels 100,400 --baselines stats,pca,random --tiles {shlex.quote(tiles)}"
     return [
-        ["tile", str(sample / "scenes"), "--out", tiles],
+        ["tile", f"{sample}/scenes", "--out", tiles],
         ["sample-triplets", tiles, "--count", "20000", "--out", triplets],
-        ["train", triplets, "--tiles", tiles, "--encoder", "small", "--minutes", f"{minutes:g}"]
-        + ["--epochs", "1000", "--out", model],
+        [
+            "train",
+            triplets,
+            "--tiles",
+            tiles,
+            "--out",
+            model,
+            "--encoder",
+            "small",
+            "--minutes",
+            f"{minutes:g}",
+        ],
         ["embed", tiles, "--model", model, "--out", vectors],
-        # The sample's places are small: blocks of one parcel, where a real probe takes larger ones.
-        ["probe", vectors, "--labels", str(sample / "labels.tif"), "--block", "150"]
-        + ["--n-labels", "100,400", "--baselines", "stats,pca,random", "--tiles", tiles]
-        + ["--out", str(out / "probe")],
+        ["probe", vectors, "--labels", f"{sample}/labels.tif", *shlex.split(judge), "--out", f"{out}/probe"],
     ]
 
 
@@ -73,10 +93,18 @@ def _sample() -> Path:
         return SAMPLE
 
 
-def _run(step: list[str], *, is_last: bool) -> None:
-    """Run one command in a process of its own; only the last one's result is the demo's result."""
-    target = None if is_last else sys.stderr
-    sys.stdout.flush()
-    done = subprocess.run([sys.executable, "-m", "tile2vec_cli", *step], stdout=target, check=False)
-    if done.returncode != 0:
-        raise typer.Exit(done.returncode)
+def _run(console: Console, step: list[str], stdout: int | IO[str] | None) -> str:
+    """Show one command, run it in a process of its own, and return what was piped of its stdout."""
+    console.say(f"$ {shlex.join(['tile2vec', *step])}")
+    arguments = [*step, "--quiet"] if console.quiet else step
+    command = [sys.executable, "-m", "tile2vec_cli", *arguments]
+    process = subprocess.Popen(command, stdout=stdout, text=True)
+    try:
+        piped, _ = process.communicate()
+    except BaseException:
+        process.terminate()  # not kill: training then saves what it resumes from
+        process.wait()
+        raise
+    if process.returncode != 0:
+        raise typer.Exit(process.returncode)
+    return piped or ""

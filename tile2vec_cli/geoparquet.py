@@ -1,0 +1,218 @@
+"""Tables with footprints as GeoParquet 1.1 (https://geoparquet.org/releases/v1.1.0).
+
+Geometry is WKB in OGC:CRS84 (longitude, latitude, in degrees). Each row also has its bounding
+box in a struct column, declared as the geometry's covering, so that readers skip row groups.
+Nothing in a file tells when or where it was written: the same rows give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.polygon import orient
+
+from tile2vec_cli.errors import DataError, InputError
+
+ROWS_PER_GROUP = 65_536
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+GEOMETRY_FIELDS = (
+    pa.field("geometry", pa.binary()),
+    pa.field("bbox", pa.struct([pa.field(side, pa.float64()) for side in SIDES])),
+)
+
+Append = Callable[[pa.Table], None]
+_ON_MERIDIAN = 1e-9  # degrees (0.1 mm): a corner this close to ±180 lies on it
+
+
+# --- footprints ------------------------------------------------------------------------------
+
+
+def polygons(corners: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Footprints from their corners, the rings counter-clockwise.
+
+    corners: (N, 4, 2) longitude and latitude in degrees, in ring order, not closed.
+    A footprint that crosses the antimeridian becomes a MultiPolygon cut there (RFC 7946, 3.1.9);
+    one that holds a pole reaches up to it over all longitudes.
+    """
+    lon, lat = _unwrapped(corners[..., 0]), corners[..., 1]
+    turns = np.round((lon[:, -1] + _turn(lon[:, -1], lon[:, 0]) - lon[:, 0]) / 360)
+    rings = np.stack([lon, lat], axis=-1)
+    area = np.sum(lon * np.roll(lat, -1, 1) - np.roll(lon, -1, 1) * lat, axis=1)
+    rings[area < 0] = rings[area < 0, ::-1]
+    shapes = shapely.polygons(rings)
+    crosses = (lon.min(axis=1) < -180) | (lon.max(axis=1) > 180)
+    for row in np.flatnonzero(crosses & (turns == 0)):
+        shapes[row] = _cut(shapes[row])
+    for row in np.flatnonzero(turns):
+        shapes[row] = _polar(lon[row], lat[row])
+    return np.asarray(shapes, dtype=object)
+
+
+def _turn(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Degrees of longitude from start to end, the short way round."""
+    return np.asarray((end - start + 180) % 360 - 180)
+
+
+def _unwrapped(lon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ring longitudes (N, 4) without jumps of 360 degrees; within ±180 where that is possible."""
+    lon = np.where(np.abs(np.abs(lon) - 180) < _ON_MERIDIAN, 180.0, lon)
+    lon = np.concatenate([lon[:, :1], _turn(lon[:, :-1], lon[:, 1:])], axis=1).cumsum(axis=1)
+    # The sums carry rounding errors: take every corner's own digits back.
+    lon = np.where(np.abs(np.abs(np.abs(lon) % 360 - 180)) < _ON_MERIDIAN, np.round(lon), lon)
+    lon = np.where((lon.min(axis=1) >= 180)[:, None], lon - 360, lon)
+    return np.where((lon.max(axis=1) <= -180)[:, None], lon + 360, lon)
+
+
+def _cut(shape: Any) -> Any:
+    """A polygon that leaves [-180, 180], cut at the antimeridian, its parts moved back inside."""
+    pieces = []
+    for shift in (-360, 0, 360):
+        piece = shapely.intersection(shape, shapely.box(shift - 180, -90, shift + 180, 90))
+        pieces += [orient(shapely.transform(p, lambda xy, by=shift: xy - [by, 0])) for p in _filled(piece)]
+    return pieces[0] if len(pieces) == 1 else shapely.multipolygons(pieces)
+
+
+def _filled(shape: Any) -> list[Any]:
+    return [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon" and part.area > 0]
+
+
+def _polar(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> Any:
+    """The footprint of a ring around a pole."""
+    lon = (lon + 180) % 360 - 180
+    order = np.argsort(lon)
+    lon, lat = lon[order], lat[order]
+    seam = np.interp(180, [lon[-1], lon[0] + 360], [lat[-1], lat[0]])
+    pole = np.copysign(90, lat.mean())
+    ring = [(-180, seam), *zip(lon, lat, strict=True), (180, seam), (180, pole), (-180, pole)]
+    return orient(shapely.Polygon(ring))
+
+
+def centres(geometry: NDArray[np.object_]) -> NDArray[np.float64]:
+    """(N, 2) longitude and latitude of the centroids of shapely geometries in lon/lat.
+
+    The parts of a footprint cut at the antimeridian count as one.
+    """
+    bounds = shapely.bounds(geometry)
+    wide = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180)
+    joined = geometry.copy()
+    joined[wide] = shapely.transform(
+        geometry[wide], lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]])
+    )
+    middle = shapely.centroid(joined)
+    lonlat = np.column_stack([shapely.get_x(middle), shapely.get_y(middle)])
+    lonlat[wide, 0] = (lonlat[wide, 0] + 180) % 360 - 180
+    polar = wide[np.abs(bounds[wide][:, [1, 3]]).max(axis=1) == 90]
+    lonlat[polar] = np.column_stack([np.zeros(len(polar)), np.copysign(90, lonlat[polar, 1])])
+    return lonlat
+
+
+def with_footprints(table: pa.Table, corners: NDArray[np.float64]) -> pa.Table:
+    """The table with the columns `geometry` and `bbox` appended; `corners` as for `polygons`."""
+    shapes = polygons(corners)
+    bounds = shapely.bounds(shapes).reshape(-1, 4)
+    boxes = pa.StructArray.from_arrays([pa.array(side) for side in bounds.T], names=list(SIDES))
+    wkb = pa.array(shapely.to_wkb(shapes, byte_order=1), pa.binary())
+    for field, column in zip(GEOMETRY_FIELDS, (wkb, boxes), strict=True):
+        table = table.append_column(field, column)
+    return table
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def write(path: Path, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a table that has `geometry` and `bbox`; `metadata` goes into the file's footer.
+
+    Writes to the very path: for whole-or-absent output give it a temporary one (parts.new_file).
+    """
+    with writer(path, table.schema, metadata) as append:
+        append(table)
+
+
+@contextmanager
+def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None) -> Iterator[Append]:
+    """As `write`, table by table. Every table makes row groups of its own."""
+    bounds, kinds = [], set()
+    with pq.ParquetWriter(path, schema.remove_metadata(), compression="zstd") as file:
+
+        def append(table: pa.Table) -> None:
+            if len(table):
+                geometry = shapely.from_wkb(table["geometry"].to_numpy())
+                kinds.update(shapely.get_type_id(geometry).tolist())
+                bounds.append(shapely.total_bounds(geometry))
+            file.write_table(table.replace_schema_metadata(None), row_group_size=ROWS_PER_GROUP)
+
+        yield append
+        file.add_key_value_metadata({"geo": _geo(bounds, kinds), **(metadata or {})})
+
+
+def _geo(bounds: Sequence[NDArray[np.float64]], kinds: set[int]) -> str:
+    """The value of the footer key `geo`."""
+    column: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": [name for name, kind in (("Polygon", 3), ("MultiPolygon", 6)) if kind in kinds],
+        "crs": _crs84(),
+        "covering": {"bbox": {side: ["bbox", side] for side in SIDES}},
+    }
+    if bounds:
+        box = np.array(bounds)
+        column["bbox"] = [*box[:, :2].min(axis=0).tolist(), *box[:, 2:].max(axis=0).tolist()]
+    return json.dumps({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})
+
+
+@cache
+def _crs84() -> dict[str, Any]:
+    from pyproj import CRS
+
+    return dict(CRS("OGC:CRS84").to_json_dict())
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """The table of a Parquet file (these columns, default all) and its footer's metadata.
+
+    Raises InputError when the file is missing, DataError when it is damaged or lacks a column.
+    """
+    with _opened(path) as file:
+        for name in columns or ():
+            if name not in file.schema_arrow.names:
+                raise DataError(f"{path}: has no column {name!r}; it is needed here. Make the file again.")
+        table = file.read(columns=None if columns is None else list(columns))
+        return table.replace_schema_metadata(None), _metadata(file)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The footer's metadata alone; errors as for `read`."""
+    with _opened(path) as file:
+        return _metadata(file)
+
+
+def _metadata(file: pq.ParquetFile) -> dict[str, str]:
+    found = file.metadata.metadata or {}
+    return {key.decode(): value.decode(errors="replace") for key, value in found.items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        handle = path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; a Parquet file is needed.") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; it cannot be read as a Parquet file.") from error
+    with handle:
+        try:
+            # ParquetFile, not read_table: the latter takes `key=value` in a path for a column.
+            yield pq.ParquetFile(handle)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: not a whole Parquet file ({reason}). Make it again.") from error
