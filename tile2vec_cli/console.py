@@ -9,10 +9,11 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from tile2vec_cli import interrupts
 from tile2vec_cli.errors import Failure
 from tile2vec_cli.parts import Progress, silent
 
@@ -37,14 +38,22 @@ class Console:
 
     @contextmanager
     def progress(self, verb: str, unit: str) -> Iterator[Progress]:
-        """A bar with rate and time left on a terminal; elsewhere a line every ten seconds."""
+        """A bar with rate and time left on a terminal; elsewhere a line every ten seconds.
+
+        Worker threads stop here after a signal, which Python delivers to the main thread only.
+        """
+        with self._shown(verb, unit) as show:
+
+            def update(done: int, total: int) -> None:
+                interrupts.check()
+                show(done, total)
+
+            yield update
+
+    def _shown(self, verb: str, unit: str) -> AbstractContextManager[Progress]:
         if self.quiet:
-            yield silent
-        elif sys.stderr.isatty():
-            with _bar(verb, unit) as update:
-                yield update
-        else:
-            yield _log_lines(verb, unit)
+            return nullcontext(silent)
+        return _bar(verb, unit) if sys.stderr.isatty() else nullcontext(_log_lines(verb, unit))
 
     def report(
         self,
@@ -80,10 +89,12 @@ class Console:
             rows = [*rows, ("output", ", ".join(map(str, outputs)))]
         print(table(rows, header))
 
-    def failures(self, failures: Sequence[Failure]) -> None:
-        """Name each failed unit on stderr, one line each, even under `--quiet`."""
+    def finish(self, failures: Sequence[Failure]) -> None:
+        """Name each failed unit on stderr, even under `--quiet`, and leave with the first one's exit code."""
         for failure in failures:
             error(failure.message)
+        if failures:
+            sys.exit(failures[0].exit_code)
 
 
 def error(message: str) -> None:
@@ -111,7 +122,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_shown(value: object) -> bool:
-    return value is not None and not isinstance(value, list | dict) or (isinstance(value, dict) and bool(value))
+    return bool(value) if isinstance(value, dict) else value is not None and not isinstance(value, list)
 
 
 def _text(value: object) -> str:
@@ -127,8 +138,8 @@ def _text(value: object) -> str:
 @contextmanager
 def _bar(verb: str, unit: str) -> Iterator[Progress]:
     from rich.console import Console as RichConsole
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress as RichProgress
-    from rich.progress import TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
 
     columns = (
         TextColumn("{task.description}"),

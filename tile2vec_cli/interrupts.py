@@ -58,6 +58,12 @@ def stop_requested() -> bool:
     return _pending is not None
 
 
+def check() -> None:
+    """Raise the `Interrupted` of a signal that came in, unless held back: how worker threads learn of it."""
+    if not _held:
+        raise_pending()
+
+
 def raise_pending() -> None:
     """Raise the `Interrupted` of a signal that was held back, if one came in."""
     if _pending is not None:

@@ -45,7 +45,7 @@ def new_file(path: Path) -> Iterator[Path]:
     with _temporary(path, folder=False) as temporary:
         yield temporary
         _sync(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync(path.parent)
 
 
@@ -63,9 +63,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         _sync(temporary)
         old = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         with suppress(FileNotFoundError):
-            os.rename(path, old)
+            path.rename(old)
         try:
-            os.rename(temporary, path)
+            temporary.rename(path)
         except OSError as error:
             if not path.is_dir():
                 raise OutputError(f"{path}: {error.strerror}; a folder is written here.") from error
@@ -100,7 +100,7 @@ def remove(path: Path) -> None:
     """Remove a file or folder so that it is never seen half-removed: renamed first, then deleted."""
     old = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
     try:
-        os.rename(path, old)
+        path.rename(old)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -1,0 +1,102 @@
+"""`tile2vec tile` against reading a scene's blocks in order and writing the same bytes once.
+
+    python benchmarks/tile.py FOLDER [--side 20000] [--scenes DIR] [--runs 3]
+
+Makes a deflated scene of side × side × 4 uint8 in FOLDER (once), then alternates the two. With
+--scenes, does the same for the rasters in DIR. Prints the median ratio and the peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+from rasterio.windows import Window
+
+BLOCK = 512
+
+
+def make_scene(path: Path, side: int) -> None:
+    """Smooth fields with noise: deflate takes about a third off, as it does off imagery."""
+    profile = {
+        "driver": "GTiff", "dtype": "uint8", "count": 4, "width": side, "height": side,
+        "crs": "EPSG:32614", "transform": from_origin(500_000, 4_400_000, 1, 1), "tiled": True,
+        "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "zlevel": 1,
+        "interleave": "pixel", "BIGTIFF": "YES",
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    with rasterio.open(path, "w", **profile) as target:
+        for row in range(0, side, BLOCK):
+            height = min(BLOCK, side - row)
+            base = 120 + 60 * np.sin(np.arange(side) / 700 + row / 900)
+            noise = rng.integers(0, 24, (4, height, side), dtype=np.uint8)
+            target.write((base + noise).astype(np.uint8), window=Window(0, row, side, height))
+
+
+def read_and_write(paths: list[Path], folder: Path) -> float:
+    """Seconds for all blocks of the scenes in order, written to one file that is flushed to disk."""
+    started = time.perf_counter()
+    with (folder / "copy").open("wb") as copy:
+        for path in paths:
+            with rasterio.open(path) as source:
+                for _, window in source.block_windows(1):
+                    copy.write(source.read(window=window).tobytes())
+        copy.flush()
+        os.fsync(copy.fileno())
+    return time.perf_counter() - started
+
+
+def tile(paths: list[Path], folder: Path) -> float:
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "tile2vec_cli", "tile", *map(str, paths), "--out", str(folder / "tiles")]
+    subprocess.run([*command, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def compare(name: str, paths: list[Path], folder: Path, runs: int) -> None:
+    ratios, seconds = [], []
+    for _ in range(runs):
+        plain = read_and_write(paths, folder)
+        (folder / "copy").unlink()
+        ours = tile(paths, folder)
+        shutil.rmtree(folder / "tiles")
+        ratios.append(ours / plain)
+        seconds.append((plain, ours))
+    plain, ours = (statistics.median(column) for column in zip(*seconds, strict=True))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"| {name} | {plain:.2f} | {ours:.2f} | {statistics.median(ratios):.2f} | {peak:,.0f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--side", type=int, default=20_000)
+    parser.add_argument("--scenes", type=Path)
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    scene = arguments.folder / f"scene_{arguments.side}.tif"
+    if not scene.exists():
+        make_scene(scene, arguments.side)
+    print("| scenes | read and write once, s | tile2vec tile, s | ratio | peak memory, MB |")
+    print("|---|---:|---:|---:|---:|")
+    if arguments.scenes:
+        paths = sorted(arguments.scenes.glob("*.tif"))
+        compare(f"{len(paths)} scenes of {arguments.scenes.name}", paths, arguments.folder, arguments.runs)
+    compare(f"{arguments.side} × {arguments.side} × 4", [scene], arguments.folder, arguments.runs)
+
+
+if __name__ == "__main__":
+    main()

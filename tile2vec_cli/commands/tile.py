@@ -1,0 +1,107 @@
+"""`tile2vec tile`: scenes into a tile set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.config import TileConfig, parse_ints
+from tile2vec_cli.console import Console
+from tile2vec_cli.parts import Shard
+
+
+def tile(
+    scenes: Annotated[
+        list[str],
+        typer.Argument(metavar="SCENES...", help="Rasters, folders, @list.txt, - (stdin) or GDAL paths."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The tile set: a folder.")],
+    size: Annotated[int, typer.Option(help="Side of a tile in pixels.")] = TileConfig.size,
+    stride: Annotated[
+        int | None, typer.Option(help="Pixels from window to window (default: the size).")
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option(metavar="1,2,3,4", help="Bands to cut, in this order (default: all).")
+    ] = None,
+    alpha: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|mask|data",
+            help="What a band tagged alpha is; auto: a mask where it holds only 0 and 255.",
+        ),
+    ] = TileConfig.alpha,
+    min_valid: Annotated[
+        float, typer.Option(help="Share of a tile's pixels that must be valid in every band.")
+    ] = TileConfig.min_valid,
+    nodata: Annotated[
+        float | None, typer.Option(help="Value that stands for no data, beside what scenes declare.")
+    ] = None,
+    aoi: Annotated[
+        Path | None, typer.Option(help="Vector file: only tiles whose centre lies in its polygons.")
+    ] = None,
+    snap: Annotated[
+        bool, typer.Option("--snap", help="Windows start at multiples of the tile's side on the map.")
+    ] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")] = False,
+    shard: options.ShardText = None,
+    workers: options.Workers = None,
+    strict: options.Strict = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Cut scenes into tiles: memory-mappable pixels and a GeoParquet index.
+
+    Run it again with more scenes, and only those are cut.
+
+    Example: tile2vec tile scenes/ --out tiles --size 50 --min-valid 1.0
+    """
+    config = TileConfig(
+        size=size,
+        stride=stride,
+        bands=None if bands is None else parse_ints("--bands", bands),
+        alpha=alpha,
+        min_valid=min_valid,
+        nodata=nodata,
+        snap=snap,
+    )
+    own, threads = Shard.parse(shard), options.worker_count(workers)
+    console = Console("tile", quiet, json)
+
+    from tile2vec_cli import cutting
+    from tile2vec_cli.scene_lists import expand
+
+    with console.progress("tile", "tiles") as on_progress:
+        report = cutting.cut(
+            expand(scenes, recursive=recursive),
+            out,
+            config,
+            aoi=aoi,
+            shard=own,
+            workers=threads,
+            strict=strict,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    if alpha == "auto" and report.made:
+        for use, count in report.alpha.items():
+            holds = "only 0 and 255: taken as a mask" if use == "mask" else "other values too: taken as data"
+            console.say(
+                f"Scenes with a band tagged alpha that holds {holds}: {count}. --alpha decides otherwise."
+            )
+    console.report(
+        {
+            "tiles": report.tiles,
+            "parts": report.parts,
+            "made": report.made,
+            "skipped": report.skipped,
+            "failed": [failure.name for failure in report.failed],
+        },
+        inputs=scenes,
+        outputs=[out],
+        up_to_date=not report.made and not report.failed,
+    )
+    console.finish(report.failed)
