@@ -200,7 +200,7 @@ class TileSet:
         numbers = np.searchsorted(self.offsets, ids, side="right") - 1
         order = np.argsort(numbers, kind="stable")
         present, starts = np.unique(numbers[order], return_index=True)
-        groups = np.split(order, starts[1:])
+        groups = np.split(order, starts[1:])[: len(present)]
         return [
             (self.parts[k], where, ids[where] - self.offsets[k])
             for k, where in zip(present, groups, strict=True)

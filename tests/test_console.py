@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tile2vec_cli import console, interrupts
+from tile2vec_cli.console import Console, table
+from tile2vec_cli.errors import Failure, Interrupted
+
+
+def test_a_report_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    Console("tile", as_json=True).report({"tiles": 6, "skipped": {}}, inputs=[Path("a")], outputs=[Path("b")])
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert err == ""
+    assert report.pop("seconds") >= 0
+    assert report == {
+        "format": "tile2vec-report/1",
+        "command": "tile",
+        "inputs": ["a"],
+        "outputs": ["b"],
+        "up_to_date": False,
+        "tiles": 6,
+        "skipped": {},
+    }
+
+
+def test_a_report_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = {"tiles": 12345, "rate": 0.98765, "skipped": {"small": 2}, "none": None, "list": [1]}
+    Console("tile").report(keys, inputs=[], outputs=["b"], up_to_date=True)
+    out, err = capsys.readouterr()
+    assert err == "b: up to date\n"
+    assert out.splitlines() == ["tiles    12,345", "rate     0.9877", "skipped  small 2", "output   b"]
+
+
+def test_columns_of_numbers_are_right_aligned() -> None:
+    text = table([("logistic", 0.5), ("knn", 12.25)], header=("name", "accuracy"))
+    assert text.splitlines() == ["name      accuracy", "logistic       0.5", "knn          12.25"]
+    assert table([]) == ""
+
+
+def test_failures_are_named_and_decide_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    Console("tile").finish([])
+    with pytest.raises(SystemExit) as stop:
+        Console("tile", quiet=True).finish([Failure("a", "a: bad\nfile", 65), Failure("b", "b: gone", 66)])
+    assert stop.value.code == 65
+    assert capsys.readouterr().err == "error: a: bad file\nerror: b: gone\n"
+
+
+def test_a_log_gets_a_line_every_ten_seconds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 1.0, 5.0, 11.0, 12.0, 22.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    update = console._log_lines("tile", "tiles")
+    for done in (10, 50, 110, 120, 220):
+        update(done, 1000)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["tile: 110 of 1,000 tiles, 10/s, 89 s left", "tile: 220 of 1,000 tiles, 10/s, 78 s left"]
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = Console("tile", quiet=True)
+    quiet.say("hello")
+    with quiet.progress("tile", "tiles") as update:
+        update(1, 2)
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_tells_workers_of_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_pending", 75)
+    with Console("tile", quiet=True).progress("tile", "tiles") as update, pytest.raises(Interrupted):
+        update(1, 2)
+    with interrupts.held(), Console("tile", quiet=True).progress("tile", "tiles") as update:
+        update(1, 2)
+        assert interrupts.stop_requested()
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGUSR1", 75), ("SIGINT", 130)])
+def test_signals_become_exit_codes(name: str, code: int) -> None:
+    program = (
+        "import sys, time; from tile2vec_cli import cli\n"
+        "cli.app = lambda: (print('ready', flush=True), time.sleep(30))\n"
+        "cli.main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.kill(process.pid, getattr(signal, name))
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert err.startswith("error: stopped on a signal") and err.count("\n") == 1

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tile2vec_cli.errors import InputError, UsageError
+from tile2vec_cli.scene_lists import expand, scene_name
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.tif", "a.TIFF", "c.vrt", "d.jp2", "notes.txt", "deep/e.tif"):
+        path = tmp_path / "scenes" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "scenes"
+
+
+def names(paths: list[str]) -> list[str]:
+    return [Path(path).name for path in paths]
+
+
+def test_a_folder_means_its_rasters(folder: Path) -> None:
+    assert names(expand([str(folder)])) == ["a.TIFF", "b.tif", "c.vrt", "d.jp2"]
+    assert names(expand([str(folder)], recursive=True)) == ["a.TIFF", "b.tif", "c.vrt", "d.jp2", "e.tif"]
+
+
+def test_lists_and_stdin_and_paths_mix(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "list.txt").write_text("deep/e.tif\n\n  /vsicurl/https://host/x.tif  \n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("b.tif\nb.tif\n"))
+    monkeypatch.chdir(folder)
+    found = expand(["@list.txt", "-", "./a.TIFF", "s3://bucket/key.tif", "missing.tif"])
+    assert names(found) == ["e.tif", "x.tif", "b.tif", "a.TIFF", "key.tif", "missing.tif"]
+    assert found[1] == "/vsicurl/https://host/x.tif"
+    assert found[3] == str(folder / "a.TIFF")
+
+
+def test_nothing_to_be_found_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no rasters.*--recursive"):
+        expand([str(tmp_path / "empty")])
+    with pytest.raises(InputError, match="No such file"):
+        expand([f"@{tmp_path}/none.txt"])
+    (tmp_path / "blank.txt").write_text("\n")
+    with pytest.raises(UsageError):
+        expand([f"@{tmp_path}/blank.txt"])
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/data/chico_2018_0.tif", "chico_2018_0"),
+        ("/data/m_470.14.tif", "m_470.14"),
+        ("/data/no suffix", "no suffix"),
+        ("/data/.hidden.tif", "%2Ehidden"),
+        ("/data/..x.tif", "%2E.x"),
+        ("/data/a+b%c.tif", "a%2Bb%25c"),
+        ("/data/line\nbreak.tif", "line%0Abreak"),
+        ("/data/häuser.tif", "häuser"),
+        ("/vsicurl/https://host/dir/x.tif?token=a/b", "x"),
+        ("s3://bucket/dir/y.tif", "y"),
+    ],
+)
+def test_scene_names(path: str, name: str) -> None:
+    assert scene_name(path) == name
+
+
+@given(st.text(min_size=1).filter(lambda text: "/" not in text and "\0" not in text))
+def test_a_scene_name_is_a_safe_folder_name(stem: str) -> None:
+    name = scene_name(f"/data/{stem}.tif")
+    assert name not in {"", ".", ".."}
+    assert not set(name) & set("/\\+\n\r\t\0")
+    assert len(name.encode()) < 200
+    assert not name.startswith(".")
+
+
+def test_long_names_stay_apart() -> None:
+    first, second = (scene_name(f"/data/{'x' * 240}{end}.tif") for end in "ab")
+    assert first != second

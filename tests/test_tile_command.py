@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run, SceneWriter
+
+Noise = Callable[..., np.ndarray]
+Command = Callable[..., Run]
+
+
+def test_report_and_streams(
+    tile2vec: Command, tmp_path: Path, write_scene: SceneWriter, noise: Noise
+) -> None:
+    scene = write_scene("a.tif", noise(2, 70, 50))
+    first = tile2vec("tile", scene, "--out", tmp_path / "out", "--size", 20, "--json")
+    assert first.code == 0
+    assert first.report["command"] == "tile"
+    assert first.report["inputs"] == [str(scene)]
+    assert first.report["outputs"] == [str(tmp_path / "out")]
+    assert (first.report["tiles"], first.report["parts"], first.report["skipped"]) == (6, 1, {})
+    assert first.report["failed"] == []
+    again = tile2vec("tile", scene, "--out", tmp_path / "out", "--size", 20)
+    assert again.code == 0
+    assert "up to date" in again.err
+    assert "6" in again.out
+
+
+def test_options_reach_the_tiles(
+    tile2vec: Command, tmp_path: Path, write_scene: SceneWriter, noise: Noise
+) -> None:
+    write_scene("in/a.tif", noise(3, 64, 64))
+    write_scene("in/below/b.tif", noise(3, 64, 64))
+    run = tile2vec(
+        *("tile", tmp_path / "in", "--recursive", "--out", tmp_path / "out", "--size", 16, "--stride", 24),
+        *("--bands", "2,1", "--workers", 2, "--json", "--quiet"),
+    )
+    assert run.report["tiles"] == 2 * 9
+    assert run.err == ""
+    run = tile2vec(
+        "tile", "-", "--out", tmp_path / "out2", "--json", stdin=f"{tmp_path}/in/a.tif\n", cwd=tmp_path
+    )
+    assert run.report["tiles"] == 1
+
+
+def test_a_bad_scene_is_named_and_the_rest_is_made(
+    tile2vec: Command, tmp_path: Path, write_scene: SceneWriter, noise: Noise
+) -> None:
+    good, bad = write_scene("good.tif", noise(1, 50, 50)), tmp_path / "bad.tif"
+    bad.write_text("nothing")
+    run = tile2vec("tile", bad, good, "--out", tmp_path / "out", "--json", "--quiet")
+    assert run.code == 65
+    assert run.report["tiles"] == 1
+    assert run.report["failed"] == [str(bad)]
+    assert run.err.startswith(f"error: {bad}: ")
+    assert run.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["none.tif"], 66, "none.tif: no such file"),
+        (["folder"], 66, "no rasters"),
+        (["text.tif"], 65, "text.tif"),
+        (["a.tif", "--size", "0"], 2, "--size 0"),
+        (["a.tif", "--size", "1"], 2, "--size 1"),
+        (["a.tif", "--stride", "0"], 2, "--stride 0"),
+        (["a.tif", "--bands", "1,9"], 65, "no band 9"),
+        (["a.tif", "--bands", "one"], 2, "--bands one"),
+        (["a.tif", "--bands", "1,1"], 2, "twice"),
+        (["a.tif", "--min-valid", "1.5"], 2, "--min-valid 1.5"),
+        (["a.tif", "--min-valid", "nan"], 2, "--min-valid nan"),
+        (["a.tif", "--alpha", "maybe"], 2, "--alpha maybe"),
+        (["a.tif", "--aoi", "none.gpkg"], 66, "none.gpkg"),
+        (["a.tif", "--aoi", "text.tif"], 65, "text.tif"),
+        (["a.tif", "--shard", "4/3"], 2, "--shard 4/3"),
+        (["a.tif", "--shard", "slurm"], 2, "SLURM_ARRAY_TASK_ID"),
+        (["a.tif", "--workers", "0"], 2, "--workers 0"),
+        (["a.tif", "--size", "500"], 65, "no tile is left"),
+        (["a.tif", "--out", "text.tif"], 73, "text.tif"),
+        ([], 2, "SCENES"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    tile2vec: Command,
+    tmp_path: Path,
+    write_scene: SceneWriter,
+    noise: Noise,
+    arguments: list[str],
+    code: int,
+    says: str,
+) -> None:
+    write_scene("a.tif", noise(2, 60, 60))
+    (tmp_path / "text.tif").write_text("no raster")
+    (tmp_path / "folder").mkdir()
+    run = tile2vec("tile", "--out", "out", *arguments, cwd=tmp_path)
+    assert run.code == code, run.err
+    assert says in run.err
+    assert run.out == ""
+    assert code == 2 or run.err.count("\n") == 1
+    assert not (tmp_path / "out" / "manifest.json").exists() or "no tile is left" in run.err
