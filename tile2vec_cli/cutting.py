@@ -17,7 +17,8 @@ from tile2vec_cli import parts, tile_parts, vectors, work
 from tile2vec_cli.config import TileConfig
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError
 from tile2vec_cli.parts import Progress, Shard, silent
-from tile2vec_cli.rasters import exists, identity, is_remote
+from tile2vec_cli.rasters import exists, identity
+from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scene_lists import scene_name
 from tile2vec_cli.scenes import open_scene
 from tile2vec_cli.tiles import FORMAT, MANIFEST, PART_FORMAT

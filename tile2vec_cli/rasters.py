@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from tile2vec_cli import remote
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
 from tile2vec_cli.grid import Floats, Transform
 from tile2vec_cli.places import ground_m, to_lonlat
+from tile2vec_cli.remote import is_remote
 
 # A scene without georeferencing is refused in one line of ours.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -36,11 +38,6 @@ Mask = NDArray[np.bool_]
 Pixels = NDArray[Any]
 
 
-def is_remote(path: str) -> bool:
-    """Whether GDAL, not the file system, resolves the path."""
-    return path.startswith("/vsi") or "://" in path
-
-
 def exists(path: str) -> None:
     """Raise InputError when a local path is missing or must not be read."""
     if is_remote(path):
@@ -52,12 +49,12 @@ def exists(path: str) -> None:
 
 
 def identity(path: str) -> dict[str, Any]:
-    """What tells a changed file from an unchanged one: size and mtime (None where GDAL resolves it)."""
+    """What tells a changed file from an unchanged one: size and mtime, and the ETag of a remote one."""
     if is_remote(path):
-        return {"size": None, "mtime": None}
+        return remote.identity(path)
     exists(path)
     found = Path(path).stat()
-    return {"size": found.st_size, "mtime": found.st_mtime_ns / 1e9}
+    return {"size": found.st_size, "mtime": found.st_mtime}
 
 
 @dataclass(frozen=True)
@@ -129,9 +126,9 @@ def opened(path: str) -> Iterator[Any]:
     exists(path)
     suffix = Path(path).suffix.lower()
     with ExitStack() as stack:
-        stack.enter_context(
-            rasterio.Env(GDAL_VRT_ENABLE_PYTHON="NO", GDAL_CACHEMAX=_cache_bytes(), CPL_DEBUG=False)
-        )
+        options = remote.GDAL_OPTIONS if is_remote(path) else {}
+        environment = {"GDAL_VRT_ENABLE_PYTHON": "NO", "GDAL_CACHEMAX": _cache_bytes(), **options}
+        stack.enter_context(rasterio.Env(**environment))
         try:
             # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
             source = stack.enter_context(rasterio.open(path, driver=_DRIVERS.get(suffix)))

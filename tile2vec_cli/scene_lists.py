@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tile2vec_cli.errors import InputError, UsageError
-from tile2vec_cli.rasters import SUFFIXES, is_remote
+from tile2vec_cli.rasters import SUFFIXES
+from tile2vec_cli.remote import is_remote
 
 _NAME_BYTES = 180  # leaves room in 255 for a part's suffix and a temporary prefix
 

@@ -20,10 +20,15 @@ from tile2vec_cli import geoparquet
 from tile2vec_cli.config import TileConfig
 from tile2vec_cli.grid import Floats, Grid, Ints, footprints
 from tile2vec_cli.places import to_lonlat
-from tile2vec_cli.rasters import Raster
 from tile2vec_cli.scenes import Mask, Pixels, Scene
 
 _STRIP_BYTES = 32 << 20
+
+# Why a tile is left out.
+_TOO_SMALL = "scene smaller than a tile"
+_OFF_EARTH = "off the Earth"
+_OUTSIDE = "outside the area of interest"
+_INVALID = "too few valid pixels"
 
 
 @dataclass(frozen=True)
@@ -53,26 +58,25 @@ class Tiles:
 
 def read(
     scene: Scene, grid: Grid, config: TileConfig, aoi: Any, skipped: Counter[str], *, first: int, last: int
-) -> Iterator[tuple[Tiles, int]]:
-    """Tiles to keep, strip by strip, from rows `first` to `last` of the grid, and how many were looked at.
+) -> Iterator[tuple[Tiles | None, int]]:
+    """Tiles to keep (or None) of the grid's rows `first` to `last`, strip by strip; how many were looked at.
 
     Tiles left out are counted in `skipped`, by reason. `aoi` is a shapely area in longitude and
-    latitude, or None.
+    latitude, or None; strips that lie outside of it are not read.
     """
-    rows, cols = grid.rows[first:last], grid.cols
-    if not len(rows) or not len(cols):
-        skipped["scene smaller than a tile"] += 1
+    rows = grid.rows[first:last]
+    if not len(rows) or not len(grid.cols):
+        skipped[_TOO_SMALL] += 1
         return
     strips = _strips(scene, rows, grid.size)
-    with ThreadPoolExecutor(1) as ahead:  # decodes the next strip while this one is used
-        reading = ahead.submit(_read_strip, scene, strips[0], grid.size)
+    with ThreadPoolExecutor(1) as ahead:  # makes the next strip's tiles while these are used
+        coming = ahead.submit(_tiles, scene, grid, strips[0], config, aoi)
         for number, strip in enumerate(strips):
-            pixels, valid = reading.result()
+            tiles, left_out = coming.result()
             if number + 1 < len(strips):
-                reading = ahead.submit(_read_strip, scene, strips[number + 1], grid.size)
-            tiles = _tiles(scene.raster, pixels, valid, strip, cols, grid)
-            del pixels, valid
-            yield _kept(tiles, config, aoi, skipped), len(tiles)
+                coming = ahead.submit(_tiles, scene, grid, strips[number + 1], config, aoi)
+            skipped.update(left_out)
+            yield tiles, len(strip) * len(grid.cols)
 
 
 def _strips(scene: Scene, rows: Ints, size: int) -> list[Ints]:
@@ -84,39 +88,36 @@ def _strips(scene: Scene, rows: Ints, size: int) -> list[Ints]:
     return np.split(rows, np.flatnonzero(np.diff(numbers)) + 1)
 
 
-def _read_strip(scene: Scene, rows: Ints, size: int) -> tuple[Pixels, Mask | None]:
-    return scene.read(int(rows[0]), int(rows[-1]) + size)
-
-
-def _tiles(raster: Raster, pixels: Pixels, valid: Mask | None, rows: Ints, cols: Ints, grid: Grid) -> Tiles:
-    """All tiles of a strip (C, H, W) that begins at rows[0]."""
-    masks = None if valid is None else _windows(valid[None], grid, len(rows), len(cols))[:, 0]
-    shares = np.ones(len(rows) * len(cols), np.float32)
-    if masks is not None:
-        shares = masks.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
-    windows = _windows(pixels, grid, len(rows), len(cols))
-    row, col = np.repeat(rows, len(cols)), np.tile(cols, len(rows))
-    corners = to_lonlat(raster.crs, footprints(raster.transform, row, col, grid.size), raster.path)
-    return Tiles(windows, masks, row, col, corners, shares)
-
-
-def _windows(pixels: Pixels, grid: Grid, down: int, across: int) -> Pixels:
-    """(down × across, C, S, S): the windows of (C, H, W), row by row."""
-    view = sliding_window_view(pixels, (grid.size, grid.size), axis=(1, 2))
-    view = view[:, :: grid.stride, grid.col0 :: grid.stride][:, :down, :across]
-    return np.ascontiguousarray(view.transpose(1, 2, 0, 3, 4)).reshape(-1, len(pixels), *view.shape[3:])
-
-
-def _kept(tiles: Tiles, config: TileConfig, aoi: Any, skipped: Counter[str]) -> Tiles:
-    on_earth = np.isfinite(tiles.corners).all(axis=(1, 2))
+def _tiles(
+    scene: Scene, grid: Grid, strip: Ints, config: TileConfig, aoi: Any
+) -> tuple[Tiles | None, Counter[str]]:
+    """Tiles to keep of one strip (None: it was not even read), and those left out, by reason."""
+    rows, cols = np.repeat(strip, len(grid.cols)), np.tile(grid.cols, len(strip))
+    raster = scene.raster
+    corners = to_lonlat(raster.crs, footprints(raster.transform, rows, cols, grid.size), raster.path)
+    on_earth = np.isfinite(corners).all(axis=(1, 2))
     inside = np.array(on_earth)
     if aoi is not None:
-        middle = geoparquet.centres(geoparquet.polygons(tiles.corners[on_earth]))
+        middle = geoparquet.centres(geoparquet.polygons(corners[on_earth]))
         inside[on_earth] = shapely.contains_xy(aoi, middle[:, 0], middle[:, 1])
+    left_out = Counter({_OFF_EARTH: int((~on_earth).sum()), _OUTSIDE: int((on_earth & ~inside).sum())})
+    if not inside.any():
+        return None, left_out
+    pixels, valid = scene.read(int(strip[0]), int(strip[-1]) + grid.size)
+    masks = None if valid is None else _windows(valid[None], grid, strip)[:, 0]
+    shares = np.ones(len(rows), np.float32)
+    if masks is not None:
+        shares = masks.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
     # A tile without one valid pixel says nothing, whatever --min-valid allows.
-    whole = (tiles.shares >= np.float32(config.min_valid)) & (tiles.shares > 0)
-    skipped["off the Earth"] += int((~on_earth).sum())
-    skipped["outside the area of interest"] += int((on_earth & ~inside).sum())
-    skipped["too few valid pixels"] += int((inside & ~whole).sum())
+    whole = (shares >= np.float32(config.min_valid)) & (shares > 0)
+    tiles = Tiles(_windows(pixels, grid, strip), masks, rows, cols, corners, shares)
+    left_out[_INVALID] = int((inside & ~whole).sum())
     keep = inside & whole
-    return tiles if keep.all() else tiles[keep]
+    return tiles if keep.all() else tiles[keep], left_out
+
+
+def _windows(pixels: Pixels, grid: Grid, strip: Ints) -> Pixels:
+    """(n, C, S, S): the windows of (C, H, W), row by row, where pixels begin at the strip's first row."""
+    view = sliding_window_view(pixels, (grid.size, grid.size), axis=(1, 2))
+    view = view[:, :: grid.stride, grid.col0 :: grid.stride][:, : len(strip), : len(grid.cols)]
+    return np.ascontiguousarray(view.transpose(1, 2, 0, 3, 4)).reshape(-1, len(pixels), *view.shape[3:])

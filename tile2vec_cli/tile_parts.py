@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from tile2vec_cli import geoparquet, strips
 from tile2vec_cli.config import TileConfig
-from tile2vec_cli.errors import DataError
+from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.grid import Floats, Grid, Ints, snapped_start
 from tile2vec_cli.parts import dump_json, new_folder
 from tile2vec_cli.rasters import Raster, identity
+from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scenes import Mask, Pixels, Scene, open_scene
 from tile2vec_cli.strips import Tiles
 from tile2vec_cli.tiles import PART_FORMAT
@@ -101,12 +102,14 @@ def cut(
         try:
             found = strips.read(scene, plan.grid, config, aoi, part.skipped, first=plan.first, last=plan.last)
             for tiles, looked_at in found:
-                part.append(tiles)
+                if tiles is not None and len(tiles):
+                    part.append(tiles)
                 on_tiles(looked_at)
         finally:
             part.close()
         if identity(plan.source) != plan.identity:
-            raise DataError(f"{plan.source}: changed while it was read; it has to stay as it is. Run again.")
+            kind = InputError if is_remote(plan.source) else DataError
+            raise kind(f"{plan.source}: changed while it was read; it has to stay as it is. Run again.")
         info = part.finish(plan, settings)
         (temporary / "part.json").write_text(dump_json(info), encoding="utf-8")
     return info
@@ -131,8 +134,6 @@ class PartWriter:
         self._valid_pixels = 0
 
     def append(self, tiles: Tiles) -> None:
-        if not len(tiles):
-            return
         data = tiles.pixels.data.cast("B")
         self._file.write(data)
         self._digest.update(data)

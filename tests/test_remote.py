@@ -1,0 +1,158 @@
+"""Scenes behind a server that is slow, forgetful or moody."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run, SceneWriter
+
+from tile2vec_cli import remote
+from tile2vec_cli.errors import InputError
+from tile2vec_cli.tiles import TileSet
+
+Noise = Callable[..., np.ndarray]
+
+
+@dataclass
+class Server:
+    """Serves one file in ranges, and misbehaves as told."""
+
+    content: bytes
+    etag: str = '"1"'
+    fail: int = 0  # so many answers are 503 before all is well
+    cut_after: int | None = None  # requests after which connections break off
+    change_after: int | None = None  # requests after which the file is another
+    other: bytes = b""
+    requests: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/scene.tif"
+
+
+@pytest.fixture
+def server(write_scene: SceneWriter, noise: Noise) -> Iterator[Server]:
+    scene = write_scene("scene.tif", noise(2, 200, 200), tiled=True, blockxsize=64, blockysize=64)
+    state = Server(scene.read_bytes())
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self.answer(with_body=False)
+
+        def do_GET(self) -> None:
+            self.answer(with_body=True)
+
+        def answer(self, *, with_body: bool) -> None:
+            with state.lock:
+                state.requests += 1
+                number = state.requests
+                failing = state.fail > 0
+                state.fail -= failing
+            if failing:
+                self.send_error(503)
+                return
+            if state.cut_after is not None and number > state.cut_after:
+                self.wfile.write(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 99999\r\n\r\nshort")
+                return
+            changed = state.change_after is not None and number > state.change_after
+            content = state.other if changed else state.content
+            first, last = 0, len(content) - 1
+            wanted = self.headers.get("Range", "").removeprefix("bytes=")
+            if wanted and self.path == "/scene.tif":
+                start, _, stop = wanted.partition("-")
+                first, last = int(start), min(int(stop) if stop else last, last)
+            if self.path != "/scene.tif":
+                self.send_error(404)
+                return
+            self.send_response(206 if wanted else 200)
+            self.send_header("Content-Length", str(last - first + 1))
+            self.send_header("ETag", '"2"' if changed else state.etag)
+            self.send_header("Accept-Ranges", "bytes")
+            if wanted:
+                self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+            self.end_headers()
+            if with_body:
+                self.wfile.write(content[first : last + 1])
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        state.port = listening.server_address[1]
+        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread.start()
+        yield state
+        listening.shutdown()
+
+
+@pytest.mark.parametrize("prefix", ["", "/vsicurl/"])
+def test_a_remote_scene_gives_the_same_tiles(
+    tile2vec: Callable[..., Run], server: Server, tmp_path: Path, prefix: str
+) -> None:
+    run = tile2vec("tile", prefix + server.url, "--out", tmp_path / "far", "--size", 50, "--json")
+    assert run.code == 0, run.err
+    near = tile2vec("tile", tmp_path / "scene.tif", "--out", tmp_path / "near", "--size", 50, "--json")
+    assert run.report["tiles"] == near.report["tiles"] == 16
+    far, near_tiles = TileSet.open(tmp_path / "far"), TileSet.open(tmp_path / "near")
+    assert far.fingerprint == near_tiles.fingerprint
+    assert tile2vec("tile", prefix + server.url, "--out", tmp_path / "far", "--size", 50, "--json").report[
+        "up_to_date"
+    ]
+    server.etag = '"3"'
+    assert not tile2vec(
+        "tile", prefix + server.url, "--out", tmp_path / "far", "--size", 50, "--json"
+    ).report["up_to_date"]
+
+
+def test_a_server_that_fails_for_a_while_is_asked_again(
+    tile2vec: Callable[..., Run], server: Server, tmp_path: Path
+) -> None:
+    server.fail = 2
+    run = tile2vec("tile", server.url, "--out", tmp_path / "far", "--size", 50, "--json")
+    assert (run.code, run.report["tiles"]) == (0, 16)
+
+
+@pytest.mark.parametrize("trouble", ["fail", "cut", "change", "gone", "missing"])
+def test_a_server_that_goes_on_failing_is_named(
+    tile2vec: Callable[..., Run],
+    server: Server,
+    tmp_path: Path,
+    write_scene: SceneWriter,
+    noise: Noise,
+    trouble: str,
+) -> None:
+    url = server.url
+    if trouble == "fail":
+        server.fail = 1000
+    elif trouble == "cut":
+        server.cut_after = 4
+    elif trouble == "change":
+        server.change_after = 4
+        server.other = write_scene(
+            "other.tif", noise(2, 190, 210), tiled=True, blockxsize=64, blockysize=64
+        ).read_bytes()
+    elif trouble == "gone":
+        url = "http://127.0.0.1:9/scene.tif"
+    else:
+        url = server.url.replace("scene.tif", "nothing.tif")
+    run = tile2vec("tile", url, "--out", tmp_path / "far", "--size", 50)
+    assert run.code == 66, run.err
+    assert url in run.err
+    assert run.err.count("\n") == 1
+    assert not list(tmp_path.glob("far/parts/*"))
+
+
+def test_identity(server: Server) -> None:
+    found = remote.identity(f"/vsicurl/{server.url}")
+    assert found == {"size": len(server.content), "mtime": None, "etag": '"1"'}
+    assert remote.identity("s3://bucket/key.tif") == {"size": None, "mtime": None, "etag": None}
+    with pytest.raises(InputError, match="404"):
+        remote.identity(server.url + ".none")
