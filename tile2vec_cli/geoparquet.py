@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from shapely.geometry.polygon import orient
 
 from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.places import crs84
 
 ROWS_PER_GROUP = 65_536
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -44,46 +44,49 @@ def polygons(corners: NDArray[np.float64]) -> NDArray[np.object_]:
     A footprint that crosses the antimeridian becomes a MultiPolygon cut there (RFC 7946, 3.1.9);
     one that holds a pole reaches up to it over all longitudes.
     """
-    lon, lat = _unwrapped(corners[..., 0]), corners[..., 1]
-    turns = np.round((lon[:, -1] + _turn(lon[:, -1], lon[:, 0]) - lon[:, 0]) / 360)
+    lon, turns = _unwrapped(corners[..., 0])
+    lat = corners[..., 1]
     rings = np.stack([lon, lat], axis=-1)
     area = np.sum(lon * np.roll(lat, -1, 1) - np.roll(lon, -1, 1) * lat, axis=1)
     rings[area < 0] = rings[area < 0, ::-1]
     shapes = shapely.polygons(rings)
     crosses = (lon.min(axis=1) < -180) | (lon.max(axis=1) > 180)
     for row in np.flatnonzero(crosses & (turns == 0)):
-        shapes[row] = _cut(shapes[row])
+        shapes[row] = _cut(rings[row])
     for row in np.flatnonzero(turns):
         shapes[row] = _polar(lon[row], lat[row])
     return np.asarray(shapes, dtype=object)
 
 
-def _turn(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Degrees of longitude from start to end, the short way round."""
-    return np.asarray((end - start + 180) % 360 - 180)
+def _unwrapped(lon: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Ring longitudes (N, 4) without jumps, within ±180 where possible, and turns around a pole (N,)."""
+    lon = np.where(np.abs(np.abs(lon) - 180) < _ON_MERIDIAN, np.copysign(180, lon), lon)
+    jumps = np.round((np.roll(lon, -1, axis=1) - lon) / 360).astype(np.int64)
+    # Whole turns are added, nothing else: corners away from the antimeridian keep their digits.
+    lon[:, 1:] -= 360 * jumps[:, :-1].cumsum(axis=1)
+    lon[lon.min(axis=1) >= 180] -= 360
+    lon[lon.max(axis=1) <= -180] += 360
+    return lon, -jumps.sum(axis=1)
 
 
-def _unwrapped(lon: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ring longitudes (N, 4) without jumps of 360 degrees; within ±180 where that is possible."""
-    lon = np.where(np.abs(np.abs(lon) - 180) < _ON_MERIDIAN, 180.0, lon)
-    lon = np.concatenate([lon[:, :1], _turn(lon[:, :-1], lon[:, 1:])], axis=1).cumsum(axis=1)
-    # The sums carry rounding errors: take every corner's own digits back.
-    lon = np.where(np.abs(np.abs(np.abs(lon) % 360 - 180)) < _ON_MERIDIAN, np.round(lon), lon)
-    lon = np.where((lon.min(axis=1) >= 180)[:, None], lon - 360, lon)
-    return np.where((lon.max(axis=1) <= -180)[:, None], lon + 360, lon)
+def _cut(ring: NDArray[np.float64]) -> Any:
+    """The MultiPolygon of a ring (4, 2) that runs beyond ±180, cut there and moved back inside."""
+    meridian = np.copysign(180.0, ring[np.abs(ring[:, 0]).argmax(), 0])
+    east, west = _clipped(ring, meridian, 1), _clipped(ring, meridian, -1)
+    beyond = east if meridian > 0 else west
+    beyond[:, 0] -= 2 * meridian
+    return shapely.MultiPolygon([shapely.Polygon(west), shapely.Polygon(east)])
 
 
-def _cut(shape: Any) -> Any:
-    """A polygon that leaves [-180, 180], cut at the antimeridian, its parts moved back inside."""
-    pieces = []
-    for shift in (-360, 0, 360):
-        piece = shapely.intersection(shape, shapely.box(shift - 180, -90, shift + 180, 90))
-        pieces += [orient(shapely.transform(p, lambda xy, by=shift: xy - [by, 0])) for p in _filled(piece)]
-    return pieces[0] if len(pieces) == 1 else shapely.multipolygons(pieces)
-
-
-def _filled(shape: Any) -> list[Any]:
-    return [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon" and part.area > 0]
+def _clipped(ring: NDArray[np.float64], meridian: float, sign: int) -> NDArray[np.float64]:
+    """The part of a convex ring east (sign 1) or west (-1) of a meridian (Sutherland and Hodgman 1974)."""
+    kept = []
+    for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        if sign * (x0 - meridian) >= 0:
+            kept.append((x0, y0))
+        if (x0 - meridian) * (x1 - meridian) < 0:
+            kept.append((meridian, y0 + (y1 - y0) * (meridian - x0) / (x1 - x0)))
+    return np.array(kept)
 
 
 def _polar(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> Any:
@@ -105,9 +108,7 @@ def centres(geometry: NDArray[np.object_]) -> NDArray[np.float64]:
     bounds = shapely.bounds(geometry)
     wide = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180)
     joined = geometry.copy()
-    joined[wide] = shapely.transform(
-        geometry[wide], lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]])
-    )
+    joined[wide] = shapely.transform(geometry[wide], lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
     middle = shapely.centroid(joined)
     lonlat = np.column_stack([shapely.get_x(middle), shapely.get_y(middle)])
     lonlat[wide, 0] = (lonlat[wide, 0] + 180) % 360 - 180
@@ -141,18 +142,27 @@ def write(path: Path, table: pa.Table, metadata: Mapping[str, str] | None = None
 
 @contextmanager
 def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None) -> Iterator[Append]:
-    """As `write`, table by table. Every table makes row groups of its own."""
-    bounds, kinds = [], set()
-    with pq.ParquetWriter(path, schema.remove_metadata(), compression="zstd") as file:
+    """As `write`, table by table; small ones share a row group."""
+    schema = schema.remove_metadata()
+    bounds: list[NDArray[np.float64]] = []
+    kinds: set[int] = set()
+    waiting = schema.empty_table()
+    text = [field.name for field in schema if pa.types.is_string(field.type)]
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=text) as file:
 
         def append(table: pa.Table) -> None:
+            nonlocal waiting
             if len(table):
                 geometry = shapely.from_wkb(table["geometry"].to_numpy())
                 kinds.update(shapely.get_type_id(geometry).tolist())
                 bounds.append(shapely.total_bounds(geometry))
-            file.write_table(table.replace_schema_metadata(None), row_group_size=ROWS_PER_GROUP)
+            waiting = pa.concat_tables([waiting, table.replace_schema_metadata(None)])
+            while len(waiting) >= ROWS_PER_GROUP:
+                file.write_table(waiting.slice(0, ROWS_PER_GROUP))
+                waiting = waiting.slice(ROWS_PER_GROUP)
 
         yield append
+        file.write_table(waiting)
         file.add_key_value_metadata({"geo": _geo(bounds, kinds), **(metadata or {})})
 
 
@@ -161,20 +171,13 @@ def _geo(bounds: Sequence[NDArray[np.float64]], kinds: set[int]) -> str:
     column: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": [name for name, kind in (("Polygon", 3), ("MultiPolygon", 6)) if kind in kinds],
-        "crs": _crs84(),
+        "crs": crs84(),
         "covering": {"bbox": {side: ["bbox", side] for side in SIDES}},
     }
     if bounds:
         box = np.array(bounds)
         column["bbox"] = [*box[:, :2].min(axis=0).tolist(), *box[:, 2:].max(axis=0).tolist()]
     return json.dumps({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})
-
-
-@cache
-def _crs84() -> dict[str, Any]:
-    from pyproj import CRS
-
-    return dict(CRS("OGC:CRS84").to_json_dict())
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
@@ -194,6 +197,12 @@ def read_metadata(path: Path) -> dict[str, str]:
     """The footer's metadata alone; errors as for `read`."""
     with _opened(path) as file:
         return _metadata(file)
+
+
+def columns(path: Path) -> list[str]:
+    """Names of a Parquet file's columns; errors as for `read`."""
+    with _opened(path) as file:
+        return list(file.schema_arrow.names)
 
 
 def _metadata(file: pq.ParquetFile) -> dict[str, str]:

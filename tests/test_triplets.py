@@ -1,0 +1,330 @@
+"""Triplets: distributions against brute force, and the file they lie in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import Geod
+from scipy.stats import chisquare
+
+from tile2vec_cli import triplets
+from tile2vec_cli.config import TripletConfig
+from tile2vec_cli.errors import DataError, InputError, UsageError
+from tile2vec_cli.grid import ecef
+
+WGS84 = Geod(ellps="WGS84")
+
+
+@dataclass(frozen=True)
+class SomePart:
+    name: str
+    fingerprint: str
+    count: int
+
+
+@dataclass(frozen=True)
+class SomeTiles:
+    """What `triplets` needs of a TileSet: places, scenes, parts."""
+
+    lonlat: np.ndarray
+    parts: tuple[SomePart, ...]
+    side_m: float = 30.0
+    path: Path = field(default=Path("tiles"))
+
+    def __len__(self) -> int:
+        return len(self.lonlat)
+
+    @property
+    def ecef(self) -> np.ndarray:
+        return ecef(self.lonlat)
+
+    @property
+    def offsets(self) -> np.ndarray:
+        return np.cumsum([0, *(part.count for part in self.parts)])
+
+    @property
+    def scenes(self) -> list[str]:
+        return [part.name for part in self.parts]
+
+    @property
+    def scene_codes(self) -> np.ndarray:
+        return np.repeat(np.arange(len(self.parts), dtype=np.int32), [part.count for part in self.parts])
+
+    def away_m(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.asarray(WGS84.inv(*self.lonlat[a].T, *self.lonlat[b].T)[2])
+
+
+def grid(
+    count: int, west: float, south: float, side_m: float = 30.0, name: str = "a"
+) -> tuple[np.ndarray, SomePart]:
+    """count × count tiles, side by side."""
+    rows, cols = np.divmod(np.arange(count * count), count)
+    lat = south + rows * side_m / 111_000
+    lon = west + cols * side_m / (111_320 * np.cos(np.radians(south)))
+    return np.column_stack([(lon + 180) % 360 - 180, lat]), SomePart(name, f"of {name}", count * count)
+
+
+def tile_set(*grids: tuple[np.ndarray, SomePart]) -> SomeTiles:
+    return SomeTiles(np.concatenate([lonlat for lonlat, _ in grids]), tuple(part for _, part in grids))
+
+
+@pytest.fixture
+def tiles() -> SomeTiles:
+    """Two dates of one place, a place across the antimeridian, one at 85 degrees north."""
+    return tile_set(
+        grid(7, 6 - 1e-4, 52),  # across the border of two UTM zones
+        grid(7, 6 - 1e-4, 52, name="b"),
+        grid(6, 180 - 1e-3, -17, name="c"),
+        grid(4, 25, 85, name="d"),
+    )
+
+
+def draw(tiles: SomeTiles, **settings: Any) -> triplets.Triplets:
+    return triplets.draw(tiles, TripletConfig(**settings))  # type: ignore[arg-type]
+
+
+# --- what is drawn ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("neighbors", ["any", "same-scene", "other-scene"])
+def test_every_triplet_keeps_the_rule(tiles: SomeTiles, neighbors: str) -> None:
+    found = draw(tiles, count=20_000, neighbors=neighbors)
+    anchor, neighbor, distant = found.ids.T
+    near, far = tiles.away_m(anchor, neighbor), tiles.away_m(anchor, distant)
+    assert (near <= 60 + 1e-6).all()
+    assert (far > 60 - 1e-6).all()
+    assert (anchor != neighbor).all()
+    assert (found.neighbor_m <= 60).all()
+    assert (found.distant_m > 60).all()
+    assert np.abs(found.neighbor_m - near).max() < 1e-3
+    assert np.abs(found.distant_m / far - 1).max() < 0.003
+    same = tiles.scene_codes[anchor] == tiles.scene_codes[neighbor]
+    if neighbors == "any":
+        assert same.any()
+        assert (~same).any()
+        assert (near == 0).any()  # two dates of one place
+    else:
+        assert (same == (neighbors == "same-scene")).all()
+
+
+def brute(tiles: SomeTiles, near_m: float, far_m: float) -> tuple[np.ndarray, np.ndarray]:
+    """(N, N) whether one is a neighbor, a distant of the other."""
+    n = np.arange(len(tiles))
+    away = tiles.away_m(np.repeat(n, len(n)), np.tile(n, len(n))).reshape(len(n), len(n))
+    return (away <= near_m) & ~np.eye(len(n), dtype=bool), away > far_m
+
+
+def test_the_distributions_are_those_of_the_contract() -> None:
+    lonlat, part = grid(5, -1e-3, 0.2)
+    lonlat = np.concatenate([lonlat, [[0.01, 0.2], [0.5, 0.2]]])  # two tiles without a neighbor
+    tiles = SomeTiles(lonlat, (replace(part, count=27),))
+    found = draw(tiles, count=400_000, neighborhood_m=45, distant_min_m=70)
+    assert found.anchors_without_neighbor == 2
+    near, far = brute(tiles, 45, 70)
+    anchors = np.bincount(found.ids[:, 0], minlength=27)
+    assert anchors[25:].sum() == 0
+    assert chisquare(anchors[:25]).pvalue > 1e-4
+    for anchor in range(25):
+        of = found.ids[found.ids[:, 0] == anchor]
+        for column, allowed in ((1, near), (2, far)):
+            counts = np.bincount(of[:, column], minlength=27)
+            assert counts[~allowed[anchor]].sum() == 0
+            assert chisquare(counts[allowed[anchor]]).pvalue > 1e-5
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    near=st.floats(20, 500),
+    beyond=st.floats(0, 1000),
+    width=st.none() | st.floats(1, 1000),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_settings_keep_the_rule_or_say_why_not(
+    seed: int, near: float, beyond: float, width: float | None
+) -> None:
+    rng = np.random.default_rng(seed)
+    lonlat = np.array([179.999, 70]) + rng.normal(0, 0.004, (60, 2))
+    tiles = SomeTiles(
+        np.column_stack([(lonlat[:, 0] + 180) % 360 - 180, lonlat[:, 1]]), (SomePart("a", "", 60),)
+    )
+    most = None if width is None else beyond + width
+    allowed_near, allowed_far = brute(tiles, near, beyond)
+    if most is not None:
+        allowed_far &= brute(tiles, most, 0)[0]
+    can = allowed_near.any(axis=1) & allowed_far.any(axis=1)
+    try:
+        found = draw(
+            tiles, count=300, neighborhood_m=near, distant_min_m=beyond, distant_max_m=most, seed=seed
+        )
+    except DataError:
+        assert not can.any()
+        return
+    assert allowed_near[found.ids[:, 0], found.ids[:, 1]].all()
+    assert allowed_far[found.ids[:, 0], found.ids[:, 2]].all()
+    assert found.anchors_without_neighbor == (~allowed_near.any(axis=1)).sum()
+    assert found.anchors_without_distant == (allowed_near.any(axis=1) & ~can).sum()
+
+
+def test_the_seed_decides(tiles: SomeTiles) -> None:
+    one, same = draw(tiles, count=100_000, seed=3), draw(tiles, count=100_000, seed=3)
+    assert np.array_equal(one.ids, same.ids)
+    assert not np.array_equal(one.ids, draw(tiles, count=100_000, seed=4).ids)
+    more = triplets.draw(tiles, TripletConfig(count=100_000, seed=3), workers=4)  # type: ignore[arg-type]
+    assert np.array_equal(one.ids, more.ids)
+
+
+def test_defaults_follow_the_tiles(tiles: SomeTiles) -> None:
+    assert draw(tiles, count=1).settings["neighborhood_m"] == 60
+    assert draw(tiles, count=1).settings["distant_min_m"] == 60
+    assert draw(tiles, count=1, neighborhood_m=40).settings["distant_min_m"] == 40
+    with pytest.raises(UsageError, match="--distant-max 50"):
+        draw(tiles, count=1, distant_max_m=50)
+
+
+def test_distances_as_stored_still_keep_the_rule() -> None:
+    # 0.1 has no float32: the nearest lies above it.
+    lonlat = np.array([[0, 0], [0.1 / 111_319.49079327358, 0], [1, 0]])
+    tiles = SomeTiles(lonlat, (SomePart("a", "", 3),))
+    away = float(tiles.away_m(np.array([0]), np.array([1]))[0])
+    found = draw(tiles, count=50, neighborhood_m=away + 1e-9, distant_min_m=away + 1e-9)
+    assert (found.neighbor_m.astype(float) <= away + 1e-9).all()
+    assert (found.distant_m.astype(float) > away + 1e-9).all()
+
+
+# --- what cannot be drawn --------------------------------------------------------------------
+
+
+def test_no_neighbor_is_said_with_the_nearest_distance(tiles: SomeTiles) -> None:
+    lonlat = grid(4, 10, 50)[0]
+    lone = SomeTiles(lonlat, (SomePart("a", "", 16),))
+    with pytest.raises(
+        DataError, match=r"tiles: no tile has another within 20 m \(the nearest two are 29\.9"
+    ):
+        draw(lone, neighborhood_m=20)
+    with pytest.raises(DataError, match="holds one scene only"):
+        draw(lone, neighbors="other-scene")
+    with pytest.raises(DataError, match="another of another scene within 60 m"):
+        draw(tile_set(grid(3, 10, 50), grid(3, 11, 50, name="b")), neighbors="other-scene")
+    with pytest.raises(DataError, match="holds 2 tiles; a triplet needs three"):
+        draw(SomeTiles(lonlat[:2], (SomePart("a", "", 2),)))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"distant_min_m": 1e6}, {"distant_min_m": 1e9}, {"neighborhood_m": 5e7}]
+)
+def test_no_distant_is_said_with_the_farthest_distance(settings: dict[str, float]) -> None:
+    tiles = tile_set(grid(40, 10, 50))
+    with pytest.raises(DataError, match=r"the farthest lies about 16\d\d\.\d+ m away"):
+        draw(tiles, count=1000, **settings)
+
+
+def test_anchors_without_a_distant_are_left_out_and_counted() -> None:
+    tiles = tile_set(grid(9, 10, 50))
+    found = draw(tiles, count=5000, distant_min_m=200)
+    able = brute(tiles, 60, 200)[1].any(axis=1)
+    assert set(found.ids[:, 0]) == set(np.flatnonzero(able))
+    assert found.anchors_without_distant == (~able).sum()
+
+
+# --- the file --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path: Path, tiles: SomeTiles) -> Path:
+    path = tmp_path / "t.parquet"
+    triplets.save(path, draw(tiles, count=500))
+    return path
+
+
+def test_what_is_saved_is_loaded(path: Path, tiles: SomeTiles) -> None:
+    expected = draw(tiles, count=500)
+    found = triplets.load(path, tiles)  # type: ignore[arg-type]
+    assert np.array_equal(found.ids, expected.ids)
+    assert np.array_equal(found.distant_m, expected.distant_m)
+    assert found.settings == expected.settings
+    assert found.side_m == 30
+
+
+def test_the_columns_are_those_of_the_contract(path: Path) -> None:
+    schema = pq.read_schema(path)
+    types = {name: str(schema.field(name).type) for name in schema.names}
+    assert types == {
+        "anchor": "int64",
+        "neighbor": "int64",
+        "distant": "int64",
+        "neighbor_m": "float",
+        "distant_m": "float",
+    }
+    header = json.loads(schema.metadata[b"tile2vec"])
+    assert header["format"] == "tile2vec-triplets/1"
+    assert header["parts"][0] == {"name": "a", "fingerprint": "of a", "count": 49}
+
+
+def test_the_same_draw_gives_the_same_bytes(path: Path, tiles: SomeTiles, tmp_path: Path) -> None:
+    triplets.save(tmp_path / "u.parquet", draw(tiles, count=500))
+    assert (tmp_path / "u.parquet").read_bytes() == path.read_bytes()
+
+
+def test_positions_follow_a_tile_set_that_has_grown(path: Path, tiles: SomeTiles) -> None:
+    first, last = SomePart("0", "new", 3), SomePart("bb", "new", 2)
+    parts = (first, *tiles.parts[:2], last, *tiles.parts[2:])
+    lonlat = np.concatenate([np.ones((3, 2)), tiles.lonlat[:98], np.ones((2, 2)), tiles.lonlat[98:]])
+    grown = SomeTiles(lonlat, parts)
+    before, now = triplets.load(path, tiles), triplets.load(path, grown)  # type: ignore[arg-type]
+    assert np.array_equal(tiles.lonlat[before.ids], grown.lonlat[now.ids])
+    assert now.parts == tuple((p.name, p.fingerprint, p.count) for p in parts)
+
+
+def test_a_changed_or_missing_part_is_named(path: Path, tiles: SomeTiles) -> None:
+    changed = replace(tiles, parts=(replace(tiles.parts[0], fingerprint="other"), *tiles.parts[1:]))
+    with pytest.raises(DataError, match=r"t\.parquet: drawn from part a as it was before it changed"):
+        triplets.load(path, changed)  # type: ignore[arg-type]
+    missing = SomeTiles(tiles.lonlat[:98], tiles.parts[:2])
+    with pytest.raises(DataError, match=r"t\.parquet: drawn from part c, which tiles does not hold"):
+        triplets.load(path, missing)  # type: ignore[arg-type]
+
+
+def test_files_of_others_and_damaged_ones(tmp_path: Path, path: Path, tiles: SomeTiles) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        triplets.load(tmp_path / "none.parquet", tiles)  # type: ignore[arg-type]
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({}), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match=r"other\.parquet: not a tile2vec-triplets/1 file"):
+        triplets.load(tmp_path / "other.parquet", tiles)  # type: ignore[arg-type]
+    header = {b"tile2vec": table.schema.metadata[b"tile2vec"]}
+    pq.write_table(table.drop_columns("anchor").replace_schema_metadata(header), tmp_path / "less.parquet")
+    with pytest.raises(DataError, match=r"less\.parquet: damaged"):
+        triplets.load(tmp_path / "less.parquet", tiles)  # type: ignore[arg-type]
+    outside = table.set_column(0, "anchor", [np.full(500, 10**6)]).replace_schema_metadata(header)
+    pq.write_table(outside, tmp_path / "outside.parquet")
+    with pytest.raises(DataError, match=r"outside\.parquet: names tiles outside"):
+        triplets.load(tmp_path / "outside.parquet", tiles)  # type: ignore[arg-type]
+
+
+def test_what_is_current(path: Path, tiles: SomeTiles, tmp_path: Path) -> None:
+    def current(tiles: SomeTiles, *, overwrite: bool = False, **settings: Any) -> bool:
+        config = TripletConfig(**{"count": 500, **settings})
+        return triplets.is_current(path, tiles, config, overwrite=overwrite)  # type: ignore[arg-type]
+
+    assert current(tiles)
+    assert current(tiles, neighborhood_m=60)  # what the default came to
+    # Another median side moves the default, which stays the default.
+    assert current(replace(tiles, side_m=31))
+    with pytest.raises(DataError, match="made with neighborhood_m = 60"):
+        current(tiles, neighborhood_m=61)
+    with pytest.raises(DataError, match=r"made with seed = 0; this run has 1.*--overwrite"):
+        current(tiles, seed=1)
+    assert not current(tiles, seed=1, overwrite=True)
+    assert not current(replace(tiles, parts=(*tiles.parts, SomePart("e", "", 0))))
+    path.write_text("not Parquet")
+    with pytest.raises(DataError, match="exists and holds no triplets"):
+        current(tiles)
+    assert not current(tiles, overwrite=True)
