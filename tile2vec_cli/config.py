@@ -126,7 +126,7 @@ class TrainConfig:
     margin: float = 10.0
     l2: float = 0.01
     distants: str = "in-batch"  # the paper: saved; see benchmarks/RESULTS.md
-    epochs: int = 50
+    epochs: int | None = None  # None: 50, or no limit where steps or minutes set one
     steps: int | None = None  # stop after so many steps
     minutes: float | None = None  # stop after so many minutes; the rate falls to 0 by then
     batch_size: int | None = None  # None: the encoder's own, see encoders.py
@@ -152,12 +152,24 @@ class TrainConfig:
         _above("--lr", self.lr, 0)
         _share("--val-fraction", self.val_fraction, below_one=True)
         _at_least("--patience", self.patience, 1)
+        if self.patience is not None and self.val_fraction == 0:
+            raise UsageError("--patience: needs a validation loss. Give a --val-fraction above 0.")
         _one_of("--device", self.device, ("auto", "cpu", "cuda"))
         _one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
         _at_least("--seed", self.seed, 0)
 
+    @property
+    def most_epochs(self) -> int | None:
+        """Epochs after which training ends; None: steps or minutes decide."""
+        if self.epochs is None and self.steps is None and self.minutes is None:
+            return 50
+        return self.epochs
+
     def settings(self) -> dict[str, Any]:
-        return asdict(self)
+        """What decides the output, as JSON: not where or how it is computed."""
+        found = {**asdict(self), "epochs": self.most_epochs}
+        del found["device"], found["compile"]
+        return found
 
 
 @dataclass(frozen=True)

@@ -13,24 +13,18 @@ from tile2vec_cli.parts import usable_cpus
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors to stderr.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad scene or part.")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace output made with other settings.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output made with other settings.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
 ShardText = Annotated[
     str | None,
-    typer.Option(
-        "--shard", metavar="I/N|slurm", help="Do every Nth unit only, beginning with the Ith."
-    ),
+    typer.Option("--shard", metavar="I/N|slurm", help="Do every Nth unit only, beginning with the Ith."),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(help="Scenes or parts done at a time (default: the CPUs of this job)."),
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where networks run.")]
-Precision = Annotated[
-    str, typer.Option(metavar="auto|bf16|fp32", help="auto: bf16 where the device has it.")
-]
+Precision = Annotated[str, typer.Option(metavar="auto|bf16|fp32", help="auto: bf16 where the device has it.")]
 Tiles = Annotated[Path, typer.Argument(metavar="TILES", help="A tile set, made by `tile`.")]
 
 

@@ -1,0 +1,135 @@
+"""`tile2vec train` as a process: exit codes, streams, signals, kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import landscapes
+
+ENVIRONMENT = {**os.environ, "SLURM_CPUS_PER_TASK": "1", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return landscapes.make(tmp_path_factory.mktemp("train"))
+
+
+def command(data: tuple[Path, Path], out: Path, *options: str) -> list[str]:
+    tiles, triplets = data
+    program = [sys.executable, "-m", "tile2vec_cli", "train", str(triplets), "--tiles", str(tiles)]
+    return [*program, "--out", str(out), "--encoder", "small", "--batch-size", "16", *options]
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+
+
+def test_the_report_has_the_contract_s_keys(data: tuple[Path, Path], tmp_path: Path) -> None:
+    arguments = command(data, tmp_path / "model", "--steps", "4", "--json", "--quiet")
+    done = run(arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert (report["format"], report["command"]) == ("tile2vec-report/1", "train")
+    assert {
+        "steps",
+        "triplets_seen",
+        "triplets_per_second",
+        "train_loss",
+        "val_loss",
+        "val_triplet_accuracy",
+        "device",
+        "precision",
+    } < set(report)
+    assert report["steps"] == 4
+    assert report["outputs"] == [str(tmp_path / "model")]
+    assert not report["up_to_date"]
+
+    again = run([item for item in arguments if item not in {"--json", "--quiet"}])
+    assert again.returncode == 0
+    assert "up to date" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--margin", "nan"], 2, "--margin nan: needs a number above 0"),
+        (["--encoder", "large"], 2, "--encoder large: unknown"),
+        (["--steps", "0"], 2, "--steps 0"),
+        (["--lr", "-1"], 2, "--lr -1"),
+        (["--minutes", "inf"], 2, "--minutes inf"),
+        (["--val-fraction", "1"], 2, "--val-fraction 1"),
+        (["--val-fraction", "0.999"], 65, "--val-fraction 0.999"),
+        (["--tiles", "nowhere"], 66, "nowhere: no such folder"),
+        (["--lr", "1e30", "--steps", "500"], 65, "finite numbers are needed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_line(
+    data: tuple[Path, Path], tmp_path: Path, options: list[str], code: int, words: str
+) -> None:
+    done = run(command(data, tmp_path / "model", *options))
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Train: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert words in lines[0]
+    assert not (tmp_path / "model").exists()
+
+
+def test_files_that_are_no_input(data: tuple[Path, Path], tmp_path: Path) -> None:
+    tiles, triplets = data
+    (tmp_path / "text").write_text("no triplets")
+    assert run(command((tiles, tmp_path / "none"), tmp_path / "model")).returncode == 66
+    assert run(command((tiles, tmp_path / "text"), tmp_path / "model")).returncode == 65
+    done = run(command(data, tmp_path / "text", "--steps", "1"))
+    assert done.returncode == 73
+    assert (tmp_path / "text").read_text() == "no triplets"
+
+
+STOPPABLE = ("--steps", "200", "--dim", "16", "--quiet")
+
+
+@pytest.fixture(scope="module")
+def whole(data: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "model"
+    assert run(command(data, out, *STOPPABLE)).returncode == 0
+    return out
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_a_stopped_run_is_resumed_to_the_same_bytes(
+    data: tuple[Path, Path], whole: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    out = tmp_path / "model"
+    arguments = command(data, out, *STOPPABLE)
+    process = subprocess.Popen(arguments, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    state = tmp_path / ".model.training" / "last" / "state.json"
+    deadline = time.monotonic() + 60
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    process.send_signal(number)
+    _, text = process.communicate(timeout=10)
+    assert process.returncode == code, text
+    assert not out.exists()
+    if number != signal.SIGKILL:
+        assert text.count("\n") == 1
+        assert json.loads(state.read_text())["step"] > 0
+
+    assert run(arguments).returncode == 0
+    for name in ("model.safetensors", "model.json"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert not list(tmp_path.glob(".*"))

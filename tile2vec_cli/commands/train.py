@@ -1,0 +1,110 @@
+"""`tile2vec train`: an encoder from triplets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.config import TrainConfig
+from tile2vec_cli.console import Console
+from tile2vec_cli.parts import sweep
+
+
+def train(
+    triplets: Annotated[
+        Path, typer.Argument(metavar="TRIPLETS.parquet", help="Triplets, made by `sample-triplets`.")
+    ],
+    tiles: Annotated[
+        Path, typer.Option("--tiles", metavar="TILES", help="The tile set they were drawn from.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The model: a folder.")],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|resnet18|small",
+            help="resnet18: the paper's TileNet; small: for CPUs; auto: by whether there is a GPU.",
+        ),
+    ] = TrainConfig.encoder,
+    dim: Annotated[
+        int | None, typer.Option(help="Length of the vectors (default: 512, for small 128).")
+    ] = TrainConfig.dim,
+    margin: Annotated[float, typer.Option(help="Margin of the triplet loss.")] = TrainConfig.margin,
+    l2: Annotated[
+        float, typer.Option(help="Weight of the embeddings' mean norm in the loss.")
+    ] = TrainConfig.l2,
+    distants: Annotated[
+        str,
+        typer.Option(
+            metavar="in-batch|saved",
+            help="in-batch: all tiles of a batch that are far enough; saved: each triplet's own (the paper).",
+        ),
+    ] = TrainConfig.distants,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the triplets (default: 50, or what --steps or --minutes allow)."),
+    ] = TrainConfig.epochs,
+    steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = TrainConfig.steps,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after so many minutes of training, over all runs.")
+    ] = TrainConfig.minutes,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Triplets a step (default: 50, for small 128).")
+    ] = TrainConfig.batch_size,
+    lr: Annotated[float, typer.Option(help="Adam's first rate; it falls to 0.")] = TrainConfig.lr,
+    augment: Annotated[bool, typer.Option(help="Flip and turn the tiles.")] = TrainConfig.augment,
+    val_fraction: Annotated[
+        float, typer.Option(help="Share of the triplets to validate on, in whole spatial blocks.")
+    ] = TrainConfig.val_fraction,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better validation loss.")
+    ] = TrainConfig.patience,
+    device: options.Device = TrainConfig.device,
+    precision: options.Precision = TrainConfig.precision,
+    compile: Annotated[
+        bool, typer.Option(help="Compile the network with torch.compile.")
+    ] = TrainConfig.compile,
+    seed: options.Seed = TrainConfig.seed,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train an encoder on triplets, so that near tiles get near vectors.
+
+    Ends after --epochs, --steps or --minutes, whichever is first; the learning rate has then
+    fallen to 0. Stopped by a signal, the same command goes on where it was.
+
+    Example: tile2vec train triplets.parquet --tiles tiles --out model --minutes 10
+    """
+    console = Console("train", quiet, json)
+    config = TrainConfig(
+        encoder=encoder,
+        dim=dim,
+        margin=margin,
+        l2=l2,
+        distants=distants,
+        epochs=epochs,
+        steps=steps,
+        minutes=minutes,
+        batch_size=batch_size,
+        lr=lr,
+        augment=augment,
+        val_fraction=val_fraction,
+        patience=patience,
+        device=device,
+        precision=precision,
+        compile=compile,
+        seed=seed,
+    )
+
+    from tile2vec_cli import training
+
+    sweep(out.parent)
+    with console.progress("Train", "triplets") as on_progress:
+        report = training.train(triplets, tiles, out, config, overwrite=overwrite, on_progress=on_progress)
+    keys = asdict(report)
+    up_to_date = keys.pop("up_to_date")
+    console.report(keys, inputs=[triplets, tiles], outputs=[out], up_to_date=up_to_date)

@@ -1,0 +1,268 @@
+"""The loop that trains an encoder on triplets: steps, epochs, budget, checkpoints, signals.
+
+Anchors, neighbors and (with saved distants) distants of a step go through the encoder as one
+batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
+norm sees: mean and deviation are taken over all tiles of the step, so that the three kinds of
+tile are scaled alike and the loss cannot be lowered by what tells one kind's batch from
+another's. Three passes would norm each kind by itself, and move the running statistics three
+times a step.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models
+from tile2vec_cli.batches import Pixels
+from tile2vec_cli.checkpoints import State
+from tile2vec_cli.config import TrainConfig
+from tile2vec_cli.device import Runtime
+from tile2vec_cli.errors import DataError, Interrupted, UsageError
+from tile2vec_cli.grid import Ints
+from tile2vec_cli.parts import Progress
+
+Network = Callable[[Tensor], Tensor]
+
+CHECKPOINT_EVERY_S = 30.0
+CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
+
+
+@dataclass
+class Run:
+    """One run of the loop. Tiles are numbered as in `pixels`."""
+
+    config: TrainConfig
+    runtime: Runtime
+    checkpoint: Path
+    model: models.Model
+    pixels: Pixels
+    train: Ints  # (T, 3) anchor, neighbor, distant
+    val: Ints  # (V, 3)
+    places: Tensor  # (U, 3) earth-centred, float64
+    distant_min_m: float
+    batch_size: int
+    encoder: encoders.Encoder
+    optimizer: Adam
+    state: State
+    best: dict[str, Tensor] | None
+
+    def loop(self, on_progress: Progress) -> None:
+        """Train until steps, epochs, minutes or patience are used up."""
+        state, first = self.state, self.state.step
+        network = _compiled(self.encoder, self._example()) if self.config.compile else _polled(self.encoder)
+        kinds = 3 if self.config.distants == "saved" else 2
+        order = batches.order(len(self.train), self.batch_size, self.config.seed, first)
+        steps = self.pixels.stream(self.train[rows, :kinds] for rows in order)
+        self.save()  # a disk that takes no checkpoint is found now, not after an hour
+        saved, pause = time.monotonic(), CHECKPOINT_EVERY_S
+        try:
+            while True:
+                if state.open_steps and (state.step % self.per_epoch == 0 or self.share >= 1):
+                    self._close_epoch()
+                if self.share >= 1 or state.epochs_without_better >= (self.config.patience or math.inf):
+                    return
+                self._step(network, *next(steps))
+                total = max(state.step, round(state.step / max(self.share, 1e-9)))
+                on_progress((state.step - first) * self.batch_size, (total - first) * self.batch_size)
+                if time.monotonic() > saved + pause:
+                    began = time.monotonic()
+                    self.save()
+                    saved = time.monotonic()
+                    pause = max(CHECKPOINT_EVERY_S, (saved - began) / CHECKPOINT_SHARE)
+                interrupts.raise_pending()
+        except (Interrupted, DataError):
+            self.save()
+            raise
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps an epoch."""
+        return batches.steps_per_epoch(len(self.train), self.batch_size)
+
+    @property
+    def share(self) -> float:
+        """Of the run that is done, by what ends it first; at least one step is made."""
+        state, config = self.state, self.config
+        epochs = config.most_epochs
+        parts = (
+            state.step / config.steps if config.steps else 0.0,
+            state.step / (epochs * self.per_epoch) if epochs else 0.0,
+            state.seconds / (60 * config.minutes) if config.minutes and state.step else 0.0,
+        )
+        return min(max(parts), 1.0)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step: a half cosine from `lr` to 0."""
+        return self.config.lr * (1 + math.cos(math.pi * self.share)) / 2
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        checkpoints.save(
+            self.checkpoint, self.described(), self.encoder, self.optimizer, self.state, self.best
+        )
+
+    def described(self) -> models.Model:
+        """The model with the scores of the weights that are kept."""
+        lines = self.state.metrics
+        kept = lines[-1] if lines else {}
+        if self.best is not None:
+            kept = next(line for line in lines if line["val_loss"] == self.state.best_loss)
+        scores = {
+            "steps": self.state.step,
+            "triplets_seen": self.state.step * self.batch_size,
+            **{key: kept.get(key) for key in ("train_loss", "val_loss", "val_triplet_accuracy")},
+            "device": self.runtime.name,
+            "precision": self.runtime.precision,
+        }
+        return replace(self.model, scores=scores)
+
+    # --- a step ------------------------------------------------------------------------------
+
+    def _step(self, network: Network, numbers: Ints, pixels: Tensor) -> None:
+        """One update. A signal, or a loss that is no number, leaves all as it was before the step."""
+        began, state = time.monotonic(), self.state
+        buffers = [buffer.clone() for buffer in self.encoder.buffers()]
+        self.encoder.train()
+        self.optimizer.zero_grad()
+        try:
+            if self.config.augment:
+                pixels = batches.turned(pixels, self.config.seed, state.step)
+            with self.runtime.autocast():
+                vectors = network(pixels)
+            loss = self._loss(vectors, numbers)
+            loss.backward()  # type: ignore[no-untyped-call]
+            value = self._finite(loss)
+        except BaseException:
+            for buffer, before in zip(self.encoder.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+            raise
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        self.optimizer.step()
+        state.step += 1
+        state.open_steps += 1
+        state.open_loss += value
+        seconds = time.monotonic() - began
+        state.seconds += seconds
+        state.step_seconds += seconds
+
+    def _loss(self, vectors: Tensor, numbers: Ints) -> Tensor:
+        """The loss of `vectors` (K B, D) of tiles `numbers` (B, K): anchors, neighbors, saved distants."""
+        margin, l2 = self.config.margin, self.config.l2
+        anchor, neighbor, *distant = vectors.chunk(numbers.shape[1])
+        if distant:
+            return losses.triplet_loss(anchor, neighbor, distant[0], margin, l2)
+        places = self.places[torch.from_numpy(numbers.T.ravel()).to(self.places.device)]
+        far = losses.far_apart(places[: len(numbers)], places, self.distant_min_m)
+        return losses.in_batch_loss(anchor, neighbor, far, margin, l2)
+
+    def _finite(self, loss: Tensor) -> float:
+        """The loss as a number; DataError where it, its gradient or what batch norm has seen is none."""
+        seen = [p.grad for p in self.encoder.parameters() if p.grad is not None]
+        seen += [buffer for buffer in self.encoder.buffers() if buffer.is_floating_point()]
+        value, size = torch.stack([loss.detach(), torch.nn.utils.get_total_norm(seen)]).tolist()
+        if not math.isfinite(value + size):
+            raise self._diverged(value if math.isfinite(size) else size, self.state.step + 1)
+        return float(value)
+
+    def _diverged(self, value: float, step: int) -> DataError:
+        """The error for a loss that is no number; it names where the last good weights are kept."""
+        return DataError(
+            f"--lr {self.config.lr:g}: loss or gradient is {value} at step {step}; finite numbers are "
+            "needed. Use a lower --lr with --overwrite. "
+            f"The weights of step {self.state.step} are kept in {self.checkpoint}."
+        )
+
+    # --- an epoch ----------------------------------------------------------------------------
+
+    def _close_epoch(self) -> None:
+        """Validate and write down how the epoch went; the last one may be cut short."""
+        began, state = time.monotonic(), self.state
+        rate = self.rate
+        val_loss, accuracy = self._validate()
+        if val_loss is not None and not math.isfinite(val_loss):
+            raise self._diverged(val_loss, state.step)
+        if val_loss is not None and self.config.patience:
+            state.epochs_without_better += 1
+            if state.best_loss is None or val_loss < state.best_loss:
+                state.best_loss, state.epochs_without_better = val_loss, 0
+                self.best = {name: tensor.clone() for name, tensor in self.encoder.state_dict().items()}
+        state.seconds += time.monotonic() - began
+        state.metrics.append(
+            {
+                "epoch": len(state.metrics) + 1,
+                "steps": state.step,
+                "triplets_seen": state.step * self.batch_size,
+                "train_loss": state.open_loss / state.open_steps,
+                "val_loss": val_loss,
+                "val_triplet_accuracy": accuracy,
+                "lr": rate,
+                "seconds": round(state.seconds, 3),
+                "triplets_per_second": round(state.step * self.batch_size / max(state.step_seconds, 1e-9), 1),
+            }
+        )
+        state.open_steps, state.open_loss = 0, 0.0
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float | None, float | None]:
+        """Loss against the saved distants, and the share with ‖a−n‖ < ‖a−d‖, over the validation triplets."""
+        if not len(self.val):
+            return None, None
+        self.encoder.eval()
+        found = []
+        size = max(1, encoders.ENCODERS[self.model.architecture["encoder"]].embed_batch_size // 3)
+        chunks = (self.val[start : start + size] for start in range(0, len(self.val), size))
+        for numbers, pixels in self.pixels.stream(chunks):
+            interrupts.raise_pending()
+            with self.runtime.autocast():
+                found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
+        anchor, neighbor, distant = torch.cat(found, dim=1)
+        loss = losses.triplet_loss(anchor, neighbor, distant, self.config.margin, self.config.l2)
+        nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
+        return float(loss), float(nearer.double().mean())
+
+    def _example(self) -> Tensor:
+        """Pixels as a step has them."""
+        kinds = 3 if self.config.distants == "saved" else 2
+        return next(self.pixels.stream([self.train[: self.batch_size, :kinds]]))[1]
+
+
+def _polled(encoder: encoders.Encoder) -> Network:
+    """Let a signal end a step after any convolution, on the way back too.
+
+    On a slow CPU a step of a large network takes longer than a job has between signal and kill.
+    """
+
+    def poll(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        interrupts.raise_pending()
+        if output.requires_grad:
+            output.register_hook(lambda _gradient: interrupts.raise_pending())  # type: ignore[no-untyped-call]
+
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(poll)
+    return encoder
+
+
+def _compiled(encoder: encoders.Encoder, example: Tensor) -> Network:
+    """The encoder through torch.compile, tried out on an example; UsageError where that fails."""
+    buffers = [buffer.clone() for buffer in encoder.buffers()]
+    try:
+        network: Network = torch.compile(encoder)
+        network(example)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"--compile: torch cannot compile here ({reason}). Use --no-compile.") from error
+    for buffer, before in zip(encoder.buffers(), buffers, strict=True):
+        buffer.copy_(before)
+    return network

@@ -1,0 +1,180 @@
+"""Training an encoder on triplets: what is there already, what the loop needs, what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim import Adam
+
+from tile2vec_cli import batches, checkpoints, encoders, interrupts, models
+from tile2vec_cli.batches import Pixels
+from tile2vec_cli.checkpoints import State
+from tile2vec_cli.config import TrainConfig
+from tile2vec_cli.device import choose
+from tile2vec_cli.errors import OutputError
+from tile2vec_cli.grid import Ints
+from tile2vec_cli.loop import Run
+from tile2vec_cli.parts import (
+    Progress,
+    fingerprint,
+    new_folder,
+    remove,
+    require_same_settings,
+    sha256_file,
+    silent,
+)
+from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.triplets import Triplets
+from tile2vec_cli.triplets import load as load_triplets
+
+BETAS = (0.5, 0.999)  # Adam's, as in the paper's published code
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What came of a training run; losses are None where nothing trained or validated."""
+
+    encoder: str
+    steps: int
+    triplets_seen: int
+    triplets_per_second: float | None
+    train_loss: float | None
+    val_loss: float | None
+    val_triplet_accuracy: float | None
+    device: str
+    precision: str
+    up_to_date: bool = False
+
+
+def train(
+    triplets_path: Path,
+    tiles_path: Path,
+    out: Path,
+    config: TrainConfig,
+    *,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> TrainReport:
+    """Train an encoder and write its model folder to `out`.
+
+    Does nothing when a model of the same triplets and settings is there; goes on where a stopped
+    run's checkpoint is. On a signal the step at hand is abandoned, the state before it is saved
+    and Interrupted raised. The model is that of the last step, where the learning rate is near 0;
+    with `patience` that of the epoch with the least validation loss. Progress is in triplets.
+    """
+    out = out.absolute()
+    tiles = TileSet.open(tiles_path)
+    triplets = load_triplets(triplets_path, tiles)
+    settings = {**config.settings(), "triplets": sha256_file(triplets_path)[:32]}
+    found = _existing(out)
+    if found is not None and not (overwrite and found.settings != settings):
+        require_same_settings(out, found.settings, settings)
+        checkpoints.discard(out)
+        return _report(found, models.metrics(out), up_to_date=True)
+    with checkpoints.workspace(out) as checkpoint:
+        begun = models.describe(checkpoint) if checkpoint.exists() else None
+        if begun is not None and overwrite and begun.settings != settings:
+            remove(checkpoint)
+            begun = None
+        if begun is not None:
+            require_same_settings(checkpoint, begun.settings, settings)
+        run = _prepare(tiles, triplets, config, settings, checkpoint, begun)
+        with interrupts.held():
+            run.loop(on_progress)
+            with new_folder(out) as folder:
+                models.write(folder, run.described(), run.best or run.encoder.state_dict(), run.state.metrics)
+            remove(checkpoint)
+    return _report(run.described(), run.state.metrics)
+
+
+def _existing(out: Path) -> models.Model | None:
+    """What model.json of an older run says; None where a model may be written."""
+    if out.is_dir() and (out / models.DESCRIPTION).exists():
+        return models.describe(out)
+    if out.is_dir() and any(out.iterdir()):
+        raise OutputError(
+            f"{out}: holds other files; a model is written to a folder of its own. Choose another."
+        )
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; a folder is written here. Choose another.")
+    return None
+
+
+def _prepare(
+    tiles: TileSet,
+    triplets: Triplets,
+    config: TrainConfig,
+    settings: dict[str, Any],
+    checkpoint: Path,
+    begun: models.Model | None,
+) -> Run:
+    """All that the loop needs: from the checkpoint where there is one, else from the seed."""
+    runtime = choose(config.device, config.precision)
+    used, numbers = np.unique(triplets.ids, return_inverse=True)
+    numbers = numbers.reshape(-1, 3)
+    held_out = batches.split(
+        numbers,
+        tiles.lonlat[used],
+        max(batches.BLOCK_SIDES * triplets.side_m, triplets.settings["neighborhood_m"]),
+        2 * triplets.side_m,
+        config.val_fraction,
+        config.seed,
+    )
+    pixels = Pixels.of(tiles, used, runtime.device)
+    name = config.encoder
+    if name == "auto":  # a run begun on another device goes on with its encoder
+        name = "resnet18" if runtime.name == "cuda" else "small"
+        name = begun.architecture["encoder"] if begun else name
+    row = encoders.ENCODERS[name]
+    mean, std = batches.normalisation(tiles, used[np.unique(numbers[held_out.train])])
+    model = models.Model(
+        kind="encoder",
+        architecture={"encoder": name, "bands": tiles.shape[1], "dim": config.dim or row.dim},
+        bands=tiles.bands,
+        dtype=str(tiles.dtype),
+        size=tiles.size,
+        normalisation={"mean": mean, "std": std},
+        settings=settings,
+        provenance={"triplets": settings["triplets"], "tiles": _fingerprint(tiles, used)},
+    )
+    encoder = encoders.untrained(name, tiles.shape[1], config.dim or row.dim, mean, std, config.seed)
+    encoder.to(runtime.device)
+    optimizer = Adam(encoder.parameters(), config.lr, BETAS, fused=True)
+    state, best = State(), None
+    if begun:
+        state, best = checkpoints.restore(checkpoint, encoder, optimizer)
+    return Run(
+        config=config,
+        runtime=runtime,
+        checkpoint=checkpoint,
+        model=model,
+        pixels=pixels,
+        train=numbers[held_out.train],
+        val=numbers[held_out.val],
+        places=torch.from_numpy(tiles.ecef[used]).to(runtime.device),
+        distant_min_m=triplets.settings["distant_min_m"],
+        batch_size=min(config.batch_size or row.batch_size, len(held_out.train)),
+        encoder=encoder,
+        optimizer=optimizer,
+        state=state,
+        best=best,
+    )
+
+
+def _fingerprint(tiles: TileSet, used: Ints) -> str:
+    """Of the parts that hold these tiles: the set may have grown since the triplets were drawn."""
+    numbers = np.unique(np.searchsorted(tiles.offsets, used, side="right") - 1)
+    return fingerprint(*(f"{tiles.parts[k].name}={tiles.parts[k].fingerprint}" for k in numbers))
+
+
+def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: bool = False) -> TrainReport:
+    return TrainReport(
+        encoder=model.architecture["encoder"],
+        triplets_per_second=metrics[-1]["triplets_per_second"] if metrics else None,
+        up_to_date=up_to_date,
+        **model.scores,
+    )
