@@ -1,0 +1,77 @@
+"""`tile2vec embed`: a vector for every tile."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.config import EmbedConfig
+from tile2vec_cli.console import Console
+from tile2vec_cli.parts import Shard
+
+
+def embed(
+    tiles: options.Tiles,
+    model: Annotated[Path, typer.Option("--model", metavar="MODEL", help="A model, made by `train`.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="EMBEDDINGS",
+            help="One file if it ends in .parquet, else a folder: a file a part.",
+        ),
+    ],
+    dtype: Annotated[
+        str, typer.Option(metavar="float32|float16|int8", help="How the vectors are stored.")
+    ] = EmbedConfig.dtype,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Tiles at a time (default: what suits the encoder).")
+    ] = EmbedConfig.batch_size,
+    device: options.Device = EmbedConfig.device,
+    precision: options.Precision = EmbedConfig.precision,
+    shard: options.ShardText = None,
+    workers: options.Workers = None,
+    strict: options.Strict = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Embed every tile with a trained model: vectors and footprints as GeoParquet.
+
+    A folder gets a file for each part of the tile set, and only those that are missing or whose part
+    has changed: run it again after `tile` has cut new scenes. int8 vectors are to be multiplied by
+    the scale in the file's metadata.
+
+    Example: tile2vec embed tiles --model model --out embeddings.parquet --dtype float16
+    """
+    console = Console("embed", quiet, json)
+    config = EmbedConfig(dtype, batch_size, device, precision)
+    own = Shard.parse(shard)
+    threads = options.worker_count(workers)
+
+    from tile2vec_cli import inference
+
+    with console.progress("Embed", "tiles") as on_progress:
+        report = inference.embed(
+            tiles,
+            model,
+            out,
+            config,
+            shard=own,
+            workers=threads,
+            strict=strict,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    if report.others:
+        console.say(
+            f"{out}: {report.others} files are of parts that {tiles} does not hold; they stay as they are."
+        )
+    keys = {**asdict(report), "failed": [failure.name for failure in report.failed]}
+    up_to_date = not report.made and not report.failed
+    console.report(keys, inputs=[tiles, model], outputs=[out], up_to_date=up_to_date)
+    console.finish(report.failed)

@@ -1,0 +1,197 @@
+"""Embeddings: vectors and the footprints they stand for, ours and other people's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+from numpy.typing import NDArray
+
+from tile2vec_cli import geoparquet
+from tile2vec_cli.embedding_files import Vectors, header
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.grid import ECCENTRICITY_SQUARED, METRES_PER_DEGREE, Floats
+from tile2vec_cli.places import to_lonlat
+
+VECTOR_COLUMNS = ("embedding", "embeddings")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """N vectors and the footprints they stand for."""
+
+    path: Path
+    vectors: Vectors = field(repr=False)  # (N, D); int8 already multiplied by its scale
+    geometry: NDArray[np.object_] = field(repr=False)  # (N,) shapely, lon/lat
+    tile_id: NDArray[np.object_] | None = field(repr=False)  # (N,) str
+    scene: NDArray[np.object_] | None = field(repr=False)  # (N,) str
+    datetime: NDArray[np.datetime64] | None = field(repr=False)  # (N,) milliseconds, UTC
+    metadata: dict[str, Any]  # what the file says under `tile2vec`; {} for other people's
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @cached_property
+    def lonlat(self) -> Floats:
+        """(N, 2) centres in degrees on WGS 84."""
+        return geoparquet.centres(self.geometry)
+
+    @cached_property
+    def side_m(self) -> float:
+        """Median ground side of the footprints in metres: the root of their area. 0 for points."""
+        sine = np.sin(np.radians(self.lonlat[:, 1]))
+        # Metres a degree of latitude and of longitude, for the ellipsoid.
+        flat = 1 - ECCENTRICITY_SQUARED * sine**2
+        up = METRES_PER_DEGREE * (1 - ECCENTRICITY_SQUARED) / flat**1.5
+        across = METRES_PER_DEGREE * np.sqrt(np.maximum(1 - sine**2, 0) / flat)
+        return float(np.median(np.sqrt(shapely.area(self.geometry) * up * across)))
+
+
+def read(path: Path) -> Embeddings:
+    """Read a GeoParquet file of embeddings, or all such files of a folder.
+
+    Ours, or any with a column `embedding` (or `embeddings`) of lists of numbers; in any CRS.
+    Raises InputError where nothing is; DataError where vectors are missing, of unequal length or not
+    finite, where geometry is missing, and where the files of a folder come from different models.
+    """
+    found = [_read_file(file) for file in _files(path)]
+    for other in found[1:]:
+        _require_alike(found[0], other)
+    if len(found) == 1:
+        return found[0]
+
+    def joined(name: str) -> Any:
+        columns = [getattr(one, name) for one in found]
+        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+    names = ("vectors", "geometry", "tile_id", "scene", "datetime")
+    return Embeddings(path, **{name: joined(name) for name in names}, metadata=found[0].metadata)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.glob("*.parquet") if not file.name.startswith("."))
+    if not files:
+        raise DataError(f"{path}: holds no *.parquet; files of embeddings are needed. Run `tile2vec embed`.")
+    return files
+
+
+def _require_alike(one: Embeddings, other: Embeddings) -> None:
+    if one.metadata.get("model") != other.metadata.get("model"):
+        raise DataError(
+            f"{other.path}: made by another model than {one.path.name} beside it; one model is needed. "
+            "Embed again with one --model, or keep them in folders of their own."
+        )
+    if one.vectors.shape[1] != other.vectors.shape[1]:
+        raise DataError(
+            f"{other.path}: vectors of {other.vectors.shape[1]} numbers, but {one.vectors.shape[1]} in "
+            f"{one.path.name} beside it; all need one length. Keep them in folders of their own."
+        )
+
+
+def _read_file(path: Path) -> Embeddings:
+    names = geoparquet.columns(path)
+    vector_column = next((name for name in VECTOR_COLUMNS if name in names), None)
+    if vector_column is None:
+        raise DataError(
+            f"{path}: has the columns {', '.join(names)}; one named embedding or embeddings is needed. "
+            "Rename the one that holds the vectors."
+        )
+    metadata = geoparquet.read_metadata(path)
+    geometry_column, crs = _geometry_column(path, metadata, names)
+    wanted = {vector_column, geometry_column, *({"tile_id", "scene", "datetime"} & set(names))}
+    table, _ = geoparquet.read(path, sorted(wanted))
+    return Embeddings(
+        path,
+        _vectors(path, table[vector_column], metadata),
+        _geometry(path, table[geometry_column], crs),
+        _texts(table, "tile_id"),
+        _texts(table, "scene"),
+        _times(table),
+        header(metadata),
+    )
+
+
+def _vectors(path: Path, column: pa.ChunkedArray, metadata: Mapping[str, str]) -> Vectors:
+    """(N, D) float32 out of a column of lists."""
+    kind = column.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not is_list or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        raise DataError(f"{path}: its embedding column is of type {kind}; lists of numbers are needed.")
+    if len(column) == 0:
+        raise DataError(f"{path}: holds no rows; at least one embedding is needed.")
+    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if column.null_count or len(lengths) > 1 or not lengths[0]:
+        raise DataError(f"{path}: its vectors have lengths {lengths[:5]}; one length for all is needed.")
+    values = pc.list_flatten(column).combine_chunks()
+    numbers = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    vectors = np.asarray(numbers).reshape(-1, lengths[0])
+    if kind.value_type == pa.int8():
+        vectors = vectors * np.asarray(_scale(metadata), dtype=np.float32)
+    broken = int((~np.isfinite(vectors)).any(axis=1).sum())
+    if broken:
+        raise DataError(
+            f"{path}: {broken:,} of {len(vectors):,} vectors hold NaN or infinity; numbers are needed. "
+            "Leave these rows out, or embed again."
+        )
+    return vectors
+
+
+def _scale(metadata: Mapping[str, str]) -> Any:
+    """What int8 vectors are multiplied by: a number, or one for each dimension."""
+    try:
+        return json.loads(metadata.get("emb", "{}")).get("quantization", {}).get("scale", 1.0)
+    except (ValueError, AttributeError):
+        return 1.0
+
+
+def _geometry_column(path: Path, metadata: Mapping[str, str], names: list[str]) -> tuple[str, str | None]:
+    """The primary geometry column and its CRS, None where the file says that it is unknown."""
+    try:
+        geo = json.loads(metadata["geo"])
+        name = str(geo["primary_column"])
+        column = geo["columns"][name]
+        encoding, crs = str(column["encoding"]), column.get("crs", "OGC:CRS84")
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: its footer describes no geometry; GeoParquet is needed. "
+            "Write it with GeoDataFrame.to_parquet or ogr2ogr."
+        ) from error
+    if encoding != "WKB" or name not in names:
+        raise DataError(f"{path}: its geometry {name} is encoded as {encoding}; a WKB column is needed.")
+    return name, json.dumps(crs) if isinstance(crs, dict) else crs
+
+
+def _geometry(path: Path, column: pa.ChunkedArray, crs: str | None) -> NDArray[np.object_]:
+    """(N,) shapely geometries in lon/lat."""
+    try:
+        geometry = shapely.from_wkb(column.to_numpy())
+    except (shapely.errors.GEOSException, TypeError) as error:
+        raise DataError(f"{path}: its geometry is no valid WKB ({error}); WKB is needed.") from error
+    missing = int((shapely.is_missing(geometry) | shapely.is_empty(geometry)).sum())
+    if missing:
+        raise DataError(f"{path}: {missing:,} of {len(geometry):,} rows have no geometry; all need one.")
+    if crs == "OGC:CRS84" or (crs is not None and '"CRS84"' in crs):
+        return np.asarray(geometry)
+    return np.asarray(shapely.transform(geometry, lambda xy: to_lonlat(crs, xy, str(path))))
+
+
+def _texts(table: pa.Table, name: str) -> NDArray[np.object_] | None:
+    if name not in table.column_names:
+        return None
+    return np.array([str(value) for value in table[name].to_pylist()], dtype=object)
+
+
+def _times(table: pa.Table) -> NDArray[np.datetime64] | None:
+    if "datetime" not in table.column_names or not pa.types.is_temporal(table["datetime"].type):
+        return None
+    return np.asarray(table["datetime"].cast(pa.timestamp("ms"), safe=False), dtype="datetime64[ms]")

@@ -1,0 +1,232 @@
+"""Tiles to embeddings with a trained encoder: what is there already, and the parts that are missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from tile2vec_cli import device, embedding_files, encoders, geoparquet, models, parts
+from tile2vec_cli import embedding_outputs as outputs
+from tile2vec_cli.config import EmbedConfig
+from tile2vec_cli.embedding_files import Vectors
+from tile2vec_cli.errors import DataError, Failure, OutputError, Tile2VecError, UsageError
+from tile2vec_cli.forward import Forward
+from tile2vec_cli.models import Model
+from tile2vec_cli.parts import Progress, Shard, silent
+from tile2vec_cli.tiles import Part, TileSet
+
+_WAITING = 2  # parts embedded but not yet written
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What a run came to. Counts are of this shard's parts, made now or before."""
+
+    tiles: int
+    tiles_per_second: float | None  # of the parts made now, their writing included
+    dim: int
+    parts: int
+    made: int
+    others: int  # files in the folder whose part the tile set does not hold; they are left alone
+    failed: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """How vectors become files: what every file of a run says of itself."""
+
+    tiles: TileSet
+    header: dict[str, Any]  # model, architecture, settings
+
+    def rows(self, part: Part, vectors: Vectors, scale: float | None) -> pa.Table:
+        dtype = self.header["settings"]["dtype"]
+        return embedding_files.rows(part.index(), vectors, dtype, scale)
+
+    def footer(self, made_of: Sequence[Part], scale: float | None) -> dict[str, str]:
+        size, stride = (self.tiles.settings[key] for key in ("size", "stride"))
+        layout = {"layout_type": "regular_grid", "chip_size": [size, size], "stride": [stride, stride]}
+        return embedding_files.footer({**self.header, "parts": outputs.names(made_of)}, layout, scale)
+
+    def scale(self, largest: float) -> float | None:
+        """For int8; raises DataError for numbers that float16 does not reach."""
+        dtype = self.header["settings"]["dtype"]
+        if dtype == "float16" and largest > np.finfo(np.float16).max:
+            raise DataError(
+                f"{self.tiles.path}: its vectors reach {largest:g}; float16 ends at 65504. Choose float32."
+            )
+        return embedding_files.int8_scale(largest) if dtype == "int8" else None
+
+
+def embed(
+    tiles_path: Path,
+    model_path: Path,
+    out: Path,
+    config: EmbedConfig,
+    *,
+    shard: Shard | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> EmbedReport:
+    """Embed every tile: into one file where `out` ends in .parquet, else into a file a part.
+
+    What is there already, made of the same tiles with the same model and settings, stays. `workers`
+    are the network's threads; progress is in tiles. Raises DataError where the model does not fit
+    the tiles, or where `out` was made otherwise (unless `overwrite`).
+    """
+    tiles = TileSet.open(tiles_path)
+    model = models.describe(model_path)
+    _require_fit(model_path, model, tiles)
+    header = {
+        "model": models.fingerprint(model_path),
+        "architecture": model.architecture,
+        "settings": config.settings(),
+    }
+    present = [part for part in tiles.parts if part.count]
+    one_file = out.suffix == ".parquet"
+    others = 0
+    if one_file:
+        if (shard or Shard()).count > 1:
+            raise UsageError(
+                f"--shard: {out} is one file; shards need a folder. Leave .parquet out of --out."
+            )
+        own, todo = present, [] if outputs.is_current(out, present, header, overwrite) else present
+    else:
+        outputs.open_folder(out, header, overwrite)
+        own = (shard or Shard()).take(present)
+        todo = [part for part in own if not outputs.is_made(out, part, header)]
+        others = len(outputs.others(out, tiles))
+    seconds = 0.0
+    failed: list[Failure] = []
+    if todo:
+        forward = _forward(model_path, config, workers)
+        files = _Files(tiles, header)
+        started = time.monotonic()
+        if one_file:
+            _into_file(forward, files, out, todo, on_progress)
+        else:
+            failed = _into_folder(forward, files, out, todo, strict, on_progress)
+        seconds = time.monotonic() - started
+    bad = {failure.name for failure in failed}
+    made = [part for part in todo if part.name not in bad]
+    return EmbedReport(
+        tiles=sum(part.count for part in own if part.name not in bad),
+        tiles_per_second=round(sum(part.count for part in made) / seconds, 1) if made else None,
+        dim=int(model.architecture["dim"]),
+        parts=len(own) - len(bad),
+        made=len(made),
+        others=others,
+        failed=failed,
+    )
+
+
+def _require_fit(path: Path, model: Model, tiles: TileSet) -> None:
+    """Raise DataError where a model was trained on other pixels than those of the tile set."""
+    if model.kind != "encoder":
+        raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
+    for name, found, needed in (
+        ("bands", _listed(tiles.bands), _listed(model.bands)),
+        ("dtype", tiles.dtype.name, model.dtype),
+        ("tile size", tiles.size, model.size),
+    ):
+        if found != needed:
+            raise DataError(
+                f"{tiles.path}: its {name} is {found}; the model {path} needs {name} {needed}. "
+                "Cut tiles as for that model, or train one on these."
+            )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _forward(path: Path, config: EmbedConfig, workers: int | None) -> Forward:
+    runtime = device.choose(config.device, config.precision)
+    if workers is not None:
+        torch.set_num_threads(workers)
+    encoder, model = models.load_encoder(path, torch.device("cpu"))
+    batch_size = config.batch_size or encoders.ENCODERS[model.architecture["encoder"]].embed_batch_size
+    return Forward(encoders.fused(encoder).to(runtime.device), runtime, batch_size)
+
+
+# --- the work ---------------------------------------------------------------------------------
+
+
+def _into_folder(
+    forward: Forward, files: _Files, out: Path, todo: list[Part], strict: bool, on_progress: Progress
+) -> list[Failure]:
+    """A file a part, each written while the next part is embedded. Returns the parts that failed."""
+
+    def write(part: Part, vectors: Vectors) -> None:
+        scale = files.scale(float(np.abs(vectors).max()))
+        with parts.new_file(outputs.file(out, part)) as temporary:
+            geoparquet.write(temporary, files.rows(part, vectors, scale), files.footer([part], scale))
+
+    failed: list[Failure] = []
+    writing: list[tuple[Part, Future[None]]] = []
+
+    def fail(part: Part, error: Tile2VecError) -> None:
+        # Output that cannot be written stays so for every part: go no further.
+        if strict or isinstance(error, OutputError):
+            raise error
+        failed.append(Failure.of(part.name, error))
+
+    def settle(most: int) -> None:
+        while len(writing) > most:
+            part, future = writing.pop(0)
+            try:
+                future.result()
+            except Tile2VecError as error:
+                fail(part, error)
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            for part, found in forward.vectors(todo, on_progress):
+                if isinstance(found, Tile2VecError):
+                    fail(part, found)
+                else:
+                    writing.append((part, pool.submit(write, part, found)))
+                    settle(_WAITING)
+            settle(0)
+        finally:  # the file at hand is finished, the others are not begun
+            pool.shutdown(wait=True, cancel_futures=True)
+    return failed
+
+
+def _into_file(forward: Forward, files: _Files, out: Path, todo: list[Part], on_progress: Progress) -> None:
+    """One file, part by part, by way of a spool: int8 needs the largest number of all first."""
+    parts.sweep(parts.make_folder(out.parent))
+    with ExitStack() as stack:
+        temporary = stack.enter_context(parts.new_file(out))
+        spool = stack.enter_context(TemporaryFile(dir=out.parent))
+        largest = 0.0
+        for _, found in forward.vectors(todo, on_progress):
+            if isinstance(found, Tile2VecError):
+                raise found
+            largest = max(largest, float(np.abs(found).max()))
+            spool.write(found.tobytes())
+        scale = files.scale(largest)
+        tables = (files.rows(part, vectors, scale) for part, vectors in _spooled(spool, todo))
+        first = next(tables)
+        with geoparquet.writer(temporary, first.schema, files.footer(todo, scale)) as append:
+            append(first)
+            for table in tables:
+                append(table)
+
+
+def _spooled(spool: Any, todo: list[Part]) -> Iterator[tuple[Part, Vectors]]:
+    width = spool.tell() // sum(part.count for part in todo)
+    spool.seek(0)
+    for part in todo:
+        yield part, np.frombuffer(spool.read(width * part.count), np.float32).reshape(part.count, -1)
