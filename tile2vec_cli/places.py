@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -33,6 +34,12 @@ def from_lonlat(crs: str | None, lonlat: Floats, path: str) -> Floats:
 def ground_m(here: Floats, there: Floats) -> Floats:
     """(N,) straight distances in metres between two lists of (N, 2) places."""
     return np.asarray(np.linalg.norm(ecef(here) - ecef(there), axis=-1))
+
+
+@lru_cache(maxsize=1)
+def crs84() -> dict[str, Any]:
+    """OGC:CRS84 as PROJJSON."""
+    return dict(pyproj.CRS("OGC:CRS84").to_json_dict())
 
 
 def _transformed(crs: str | None, xy: Floats, path: str, *, inverse: bool) -> Floats:

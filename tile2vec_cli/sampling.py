@@ -30,7 +30,7 @@ def sample(path: str, lonlat: Floats) -> tuple[Pixels, Mask]:
         inside = inside[np.argsort(row[inside] // strip, kind="stable")]
         numbers = row[inside] // strip
         starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-        for start, stop in zip(starts, [*starts[1:], len(inside)], strict=True):
+        for start, stop in zip(starts, np.append(starts, len(inside))[1:], strict=True):
             here = inside[start:stop]
             row0, row1 = int(row[here].min()), int(row[here].max()) + 1
             col0, col1 = int(col[here].min()), int(col[here].max()) + 1

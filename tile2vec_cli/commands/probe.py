@@ -1,0 +1,135 @@
+"""`tile2vec probe`: how good embeddings are, judged where no classifier has been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.config import BASELINE_NAMES, CLASSIFIER_NAMES, ProbeConfig, parse_ints, parse_names
+from tile2vec_cli.console import Console, Row
+from tile2vec_cli.errors import UsageError
+
+_DEFAULT = ProbeConfig()
+
+
+def probe(
+    embeddings: Annotated[
+        Path,
+        typer.Argument(
+            metavar="EMBEDDINGS",
+            help="File or folder of `embed`, or any GeoParquet with a column `embedding` of lists.",
+        ),
+    ],
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels",
+            metavar="PATH",
+            help="Label raster, polygons or points, or a table with `tile_id` (CSV or Parquet).",
+        ),
+    ],
+    field: Annotated[str | None, typer.Option(help="Field or column that holds the classes.")] = None,
+    min_purity: Annotated[
+        float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
+    ] = _DEFAULT.min_purity,
+    classifier: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--classifier",
+            metavar="|".join(CLASSIFIER_NAMES),
+            help="Repeatable (default: logistic and forest).",
+        ),
+    ] = None,
+    n_labels: Annotated[
+        str, typer.Option(metavar="100,1000", help="Numbers of labelled tiles to learn from.")
+    ] = ",".join(map(str, _DEFAULT.n_labels)),
+    repeats: Annotated[int, typer.Option(help="Draws of split and labels.")] = _DEFAULT.repeats,
+    test_fraction: Annotated[
+        float, typer.Option(help="Share of the tiles to test on.")
+    ] = _DEFAULT.test_fraction,
+    split: Annotated[
+        str,
+        typer.Option(metavar="blocks|random", help="blocks: no place is on both sides; random flatters."),
+    ] = _DEFAULT.split,
+    block: Annotated[
+        float | None,
+        typer.Option(
+            metavar="METRES",
+            help="Side of a spatial block (default: 20 × the tile's side; 1000 where embeddings are points).",
+        ),
+    ] = None,
+    baselines: Annotated[
+        str | None,
+        typer.Option(
+            metavar=",".join(BASELINE_NAMES), help="Rivals, from the pixels of --tiles (default: all)."
+        ),
+    ] = None,
+    tiles: Annotated[
+        Path | None, typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder for report.json, confusion.csv and two pictures."),
+    ] = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Judge embeddings by how well simple classifiers learn labels from them.
+
+    Training and test tiles come from different places: whole spatial blocks, and no tile that overlaps
+    the other side. Beside each score stands what a random split of the tiles would have claimed.
+
+    Example: tile2vec probe embeddings.parquet --labels landcover.tif --tiles tiles --out probe
+    """
+    if baselines is not None and tiles is None:
+        raise UsageError("--baselines: need the tiles' pixels. Give the tile set with --tiles.")
+    chosen = BASELINE_NAMES if baselines is None else parse_names("--baselines", baselines, BASELINE_NAMES)
+    config = ProbeConfig(
+        field=field,
+        min_purity=min_purity,
+        classifiers=tuple(dict.fromkeys(classifier or _DEFAULT.classifiers)),
+        n_labels=tuple(sorted(set(parse_ints("--n-labels", n_labels)))),
+        repeats=repeats,
+        test_fraction=test_fraction,
+        split=split,
+        block_m=block,
+        baselines=() if tiles is None else tuple(dict.fromkeys(chosen)),
+        seed=seed,
+    )
+    console = Console("probe", quiet, json)
+
+    from tile2vec_cli import probe_reports
+
+    with console.progress("probe", "fits") as on_progress:
+        report = probe_reports.run(
+            embeddings, labels, config, tiles=tiles, out=out, overwrite=overwrite, on_progress=on_progress
+        )
+    for name, reason in report.keys["dropped_classes"].items():
+        console.say(f"Class {name} dropped: {reason}.")
+    header, rows = _table(report.keys["scores"])
+    console.report(
+        report.keys,
+        inputs=[embeddings, labels, *([tiles] if tiles else [])],
+        outputs=report.files,
+        rows=rows,
+        header=header,
+        up_to_date=report.up_to_date,
+    )
+
+
+def _table(scores: list[dict[str, Any]]) -> tuple[Row, list[Row]]:
+    """A row for each kind of features and classifier, a column for each number of labels."""
+    claims = scores[0]["random_split"] is not None
+    counts = sorted({score["n_labels"] for score in scores})
+    header = ["features", "classifier", *(f"{n:,} labels" + claims * " (random split)" for n in counts)]
+    rows: dict[tuple[str, str], list[object]] = {}
+    for score in scores:
+        cell = f"{score['accuracy']:.3f} ± {score['std']:.3f}"
+        cell += f" ({score['random_split']:.3f})" if claims else ""
+        rows.setdefault((score["features"], score["classifier"]), []).append(cell)
+    return header, [[*key, *cells] for key, cells in rows.items()]

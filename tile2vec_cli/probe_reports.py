@@ -1,0 +1,173 @@
+"""A probe from files to files: report.json, confusion.csv, curve.png, confusion.png."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tile2vec_cli import embeddings as embedding_files
+from tile2vec_cli import figures, labels, probing
+from tile2vec_cli.config import ProbeConfig
+from tile2vec_cli.grid import Ints
+from tile2vec_cli.parts import (
+    Progress,
+    dump_json,
+    fingerprint,
+    make_folder,
+    new_file,
+    read_json,
+    remove,
+    require_same_settings,
+    sha256_file,
+    silent,
+    sweep,
+)
+from tile2vec_cli.remote import is_remote
+from tile2vec_cli.scores import Verdict
+from tile2vec_cli.tiles import TileSet
+
+FORMAT = "tile2vec-probe/1"
+REPORT, CONFUSION, CURVE, PICTURE = "report.json", "confusion.csv", "curve.png", "confusion.png"
+
+_HASHED = 1 << 30  # bytes up to which a file is known by its content, beyond by size and mtime
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the probe found, as JSON, and the files that hold it (none without a folder)."""
+
+    keys: dict[str, Any]
+    files: tuple[Path, ...]
+    up_to_date: bool
+
+
+def run(
+    embeddings: Path,
+    label_path: str,
+    config: ProbeConfig,
+    *,
+    tiles: Path | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> Report:
+    """Judge the embeddings; write the folder `out` if there is one, unless it is up to date.
+
+    Raises InputError and DataError for what cannot be read or used, DataError where `out` holds a
+    report made with other settings, OutputError where it cannot be written.
+    """
+    tile_set = None if tiles is None else TileSet.open(tiles)
+    if out is None:
+        return Report(_judge(embeddings, label_path, config, tile_set, on_progress).report(), (), False)
+    files = tuple(out / name for name in (REPORT, CONFUSION, CURVE, PICTURE))
+    paths = {
+        "embeddings": str(embeddings),
+        "labels": label_path,
+        "tiles": None if tiles is None else str(tiles),
+    }
+    settings = {**{key: _relative(path, out) for key, path in paths.items()}, **config.settings()}
+    settings = json.loads(json.dumps(settings))  # as it reads back: tuples are lists
+    made_from = {
+        "settings": settings,
+        "content": {
+            "embeddings": _content(str(embeddings)),
+            "labels": _content(label_path),
+            "tiles": None if tile_set is None else tile_set.fingerprint,
+        },
+    }
+    if files[0].exists() and not overwrite:
+        found = read_json(files[0], FORMAT)
+        require_same_settings(out, found["made_from"]["settings"], settings)
+        if found["made_from"] == made_from and all(file.exists() for file in files):
+            return Report(
+                {key: found[key] for key in found if key not in {"format", "made_from"}}, files, True
+            )
+    verdict = _judge(embeddings, label_path, config, tile_set, on_progress)
+    _write(files, verdict, made_from)
+    return Report(verdict.report(), files, False)
+
+
+def _judge(
+    embeddings: Path, label_path: str, config: ProbeConfig, tiles: TileSet | None, on_progress: Progress
+) -> Verdict:
+    vectors = embedding_files.read(embeddings)
+    found = labels.read(
+        label_path, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
+    )
+    return probing.probe(vectors, found, config, tiles, on_progress)
+
+
+# --- which inputs ------------------------------------------------------------------------------
+
+
+def _relative(path: str | None, out: Path) -> str | None:
+    """As seen from `out`: the same from wherever the command is run, and after the project has moved."""
+    if path is None or is_remote(path):
+        return path
+    return os.path.relpath(Path(path).resolve(), out.resolve())
+
+
+def _content(path: str) -> str | None:
+    """What tells a changed file or folder from an unchanged one; None where GDAL resolves the path."""
+    if is_remote(path) or not Path(path).exists():
+        return None  # what is missing is said where it is read
+    own = Path(path)
+    if own.is_dir():
+        files = [file for file in own.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    elif own.suffix.lower() == ".shp":
+        files = [file for file in own.parent.glob(f"{own.stem}.*") if file.stem == own.stem]
+    else:
+        files = [file for file in (own, Path(f"{path}.aux.xml")) if file.exists()]
+    return fingerprint(*(f"{file.name}={_state(file)}" for file in sorted(files)))
+
+
+def _state(file: Path) -> str:
+    found = file.stat()
+    return sha256_file(file) if found.st_size <= _HASHED else f"{found.st_size} {found.st_mtime_ns}"
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def _write(files: tuple[Path, ...], verdict: Verdict, made_from: Mapping[str, Any]) -> None:
+    """The report goes first and comes back last: where it is, the others belong to it."""
+    report, confusion, curve, picture = files
+    make_folder(report.parent)
+    sweep(report.parent)
+    remove(report)
+    with new_file(confusion) as path:
+        _write_confusion(path, verdict.classes, verdict.confusion)
+    with new_file(curve) as path:
+        figures.curves(path, _curves(verdict), verdict.majority_class, verdict.scores[0].repeats)
+    with new_file(picture) as path:
+        figures.confusion(path, verdict.confusion, verdict.classes)
+    with new_file(report) as path:
+        text = dump_json({"format": FORMAT, **verdict.report(), "made_from": made_from})
+        path.write_text(text, encoding="utf-8")
+
+
+def _curves(verdict: Verdict) -> figures.Curves:
+    panels: dict[str, list[tuple[str, NDArray[np.float64]]]] = {}
+    for classifier, features in dict.fromkeys((s.classifier, s.features) for s in verdict.scores):
+        rows = [s for s in verdict.scores if (s.classifier, s.features) == (classifier, features)]
+        points = [
+            (s.n_labels, s.accuracy, s.std, np.nan if s.random_split is None else s.random_split)
+            for s in rows
+        ]
+        panels.setdefault(classifier, []).append((features, np.array(points)))
+    return panels
+
+
+def _write_confusion(path: Path, classes: tuple[str, ...], matrix: Ints) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["truth", *classes])
+        rows.writerows([name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True))

@@ -1,0 +1,242 @@
+"""Judging features by how well simple classifiers learn a place's classes from them, elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from tile2vec_cli import classifiers, splits
+from tile2vec_cli.config import ProbeConfig
+from tile2vec_cli.embeddings import Embeddings
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.grid import Ints, spatial_blocks
+from tile2vec_cli.labels import Labels
+from tile2vec_cli.parts import Progress, silent, usable_cpus
+from tile2vec_cli.scores import Score, Verdict, of_confusion
+from tile2vec_cli.splits import Split
+from tile2vec_cli.tiles import TileSet
+
+OWN = "embeddings"
+BLOCK_SIDES = 20  # side of a block in tiles
+POINT_BLOCK_M = 1000.0  # side of a block for embeddings of points, which have no side
+RANDOM_REPEATS = 3  # draws of the random split beside the blocks: enough to show what it would claim
+TEST_MOST = 20_000  # test tiles a repeat: more would not change the third digit
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned: N tiles, each with its class and its block."""
+
+    rows: Ints  # (N,) row numbers in the embeddings
+    classes: NDArray[np.int32]  # (N,) positions in `names`
+    names: tuple[str, ...]
+    blocks: Ints  # (N,)
+    block_m: float
+    dropped: dict[str, str]  # classes left out, and why
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """One split, and the order in which its training tiles get labels."""
+
+    split: Split
+    order: Ints
+    counts: bool  # False: only drawn to show what a random split would have claimed
+
+
+def probe(
+    embeddings: Embeddings,
+    labels: Labels,
+    config: ProbeConfig,
+    tiles: TileSet | None = None,
+    on_progress: Progress = silent,
+) -> Verdict:
+    """Train each classifier on each kind of features, on several splits and subsets of the labels.
+
+    Every classifier and kind of features meets the same splits and the same labels. tiles, for the
+    baselines: the tile set that was embedded. Progress counts fits.
+    Raises DataError where labels or blocks are too few, or the tiles are not those of the embeddings.
+    """
+    task = choose(embeddings, labels, config)
+    features = {OWN: embeddings.vectors[task.rows], **_baselines(embeddings, task.rows, config, tiles)}
+    draws = _draws(task, embeddings, config)
+    most = min(len(draw.order) for draw in draws)
+    n_labels = sorted({min(n, most) for n in config.n_labels})
+    trials = list(product(draws, features, config.classifiers, n_labels))
+    found: dict[tuple[str, str, int], list[Ints]] = defaultdict(list)
+    claimed: dict[tuple[str, str, int], list[Ints]] = defaultdict(list)
+    cpus = usable_cpus()
+    # Threads inside BLAS wait for one another: for matrices as small as these one is far quicker.
+    with threadpool_limits(1, user_api="blas"):
+        for done, (draw, name, classifier, n) in enumerate(trials, start=1):
+            train, test = draw.order[:n], draw.split.test
+            vectors = features[name]
+            predicted = classifiers.predict(
+                classifier, vectors[train], task.classes[train], vectors[test], seed=config.seed, cpus=cpus
+            )
+            matrices = found if draw.counts else claimed
+            matrices[name, classifier, n].append(_confusion(task.classes[test], predicted, len(task.names)))
+            on_progress(done, len(trials))
+    scores = tuple(_score(*key, matrices, claimed[key]) for key, matrices in found.items())
+    best = max((s for s in scores if s.features == OWN), key=lambda s: (s.n_labels, s.accuracy))
+    matrix = np.sum(found[OWN, best.classifier, best.n_labels], axis=0)
+    counted = [draw.split for draw in draws if draw.counts]
+    return Verdict(
+        scores=scores,
+        classes=task.names,
+        tiles_labelled=len(labels.labelled),
+        tiles_used=len(task.rows),
+        labels=labels.kind,
+        left_out=labels.left_out,
+        dropped_classes=task.dropped,
+        split=config.split,
+        block_m=task.block_m if config.split == "blocks" else None,
+        blocks=len(np.unique(task.blocks)) if config.split == "blocks" else None,
+        test_fraction=config.test_fraction,
+        test_tiles=round(np.mean([len(split.test) for split in counted])),
+        train_tiles=round(np.mean([len(split.train) for split in counted])),
+        majority_class=float(matrix.sum(axis=1).max() / matrix.sum()),
+        confusion_of={"features": OWN, "classifier": best.classifier, "n_labels": best.n_labels},
+        confusion=matrix,
+    )
+
+
+# --- what is to be learned ---------------------------------------------------------------------
+
+
+def choose(embeddings: Embeddings, labels: Labels, config: ProbeConfig) -> Task:
+    """The labelled tiles of the classes that can be learned and asked for.
+
+    A class needs two tiles to be expected on either side, and, where whole blocks change sides, two
+    blocks. Raises DataError where fewer than two classes are left.
+    """
+    rows = labels.labelled
+    codes = labels.codes[rows]
+    block_m = config.block_m or BLOCK_SIDES * embeddings.side_m or POINT_BLOCK_M
+    blocks = spatial_blocks(embeddings.lonlat[rows], block_m)
+    least = math.ceil(2 / min(config.test_fraction, 1 - config.test_fraction))
+    kept, dropped = [], {}
+    for code, name in enumerate(labels.classes):
+        count, spread = int((codes == code).sum()), len(np.unique(blocks[codes == code]))
+        if 0 < count < least:
+            dropped[name] = f"{count} {'tile' if count == 1 else 'tiles'}, fewer than {least}"
+        elif count and spread < 2 and config.split == "blocks":
+            dropped[name] = f"all {count} tiles in one block"
+        elif count:
+            kept.append(code)
+    if len(kept) < 2:
+        raise DataError(
+            _too_few_classes([labels.classes[code] for code in kept], dropped, labels, block_m, config)
+        )
+    inside = np.isin(codes, kept)
+    return Task(
+        rows[inside],
+        np.searchsorted(kept, codes[inside]).astype(np.int32),
+        tuple(labels.classes[code] for code in kept),
+        blocks[inside],
+        block_m,
+        dropped,
+    )
+
+
+def _too_few_classes(
+    kept: list[str], dropped: dict[str, str], labels: Labels, block_m: float, config: ProbeConfig
+) -> str:
+    reasons = "; ".join(f"{name}: {why}" for name, why in list(dropped.items())[:5])
+    more = f"; and {len(dropped) - 5} more" if len(dropped) > 5 else ""
+    found = f"class {kept[0]} is left" if kept else "no class is left"
+    found = f"{len(labels.labelled)} of {len(labels.codes)} tiles have a label, and {found}"
+    if dropped:
+        found += f" ({reasons}{more})"
+    advice = "Give labels to more tiles or of more classes"
+    if labels.kind == "raster" and "no clear majority" in labels.left_out:
+        advice += f", lower --min-purity ({config.min_purity:g})"
+    if config.split == "blocks":
+        advice += f", or make --block smaller ({block_m:g} m)"
+    return f"--labels: {found}; two are needed. {advice}."
+
+
+def _baselines(
+    embeddings: Embeddings, rows: Ints, config: ProbeConfig, tiles: TileSet | None
+) -> dict[str, Vectors]:
+    if tiles is None or not config.baselines:
+        return {}
+    from tile2vec_cli.baselines import BASELINES, Architecture  # and with it torch, if it is needed
+
+    if embeddings.tile_id is None:
+        raise DataError(f"{embeddings.path}: has no tile_id; --baselines need it to find the tiles' pixels.")
+    ids = tiles.positions(embeddings.tile_id[rows].tolist())
+    missing = np.flatnonzero(ids < 0)
+    if len(missing):
+        raise DataError(
+            f"{tiles.path}: lacks {len(missing)} of the {len(rows)} tiles that have a label, such as "
+            f"{embeddings.tile_id[rows[missing[0]]]}; --baselines need the tile set that was embedded."
+        )
+    architecture = Architecture.of(embeddings.metadata)
+    return {name: BASELINES[name](tiles, ids, config.seed, architecture) for name in config.baselines}
+
+
+# --- trials ------------------------------------------------------------------------------------
+
+
+def _draws(task: Task, embeddings: Embeddings, config: ProbeConfig) -> list[_Draw]:
+    """The repeats, and where they are of blocks some random splits beside them."""
+    draws = []
+    overlaps = splits.overlapping(embeddings.geometry[task.rows], task.blocks)
+    for repeat in range(config.repeats):
+        random = np.random.default_rng((config.seed, 0, repeat))
+        if config.split == "random":
+            split = splits.random_split(len(task.rows), config.test_fraction, random)
+        else:
+            split = splits.block_split(task.blocks, task.classes, overlaps, config.test_fraction, random)
+        draws.append(_draw(split, task, random, counts=True))
+    if config.split == "blocks":
+        for repeat in range(min(config.repeats, RANDOM_REPEATS)):
+            random = np.random.default_rng((config.seed, 1, repeat))
+            split = splits.random_split(len(task.rows), config.test_fraction, random)
+            draws.append(_draw(split, task, random, counts=False))
+    if min(len(draw.order) for draw in draws) < 2:
+        raise DataError(
+            f"{embeddings.path}: every tile to train on overlaps a tile to test on; tiles apart are needed. "
+            "Make --block larger."
+        )
+    return draws
+
+
+def _draw(split: Split, task: Task, random: np.random.Generator, *, counts: bool) -> _Draw:
+    order = splits.label_order(split.train, task.classes, random) if len(split.train) else split.train
+    if len(split.test) > TEST_MOST:
+        split = replace(split, test=np.sort(random.choice(split.test, TEST_MOST, replace=False)))
+    return _Draw(split, order, counts)
+
+
+def _confusion(truth: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> Ints:
+    """(K, K) counts, truth in rows."""
+    cells = truth.astype(np.int64) * classes + predicted
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def _score(features: str, classifier: str, n_labels: int, matrices: list[Ints], claimed: list[Ints]) -> Score:
+    each = np.array([of_confusion(matrix) for matrix in matrices])
+    accuracy, balanced, f1 = each.mean(axis=0).tolist()
+    claim: Any = np.mean([of_confusion(m)[0] for m in claimed]) if claimed else None
+    return Score(
+        features=features,
+        classifier=classifier,
+        n_labels=n_labels,
+        accuracy=accuracy,
+        std=float(each[:, 0].std()),
+        balanced_accuracy=balanced,
+        macro_f1=f1,
+        repeats=len(matrices),
+        random_split=None if claim is None else float(claim),
+    )

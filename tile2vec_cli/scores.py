@@ -1,0 +1,77 @@
+"""What a probe finds: scores, and how they came about."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tile2vec_cli.grid import Ints
+
+
+@dataclass(frozen=True)
+class Score:
+    """One classifier on one kind of features with so many labels: means over the repeats."""
+
+    features: str
+    classifier: str
+    n_labels: int
+    accuracy: float
+    std: float  # deviation of the accuracy from repeat to repeat
+    balanced_accuracy: float  # mean recall of the classes asked for
+    macro_f1: float  # mean F1 of the classes asked for or answered
+    repeats: int
+    random_split: float | None  # the accuracy a random split would have claimed
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Scores, and how they came about."""
+
+    scores: tuple[Score, ...]
+    classes: tuple[str, ...]
+    tiles_labelled: int  # all that got a label; those of dropped classes too
+    tiles_used: int
+    labels: str  # "raster", "polygons", "points" or "table"
+    left_out: dict[str, int]  # tiles without a label, by reason
+    dropped_classes: dict[str, str]  # name -> why
+    split: str  # "blocks" or "random"
+    block_m: float | None
+    blocks: int | None
+    test_fraction: float
+    test_tiles: int  # mean over the repeats
+    train_tiles: int
+    majority_class: float  # accuracy of always answering the commonest class
+    confusion_of: dict[str, Any]  # features, classifier, n_labels
+    confusion: Ints = field(repr=False)  # (K, K) truth in rows, predictions in columns, summed over repeats
+
+    def report(self) -> dict[str, Any]:
+        """As JSON, without the matrix, numbers to four digits."""
+        found = asdict(self)
+        del found["confusion"]
+        return dict(_rounded(found))
+
+
+def of_confusion(matrix: Ints) -> tuple[float, float, float]:
+    """(accuracy, balanced accuracy, macro F1) of a (K, K) confusion matrix, truth in rows.
+
+    Balanced accuracy is over the classes that occur in truth, F1 over those in truth or prediction,
+    as in scikit-learn.
+    """
+    right = np.diag(matrix).astype(np.float64)
+    truth, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    recall = right[truth > 0] / truth[truth > 0]
+    either = truth + predicted
+    f1 = 2 * right[either > 0] / either[either > 0]
+    return float(right.sum() / matrix.sum()), float(recall.mean()), float(f1.mean())
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
