@@ -9,7 +9,12 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli import __version__, console, interrupts
+from tile2vec_cli.commands.demo import demo
+from tile2vec_cli.commands.embed import embed
+from tile2vec_cli.commands.probe import probe
+from tile2vec_cli.commands.sample_triplets import sample_triplets
 from tile2vec_cli.commands.tile import tile
+from tile2vec_cli.commands.train import train
 from tile2vec_cli.errors import Interrupted, Tile2VecError
 
 app = typer.Typer(
@@ -21,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (tile,):
+for command in (tile, sample_triplets, train, embed, probe, demo):
     app.command()(command)
 
 
