@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import landscapes
 import numpy as np
 import pytest
 import torch
 
-import landscapes
 from tile2vec_cli import batches
 from tile2vec_cli.batches import Pixels
 from tile2vec_cli.errors import DataError
@@ -38,7 +38,6 @@ def test_split_holds_out_whole_blocks(fraction: float) -> None:
     split = batches.split(numbers, lonlat, 500.0, 100.0, fraction, seed=0)
     held_out = set(numbers[split.val, 0])
     assert not held_out & set(numbers[split.train].ravel())
-    # Blocks of 500 m are whole: a tile within 1 m of a held-out one would be in its block, as here each tile is.
     blocks = batches.spatial_blocks(lonlat, 500.0)
     assert not set(blocks[numbers[split.val, 0]]) & set(blocks[numbers[split.train].ravel()])
     anchors = np.isin(blocks[numbers[:, 0]], blocks[numbers[split.val, 0]]).mean()
@@ -95,6 +94,17 @@ def test_turns_are_the_eight_positions_of_a_square() -> None:
     found = {batches.turned(pixels, 0, step).numpy().tobytes() for step in range(200)}
     assert found == expected
     assert torch.equal(batches.turned(pixels, 0, 5), batches.turned(pixels, 0, 5))
+
+
+def test_light_is_drawn_by_step_around_no_change() -> None:
+    factors, shifts = batches.light(0, 3, 4000, 5, 0.8)
+    assert factors.shape == shifts.shape == (4000, 5, 1, 1)
+    assert factors.log().std() == pytest.approx(0.4, rel=0.05)
+    assert shifts.std() == pytest.approx(0.8, rel=0.05)
+    assert abs(factors.log().mean()) < 0.02
+    assert abs(shifts.mean()) < 0.02
+    assert torch.equal(batches.light(0, 3, 8, 2, 0.8), batches.light(0, 3, 8, 2, 0.8))
+    assert not torch.equal(batches.light(0, 3, 8, 2, 0.8), batches.light(0, 4, 8, 2, 0.8))
 
 
 @pytest.mark.parametrize("resident", [True, False], ids=["resident", "gathered"])

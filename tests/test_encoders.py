@@ -44,7 +44,8 @@ def test_resnet18_is_the_tilenet_of_the_paper() -> None:
                 lambda m, _, out: seen.append((tuple(m.kernel_size), tuple(m.stride), out.shape[1]))  # type: ignore
             )
     sides: list[int] = []
-    for stage in network.stages:
+    (column,) = network.columns
+    for stage in column.stages:
         stage.register_forward_hook(lambda _m, _i, out: sides.append(out.shape[-1]))
     with torch.no_grad():
         assert network(tiles(2, side=50)).shape == (2, 512)
@@ -59,8 +60,23 @@ def test_resnet18_is_the_tilenet_of_the_paper() -> None:
 
 
 def test_small_is_small() -> None:
-    count = sum(p.numel() for p in untrained("small").parameters())
-    assert 500_000 < count < 800_000
+    assert sum(p.numel() for p in untrained("small").parameters()) < 1_000_000
+
+
+def test_small_is_two_columns_of_which_light_reaches_the_second() -> None:
+    network, pixels = untrained("small", dim=17).eval(), tiles(3)
+    light = torch.stack([torch.full((3, 4, 1, 1), 1.5), torch.full((3, 4, 1, 1), 0.25)])
+    with torch.no_grad():
+        first, second = network.parts(network(pixels))
+        same, lit = network.parts(network(pixels, light))
+        # 20 counts more and half as much contrast again: the standardised pixels that light makes.
+        mean, std = network.standardise.mean, network.standardise.std
+        changed = (pixels - mean) * 1.5 + mean + 0.25 * std
+        _, expected = network.parts(network(changed))
+    assert (first.shape[1], second.shape[1]) == (9, 8)
+    assert torch.equal(first, same)
+    assert not torch.allclose(second, lit, atol=1e-3)
+    assert torch.allclose(lit, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -116,7 +132,7 @@ def test_weights_follow_from_the_seed_alone() -> None:
     first, again, other = untrained(), untrained(), untrained(seed=1)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
-    assert not torch.equal(first.stem.weight, other.stem.weight)
+    assert not torch.equal(first.columns[1].stem.weight, other.columns[1].stem.weight)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

@@ -67,7 +67,6 @@ def test_gradients_agree_with_finite_differences() -> None:
     )
 
     def in_batch(a: Tensor, n: Tensor) -> Tensor:
-        # The product of distances() takes off a centre that it holds constant; the loss does not change with it.
         return losses.in_batch_loss(a, n, far, 10.0, 0.01)
 
     assert torch.autograd.gradcheck(in_batch, (anchor, neighbor))

@@ -10,9 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 import landscapes
+import pytest
 
 ENVIRONMENT = {**os.environ, "SLURM_CPUS_PER_TASK": "1", "OMP_NUM_THREADS": "1"}
 
@@ -87,7 +86,7 @@ def test_bad_input_is_one_line(
 
 
 def test_files_that_are_no_input(data: tuple[Path, Path], tmp_path: Path) -> None:
-    tiles, triplets = data
+    tiles, _ = data
     (tmp_path / "text").write_text("no triplets")
     assert run(command((tiles, tmp_path / "none"), tmp_path / "model")).returncode == 66
     assert run(command((tiles, tmp_path / "text"), tmp_path / "model")).returncode == 65

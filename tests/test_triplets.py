@@ -206,7 +206,7 @@ def test_no_neighbor_is_said_with_the_nearest_distance(tiles: SomeTiles) -> None
     lonlat = grid(4, 10, 50)[0]
     lone = SomeTiles(lonlat, (SomePart("a", "", 16),))
     with pytest.raises(
-        DataError, match=r"tiles: no tile has another within 20 m \(the nearest two are 29\.9"
+        DataError, match=r"tiles: no tile has another within 20 m \(the nearest two are 30\.0"
     ):
         draw(lone, neighborhood_m=20)
     with pytest.raises(DataError, match="holds one scene only"):

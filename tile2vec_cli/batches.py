@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 BLOCK_SIDES = 20  # side of a validation block in tiles, where the data is large enough
 VALIDATION_TRIPLETS = 1000  # a share of 0.9 is then known to 0.01
-_TURNS, _SPLIT = 1, 2  # streams of random numbers beside that of the epochs' order
+_TURNS, _SPLIT, _LIGHT = 1, 2, 3  # streams of random numbers beside that of the epochs' order
 _CHUNK = 1024  # tiles read at a time
 _SAMPLE = 10_000  # tiles from which mean and deviation are taken
 _UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
@@ -121,6 +121,17 @@ def turned(pixels: Tensor, seed: int, step: int) -> Tensor:
     position = int(np.random.default_rng((seed, step, _TURNS)).integers(8))
     image = torch.rot90(pixels.view(_indexable(pixels.dtype)), position % 4, (2, 3))
     return (image.flip(3) if position >= 4 else image).view(pixels.dtype)
+
+
+def light(seed: int, step: int, tiles: int, bands: int, strength: float) -> Tensor:
+    """(2, B, C, 1, 1) another light for each band of each tile: factors, then shifts in deviations.
+
+    Bands vary by themselves, since haze, season and sensor change hues too.
+    """
+    drawn = np.random.default_rng((seed, step, _LIGHT)).standard_normal((2, tiles, bands, 1, 1))
+    drawn[0] = np.exp(strength / 2 * drawn[0])
+    drawn[1] *= strength
+    return torch.from_numpy(drawn.astype(np.float32))
 
 
 # --- their pixels ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli import __version__, console, interrupts
+from tile2vec_cli.commands.check import check
 from tile2vec_cli.commands.demo import demo
 from tile2vec_cli.commands.embed import embed
 from tile2vec_cli.commands.probe import probe
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (tile, sample_triplets, train, embed, probe, demo):
+for command in (tile, sample_triplets, train, embed, probe, check, demo):
     app.command()(command)
 
 

@@ -130,8 +130,9 @@ class TrainConfig:
     steps: int | None = None  # stop after so many steps
     minutes: float | None = None  # stop after so many minutes; the rate falls to 0 by then
     batch_size: int | None = None  # None: the encoder's own, see encoders.py
-    lr: float = 1e-3
+    lr: float | None = None  # Adam's first rate; None: 0.001 as in the paper, for small 0.002
     augment: bool = True
+    jitter: float = 0.8  # how much the light changes for the second column of `small`, in deviations
     val_fraction: float = 0.05
     patience: int | None = None  # epochs without a better validation loss
     device: str = "auto"
@@ -150,6 +151,7 @@ class TrainConfig:
         _above("--minutes", self.minutes, 0)
         _at_least("--batch-size", self.batch_size, 2)
         _above("--lr", self.lr, 0)
+        _at_least("--jitter", self.jitter, 0)
         _share("--val-fraction", self.val_fraction, below_one=True)
         _at_least("--patience", self.patience, 1)
         if self.patience is not None and self.val_fraction == 0:

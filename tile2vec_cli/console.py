@@ -86,7 +86,8 @@ class Console:
             self.say(f"{', '.join(map(str, outputs))}: up to date")
         if rows is None:
             rows = [(key, _text(value)) for key, value in keys.items() if _is_shown(value)]
-            rows = [*rows, ("output", ", ".join(map(str, outputs)))]
+            if outputs:
+                rows = [*rows, ("output", ", ".join(map(str, outputs)))]
         print(table(rows, header))
 
     def finish(self, failures: Sequence[Failure]) -> None:

@@ -21,7 +21,7 @@ from tile2vec_cli.rasters import exists, identity
 from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scene_lists import scene_name
 from tile2vec_cli.scenes import open_scene
-from tile2vec_cli.tiles import FORMAT, MANIFEST, PART_FORMAT
+from tile2vec_cli.tiles import FORMAT, MANIFEST, PART_FORMAT, open_part
 
 Info = dict[str, Any]
 
@@ -173,7 +173,7 @@ def _planned(
         try:
             exists(path)
             _check_name(name, path, named, there.get(name, []))
-            kept = _up_to_date(path, there.get(name, []))
+            kept = [info for info in _up_to_date(path, there.get(name, [])) if _is_intact(info, manifest)]
             infos += kept
             with_missing = not kept or len(kept) < kept[0]["blocks"]
             if with_missing:
@@ -204,6 +204,10 @@ def _up_to_date(path: str, there: list[Info]) -> list[Info]:
     return [
         info for info in there if info["source"] == path and all(info[key] == found[key] for key in found)
     ]
+
+
+def _is_intact(info: Info, manifest: Info) -> bool:
+    return open_part(info["path"], manifest).is_intact()
 
 
 def _plans_of(path: str, name: str, config: TileConfig, manifest: Info) -> list[tile_parts.Plan]:

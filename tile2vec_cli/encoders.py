@@ -21,23 +21,45 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 class Row:
     """One encoder: its shape, and what suits it where the user says nothing."""
 
-    widths: tuple[int, ...]  # channels of every stage but the last, which has D
+    columns: tuple[tuple[int, ...], ...]  # one or two: channels of every stage but the last, which share D
     blocks: int  # residual blocks a stage
     stem_stride: int
     dim: int  # D
     batch_size: int  # triplets a training step
+    lr: float
     embed_batch_size: int  # tiles a forward pass
 
     def build(self, bands: int, dim: int, mean: Sequence[float], std: Sequence[float]) -> Encoder:
-        return Encoder(bands, (*self.widths, dim), self.blocks, self.stem_stride, mean, std)
+        shares = [dim - dim // 2, dim // 2] if len(self.columns) == 2 else [dim]
+        columns = [
+            Column(bands, (*widths, share), self.blocks, self.stem_stride)
+            for widths, share in zip(self.columns, shares, strict=True)
+        ]
+        return Encoder(Standardise(mean, std), columns)
 
 
 ENCODERS = {
     # The TileNet of the paper's published code: ResNet-18 whose stem keeps the resolution, and a
     # fifth stage.
-    "resnet18": Row((64, 128, 256, 512), 2, 1, dim=512, batch_size=50, embed_batch_size=64),
+    "resnet18": Row(
+        columns=((64, 128, 256, 512),),
+        blocks=2,
+        stem_stride=1,
+        dim=512,
+        batch_size=50,
+        lr=0.001,
+        embed_batch_size=64,
+    ),
     # For CPUs: about a hundredth of the arithmetic.
-    "small": Row((32, 64, 128), 1, 2, dim=128, batch_size=128, embed_batch_size=256),
+    "small": Row(
+        columns=((16, 32, 64), (32, 64, 128)),
+        blocks=1,
+        stem_stride=2,
+        dim=128,
+        batch_size=128,
+        lr=0.002,
+        embed_batch_size=256,
+    ),
 }
 
 
@@ -103,23 +125,14 @@ class Residual(nn.Module):
         return relu(self.norm2(self.conv2(out)) + self.shortcut(x))
 
 
-class Encoder(nn.Module):
+class Column(nn.Module):
     """Stem, residual stages (the first at the stem's resolution, the others halve it), average.
 
-    Each entry of `widths` is a stage; the last is D.
+    Maps (B, C, S, S) float32 to (B, widths[-1]) float32; each entry of `widths` is a stage.
     """
 
-    def __init__(
-        self,
-        bands: int,
-        widths: Sequence[int],
-        blocks: int,
-        stem_stride: int,
-        mean: Sequence[float],
-        std: Sequence[float],
-    ) -> None:
+    def __init__(self, bands: int, widths: Sequence[int], blocks: int, stem_stride: int) -> None:
         super().__init__()
-        self.standardise = Standardise(mean, std)
         self.stem = Convolution(bands, widths[0], 3, stem_stride)
         self.stem_norm = nn.BatchNorm2d(widths[0])
         self.stages = nn.Sequential()
@@ -130,23 +143,52 @@ class Encoder(nn.Module):
                 stage.append(Residual(channels, width, 2 if depth and not block else 1))
                 channels = width
             self.stages.append(stage)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.dim = channels
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        x = relu(self.stem_norm(self.stem(self.standardise(pixels))))
+    def forward(self, x: Tensor) -> Tensor:
+        x = relu(self.stem_norm(self.stem(x)))
         vectors: Tensor = self.stages(x).mean((2, 3), dtype=torch.float32)
         return vectors
+
+
+class Encoder(nn.Module):
+    """One column or two, whose vectors stand side by side.
+
+    What tells places apart soonest is the colour of their scenes, and an encoder that has learned
+    that looks no further. So the second column is trained under another `light` for each tile, and
+    has to tell places by what light does not change; the first sees the colours as they are. A
+    column is trained by itself (`parts`), else the second would only add to what the first has.
+    """
+
+    def __init__(self, standardise: Standardise, columns: Sequence[Column]) -> None:
+        super().__init__()
+        self.standardise = standardise
+        self.columns = nn.ModuleList(columns)
+        self.shares = [column.dim for column in columns]
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, pixels: Tensor, light: Tensor | None = None) -> Tensor:
+        """(B, D) of raw pixels (B, C, S, S). `light` (2, B, C, 1, 1): factors, then shifts in deviations."""
+        seen = self.standardise(pixels)
+        lit = seen if light is None else seen * light[0] + light[1]
+        return torch.cat([column(x) for column, x in zip(self.columns, (seen, lit), strict=False)], dim=1)
+
+    def parts(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        """Vectors (…, D) cut into those of each column."""
+        return torch.split(vectors, self.shares, dim=-1)
 
 
 def fused(encoder: Encoder) -> Encoder:
     """A copy for inference whose batch norms are folded into the convolutions before them."""
     encoder = deepcopy(encoder).eval()
-    _fuse(encoder, "stem", "stem_norm")
-    for block in [module for module in encoder.modules() if isinstance(module, Residual)]:
-        _fuse(block, "conv1", "norm1")
-        _fuse(block, "conv2", "norm2")
-        if len(block.shortcut):
-            _fuse(block.shortcut, "0", "1")
+    for module in list(encoder.modules()):
+        if isinstance(module, Column):
+            _fuse(module, "stem", "stem_norm")
+        elif isinstance(module, Residual):
+            _fuse(module, "conv1", "norm1")
+            _fuse(module, "conv2", "norm2")
+            if len(module.shortcut):
+                _fuse(module.shortcut, "0", "1")
     return encoder
 
 

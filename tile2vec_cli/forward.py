@@ -1,14 +1,15 @@
 """Parts of a tile set through an encoder.
 
-Batches never cross a part: what comes of a part depends on that part alone, so that runs that were
-stopped, shards of an array job and one undisturbed run all write the same bytes.
+Batches run on across parts, so that many small parts cost no more than one large one. All have the
+same size, the last one filled up: a network computes each tile of such a batch by the same
+operations, whatever lies beside it. So runs that were stopped, shards of an array job and one
+undisturbed run write the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,6 +23,27 @@ from tile2vec_cli.parts import Progress
 from tile2vec_cli.tiles import Part
 
 Vectors = NDArray[np.float32]
+
+
+@dataclass
+class _Batch:
+    """Pixels (B, C, S, S) of tiles of some parts, in order."""
+
+    pixels: NDArray[np.generic]
+    pieces: list[tuple[Part, int | Tile2VecError]] = field(default_factory=list)  # tiles, or what went wrong
+    filled: int = 0
+
+    @classmethod
+    def like(cls, part: Part, size: int) -> _Batch:
+        return cls(np.zeros((size, *part.shape[1:]), part.dtype))
+
+    def take(self, part: Part, start: int) -> int:
+        """Add the part's tiles from `start` on, as many as there is room for. Returns how many."""
+        count = min(len(self.pixels) - self.filled, part.count - start)
+        self.pixels[self.filled : self.filled + count] = part.filled(slice(start, start + count))
+        self.filled += count
+        self.pieces.append((part, count))
+        return count
 
 
 @dataclass(frozen=True)
@@ -40,29 +62,48 @@ class Forward:
         Progress is in tiles.
         """
         done, total = 0, sum(part.count for part in parts)
-        for part, batches in groupby(ahead(self._batches(parts)), key=lambda item: item[0]):
-            vectors: list[Tensor] = []
-            error: Tile2VecError | None = None
-            for _, batch in batches:
-                if isinstance(batch, Tile2VecError):
-                    error = batch
+        gathered: list[Tensor] = []
+        for batch in ahead(self._batches(parts)):
+            left = self._run(batch)
+            for part, piece in batch.pieces:
+                if isinstance(piece, Tile2VecError):
+                    yield part, piece
+                    gathered = []
                     continue
-                with torch.inference_mode(), self.runtime.autocast():
-                    vectors.append(self.encoder(batch.to(self.runtime.device, non_blocking=True)).float())
-                done += len(batch)
-                on_progress(done, total)
-            yield part, error or _finite(part, torch.cat(vectors).cpu().numpy())
+                gathered.append(left[:piece])
+                left = left[piece:]
+                if sum(map(len, gathered)) == part.count:
+                    yield part, _finite(part, torch.cat(gathered).cpu().numpy())
+                    gathered = []
+            done += batch.filled
+            on_progress(done, total)
 
-    def _batches(self, parts: Sequence[Part]) -> Iterator[tuple[Part, Tensor | Tile2VecError]]:
-        """Pixels, batch by batch; `ahead` has a thread of its own read them."""
+    def _batches(self, parts: Sequence[Part]) -> Iterator[_Batch]:
+        """The parts' pixels; `ahead` has a thread of its own read them."""
+        batch: _Batch | None = None
         for part in parts:
-            try:
-                for start in range(0, part.count, self.batch_size):
-                    # A copy: what torch is given has to be writable, which the memory map is not.
-                    pixels = torch.from_numpy(np.array(part.filled(slice(start, start + self.batch_size))))
-                    yield part, pixels.pin_memory() if self.runtime.name == "cuda" else pixels
-            except Tile2VecError as error:
-                yield part, error
+            start = 0
+            while start < part.count:
+                batch = batch or _Batch.like(part, self.batch_size)
+                try:
+                    start += batch.take(part, start)
+                except Tile2VecError as error:
+                    batch.pieces.append((part, error))
+                    break
+                if batch.filled == self.batch_size:
+                    yield batch
+                    batch = None
+        if batch is not None:
+            yield batch
+
+    def _run(self, batch: _Batch) -> Tensor:
+        """(B, D) float32, on the device."""
+        pixels = torch.from_numpy(batch.pixels)
+        if self.runtime.name == "cuda":
+            pixels = pixels.pin_memory()
+        with torch.inference_mode(), self.runtime.autocast():
+            vectors: Tensor = self.encoder(pixels.to(self.runtime.device, non_blocking=True))
+        return vectors.float()
 
 
 def _finite(part: Part, vectors: Vectors) -> Vectors | DataError:

@@ -148,7 +148,8 @@ def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = N
     kinds: set[int] = set()
     waiting = schema.empty_table()
     text = [field.name for field in schema if pa.types.is_string(field.type)]
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=text) as file:
+    options = {"compression": "zstd", "use_dictionary": text, "write_page_checksum": True}
+    with pq.ParquetWriter(path, schema, **options) as file:
 
         def append(table: pa.Table) -> None:
             nonlocal waiting
@@ -189,8 +190,16 @@ def read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, di
         for name in columns or ():
             if name not in file.schema_arrow.names:
                 raise DataError(f"{path}: has no column {name!r}; it is needed here. Make the file again.")
-        table = file.read(columns=None if columns is None else list(columns))
+        wanted = None if columns is None else list(columns)
+        table = file.read(wanted, use_threads=file.num_row_groups > 1)
         return table.replace_schema_metadata(None), _metadata(file)
+
+
+def verify(path: Path) -> None:
+    """Read every page of a Parquet file and compare its checksum. Raises InputError and DataError."""
+    with _opened(path, page_checksum_verification=True) as file:
+        for group in range(file.num_row_groups):
+            file.read_row_group(group)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -211,7 +220,7 @@ def _metadata(file: pq.ParquetFile) -> dict[str, str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def _opened(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
     try:
         handle = path.open("rb")
     except FileNotFoundError as error:
@@ -221,7 +230,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     with handle:
         try:
             # ParquetFile, not read_table: the latter takes `key=value` in a path for a column.
-            yield pq.ParquetFile(handle)
+            yield pq.ParquetFile(handle, **options)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"{path}: not a whole Parquet file ({reason}). Make it again.") from error

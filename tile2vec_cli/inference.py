@@ -25,7 +25,7 @@ from tile2vec_cli.models import Model
 from tile2vec_cli.parts import Progress, Shard, silent
 from tile2vec_cli.tiles import Part, TileSet
 
-_WAITING = 2  # parts embedded but not yet written
+_WRITERS = 4  # most of a small file's time is spent waiting for the disk
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Files:
     def scale(self, largest: float) -> float | None:
         """For int8; raises DataError for numbers that float16 does not reach."""
         dtype = self.header["settings"]["dtype"]
-        if dtype == "float16" and largest > np.finfo(np.float16).max:
+        if dtype == "float16" and largest > float(np.finfo(np.float16).max):
             raise DataError(
                 f"{self.tiles.path}: its vectors reach {largest:g}; float16 ends at 65504. Choose float32."
             )
@@ -166,7 +166,7 @@ def _forward(path: Path, config: EmbedConfig, workers: int | None) -> Forward:
 def _into_folder(
     forward: Forward, files: _Files, out: Path, todo: list[Part], strict: bool, on_progress: Progress
 ) -> list[Failure]:
-    """A file a part, each written while the next part is embedded. Returns the parts that failed."""
+    """A file a part, written while the next parts are embedded. Returns the parts that failed."""
 
     def write(part: Part, vectors: Vectors) -> None:
         scale = files.scale(float(np.abs(vectors).max()))
@@ -190,16 +190,16 @@ def _into_folder(
             except Tile2VecError as error:
                 fail(part, error)
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(_WRITERS) as pool:
         try:
             for part, found in forward.vectors(todo, on_progress):
                 if isinstance(found, Tile2VecError):
                     fail(part, found)
                 else:
                     writing.append((part, pool.submit(write, part, found)))
-                    settle(_WAITING)
+                    settle(_WRITERS)
             settle(0)
-        finally:  # the file at hand is finished, the others are not begun
+        finally:  # files at hand are finished, others are not begun
             pool.shutdown(wait=True, cancel_futures=True)
     return failed
 

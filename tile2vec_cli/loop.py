@@ -30,7 +30,7 @@ from tile2vec_cli.errors import DataError, Interrupted, UsageError
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.parts import Progress
 
-Network = Callable[[Tensor], Tensor]
+Network = Callable[[Tensor, Tensor | None], Tensor]
 
 CHECKPOINT_EVERY_S = 30.0
 CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
@@ -52,13 +52,14 @@ class Run:
     batch_size: int
     encoder: encoders.Encoder
     optimizer: Adam
+    lr: float
     state: State
     best: dict[str, Tensor] | None
 
     def loop(self, on_progress: Progress) -> None:
         """Train until steps, epochs, minutes or patience are used up."""
         state, first = self.state, self.state.step
-        network = _compiled(self.encoder, self._example()) if self.config.compile else _polled(self.encoder)
+        network = self._network()
         kinds = 3 if self.config.distants == "saved" else 2
         order = batches.order(len(self.train), self.batch_size, self.config.seed, first)
         steps = self.pixels.stream(self.train[rows, :kinds] for rows in order)
@@ -103,7 +104,7 @@ class Run:
     @property
     def rate(self) -> float:
         """The learning rate of the next step: a half cosine from `lr` to 0."""
-        return self.config.lr * (1 + math.cos(math.pi * self.share)) / 2
+        return self.lr * (1 + math.cos(math.pi * self.share)) / 2
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -138,8 +139,8 @@ class Run:
             if self.config.augment:
                 pixels = batches.turned(pixels, self.config.seed, state.step)
             with self.runtime.autocast():
-                vectors = network(pixels)
-            loss = self._loss(vectors, numbers)
+                vectors = network(pixels, self._light(len(pixels)))
+            loss = self._loss(vectors, self._far(numbers))
             loss.backward()  # type: ignore[no-untyped-call]
             value = self._finite(loss)
         except BaseException:
@@ -156,15 +157,32 @@ class Run:
         state.seconds += seconds
         state.step_seconds += seconds
 
-    def _loss(self, vectors: Tensor, numbers: Ints) -> Tensor:
-        """The loss of `vectors` (K B, D) of tiles `numbers` (B, K): anchors, neighbors, saved distants."""
-        margin, l2 = self.config.margin, self.config.l2
-        anchor, neighbor, *distant = vectors.chunk(numbers.shape[1])
-        if distant:
-            return losses.triplet_loss(anchor, neighbor, distant[0], margin, l2)
+    def _far(self, numbers: Ints) -> Tensor | None:
+        """(B, 2B) which of a batch's tiles are distant for each anchor; None where saved distants count."""
+        if numbers.shape[1] == 3:
+            return None
         places = self.places[torch.from_numpy(numbers.T.ravel()).to(self.places.device)]
-        far = losses.far_apart(places[: len(numbers)], places, self.distant_min_m)
-        return losses.in_batch_loss(anchor, neighbor, far, margin, l2)
+        return losses.far_apart(places[: len(numbers)], places, self.distant_min_m)
+
+    def _loss(self, vectors: Tensor, far: Tensor | None) -> Tensor:
+        """Mean of the columns' losses; `vectors` of anchors, neighbors and, without `far`, distants."""
+        found, margin, l2 = [], self.config.margin, self.config.l2
+        for part in self.encoder.parts(vectors):
+            if far is None:
+                anchor, neighbor, distant = part.chunk(3)
+                found.append(losses.triplet_loss(anchor, neighbor, distant, margin, l2))
+            else:
+                anchor, neighbor = part.chunk(2)
+                found.append(losses.in_batch_loss(anchor, neighbor, far, margin, l2))
+        return torch.stack(found).mean()
+
+    def _light(self, tiles: int) -> Tensor | None:
+        """The light of the second column in the next step."""
+        if len(self.encoder.columns) == 1 or not self.config.jitter:
+            return None
+        bands = self.model.architecture["bands"]
+        drawn = batches.light(self.config.seed, self.state.step, tiles, bands, self.config.jitter)
+        return drawn.to(self.runtime.device)
 
     def _finite(self, loss: Tensor) -> float:
         """The loss as a number; DataError where it, its gradient or what batch norm has seen is none."""
@@ -178,7 +196,7 @@ class Run:
     def _diverged(self, value: float, step: int) -> DataError:
         """The error for a loss that is no number; it names where the last good weights are kept."""
         return DataError(
-            f"--lr {self.config.lr:g}: loss or gradient is {value} at step {step}; finite numbers are "
+            f"--lr {self.lr:g}: loss or gradient is {value} at step {step}; finite numbers are "
             "needed. Use a lower --lr with --overwrite. "
             f"The weights of step {self.state.step} are kept in {self.checkpoint}."
         )
@@ -215,7 +233,7 @@ class Run:
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None]:
-        """Loss against the saved distants, and the share with ‖a−n‖ < ‖a−d‖, over the validation triplets."""
+        """Loss against the saved distants, and share with ‖a−n‖ < ‖a−d‖, over the validation triplets."""
         if not len(self.val):
             return None, None
         self.encoder.eval()
@@ -227,17 +245,23 @@ class Run:
             with self.runtime.autocast():
                 found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
         anchor, neighbor, distant = torch.cat(found, dim=1)
-        loss = losses.triplet_loss(anchor, neighbor, distant, self.config.margin, self.config.l2)
+        loss = self._loss(torch.cat([anchor, neighbor, distant]), None)
         nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
         return float(loss), float(nearer.double().mean())
 
-    def _example(self) -> Tensor:
-        """Pixels as a step has them."""
-        kinds = 3 if self.config.distants == "saved" else 2
-        return next(self.pixels.stream([self.train[: self.batch_size, :kinds]]))[1]
+    def _network(self) -> Network:
+        """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
+        if self.config.compile:
+            kinds = 3 if self.config.distants == "saved" else 2
+            _, example = next(self.pixels.stream([self.train[: self.batch_size, :kinds]]))
+            with self.runtime.autocast():
+                return _compiled(self.encoder, example, self._light(len(example)))
+        if self.runtime.name == "cpu":
+            _poll(self.encoder)
+        return self.encoder
 
 
-def _polled(encoder: encoders.Encoder) -> Network:
+def _poll(encoder: encoders.Encoder) -> None:
     """Let a signal end a step after any convolution, on the way back too.
 
     On a slow CPU a step of a large network takes longer than a job has between signal and kill.
@@ -251,15 +275,14 @@ def _polled(encoder: encoders.Encoder) -> Network:
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(poll)
-    return encoder
 
 
-def _compiled(encoder: encoders.Encoder, example: Tensor) -> Network:
+def _compiled(encoder: encoders.Encoder, pixels: Tensor, light: Tensor | None) -> Network:
     """The encoder through torch.compile, tried out on an example; UsageError where that fails."""
-    buffers = [buffer.clone() for buffer in encoder.buffers()]
+    buffers = [buffer.clone() for buffer in encoder.train().buffers()]
     try:
         network: Network = torch.compile(encoder)
-        network(example)
+        network(pixels, light).sum().backward()  # type: ignore[no-untyped-call]
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"--compile: torch cannot compile here ({reason}). Use --no-compile.") from error

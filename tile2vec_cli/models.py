@@ -66,8 +66,9 @@ def write(
     folder: Path, model: Model, weights: Mapping[str, Tensor], metrics: Sequence[Mapping[str, Any]]
 ) -> None:
     """Fill a folder (of `parts.new_folder`) with a model. One line of `metrics` an epoch."""
-    (folder / DESCRIPTION).write_text(dump_json(model.to_json()), encoding="utf-8")
     write_tensors(folder / WEIGHTS, weights)
+    described = {**model.to_json(), "sha256": sha256_file(folder / WEIGHTS)}
+    (folder / DESCRIPTION).write_text(dump_json(described), encoding="utf-8")
     lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in metrics)
     (folder / METRICS).write_text(lines, encoding="utf-8")
 
@@ -98,6 +99,14 @@ def describe(path: Path) -> Model:
         )
     except (KeyError, TypeError) as error:
         raise _unusable(path / DESCRIPTION, f"{error} is missing or of another type") from error
+
+
+def verify(path: Path) -> None:
+    """Raise DataError where a model's description, log or weights are not those that were written."""
+    describe(path)
+    metrics(path)
+    if sha256_file(path / WEIGHTS) != read_json(path / DESCRIPTION, FORMAT).get("sha256"):
+        raise _unusable(path / WEIGHTS, "its bytes are not those that were written")
 
 
 def fingerprint(path: Path) -> str:

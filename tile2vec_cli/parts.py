@@ -189,8 +189,10 @@ def read_json(path: Path, format: str) -> dict[str, Any]:
 # --- identity --------------------------------------------------------------------------------
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: Path, skip: int = 0) -> str:
+    """Of the file's bytes after the first `skip`."""
     with path.open("rb") as file:
+        file.seek(skip)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -22,12 +22,12 @@ from tile2vec_cli import geoparquet, strips
 from tile2vec_cli.config import TileConfig
 from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.grid import Floats, Grid, Ints, snapped_start
-from tile2vec_cli.parts import dump_json, new_folder
+from tile2vec_cli.parts import dump_json, new_folder, sha256_file
 from tile2vec_cli.rasters import Raster, identity
 from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scenes import Mask, Pixels, Scene, open_scene
 from tile2vec_cli.strips import Tiles
-from tile2vec_cli.tiles import PART_FORMAT
+from tile2vec_cli.tiles import PART_FORMAT, part_fingerprint
 
 PART_BYTES = 1 << 30
 _STATS_TILES = 100  # tiles whose sums are taken at a time, so that they stay in the cache
@@ -173,20 +173,14 @@ class PartWriter:
         shares = _joined(self._shares, np.float32)
         with (self._folder / "pixels.npy").open("r+b") as file:
             self._write_header(file, len(rows))
-        digests = {"pixels": self._digest.hexdigest()}
         if any(bits is not None for bits in self._bits):
-            valid = self._packed_valid()
-            np.save(self._folder / "valid.npy", valid)
-            digests["valid"] = hashlib.sha256(valid.tobytes()).hexdigest()
+            np.save(self._folder / "valid.npy", self._packed_valid())
         table = _index(plan.scene, raster, rows, cols, shares)
         table = geoparquet.with_footprints(table, np.concatenate(self._corners))
         geoparquet.write(self._folder / "tiles.parquet", table)
-        position = (
-            f"{plan.scene} {raster.crs} {raster.transform} {rows.tolist()} {cols.tolist()} {shares.tolist()}"
-        )
-        digests["index"] = hashlib.sha256(position.encode()).hexdigest()
-        whole = hashlib.sha256("\0".join(f"{name}={digest}" for name, digest in digests.items()).encode())
-        return {
+        others = [self._folder / name for name in ("valid.npy", "tiles.parquet")]
+        digests = {path.name: sha256_file(path) for path in others if path.exists()}
+        info = {
             "format": PART_FORMAT,
             "scene": plan.scene,
             "source": plan.source,
@@ -204,9 +198,9 @@ class PartWriter:
                 for band, total, squares in zip(self._scene.bands, *self._sums, strict=True)
             ],
             "valid_pixels": self._valid_pixels,
-            "sha256": digests,
-            "fingerprint": whole.hexdigest()[:32],
+            "sha256": {"pixels.npy": self._digest.hexdigest(), **digests},
         }
+        return {**info, "fingerprint": part_fingerprint(info)}
 
     def _packed_valid(self) -> NDArray[np.uint8]:
         full = np.packbits(np.ones(self._config.size**2, bool))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tile2vec_cli import geoparquet
 from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.grid import Floats, Ints, ecef, footprints
-from tile2vec_cli.parts import fingerprint, read_json
+from tile2vec_cli.parts import dump_json, fingerprint, read_json, sha256_file
 from tile2vec_cli.places import ground_m, to_lonlat
 
 FORMAT = "tile2vec-tiles/1"
@@ -55,7 +55,7 @@ class Part:
         return str(self.info["fingerprint"])
 
     @cached_property
-    def pixels(self) -> Pixels:
+    def pixels(self) -> np.memmap[Any, Any]:
         """(N, C, S, S) as stored, memory-mapped; what is invalid holds what the scene holds there."""
         path = self.path / "pixels.npy"
         pixels = _load(path)
@@ -71,6 +71,39 @@ class Part:
         """(N, ceil(S S / 8)) bits of the pixels' validity; None where all are valid."""
         path = self.path / "valid.npy"
         return _load(path) if path.exists() else None
+
+    def verify(self) -> None:
+        """Raise DataError where the part's files are not those that were written."""
+        wanted = self.info["sha256"]
+        self.pixels  # noqa: B018 - compares shape and type with part.json
+        for name in sorted({*wanted, *(path.name for path in self.path.iterdir())} - {"part.json"}):
+            path = self.path / name
+            # The header of pixels.npy is written last, so the digest is of what follows.
+            skip = self.pixels.offset if name == "pixels.npy" else 0
+            if not path.exists() or sha256_file(path, skip) != wanted.get(name):
+                raise self._damaged(name)
+        if part_fingerprint(self.info) != self.fingerprint:
+            raise self._damaged("part.json")
+
+    def is_intact(self) -> bool:
+        """Whether the files are those that were written, as far as a quick look tells.
+
+        Files that are younger than part.json, which is written last, have been touched and are verified.
+        """
+        written = (self.path / "part.json").stat().st_mtime_ns
+        files = {path.name: path.stat().st_mtime_ns for path in self.path.iterdir()}
+        if set(self.info["sha256"]) <= set(files) and max(files.values()) == written:
+            return True
+        try:
+            self.verify()
+        except DataError:
+            return False
+        return True
+
+    def _damaged(self, name: str) -> DataError:
+        return DataError(
+            f"{self.path / name}: not what was written; the part is damaged. Run `tile2vec tile` again."
+        )
 
     def index(self) -> pa.Table:
         """Columns tile_id, scene, row, col, valid_share, datetime, geometry (WKB), bbox."""
@@ -101,9 +134,10 @@ class Part:
         return pixels
 
 
-def _load(path: Path) -> Pixels:
+def _load(path: Path) -> np.memmap[Any, Any]:
     try:
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        loaded: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return loaded
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise DataError(
@@ -135,7 +169,7 @@ class TileSet:
             raise InputError(f"{path}: no such folder; a tile set is needed. Make one with `tile2vec tile`.")
         manifest = read_json(path / MANIFEST, FORMAT)
         folders = sorted(p for p in (path / "parts").glob("*") if not p.name.startswith("."))
-        parts = tuple(_open_part(folder, manifest) for folder in folders)
+        parts = tuple(open_part(folder, manifest) for folder in folders)
         parts = tuple(part for part in parts if part.info["settings"] == manifest["settings_fingerprint"])
         if not any(part.count for part in parts):
             raise DataError(f"{path}: holds no tiles; at least one is needed. Run `tile2vec tile` again.")
@@ -248,7 +282,14 @@ class TileSet:
         return np.asarray(found.fill_null(-1), dtype=np.int64)
 
 
-def _open_part(folder: Path, manifest: dict[str, Any]) -> Part:
+def part_fingerprint(info: dict[str, Any]) -> str:
+    """Of all that part.json says but where and when the scene lay, and so of the part's files."""
+    aside = {"fingerprint", "source", "size", "mtime", "etag"}
+    return fingerprint(dump_json({key: value for key, value in info.items() if key not in aside}))
+
+
+def open_part(folder: Path, manifest: dict[str, Any]) -> Part:
+    """One part of the tile set of this manifest."""
     info = read_json(folder / "part.json", PART_FORMAT)
     size = int(manifest["settings"]["size"])
     shape = (int(info["tiles"]), len(manifest["bands"]), size, size)

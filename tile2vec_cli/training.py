@@ -143,7 +143,8 @@ def _prepare(
     )
     encoder = encoders.untrained(name, tiles.shape[1], config.dim or row.dim, mean, std, config.seed)
     encoder.to(runtime.device)
-    optimizer = Adam(encoder.parameters(), config.lr, BETAS, fused=True)
+    lr = config.lr or row.lr
+    optimizer = Adam(encoder.parameters(), lr, BETAS, fused=True)
     state, best = State(), None
     if begun:
         state, best = checkpoints.restore(checkpoint, encoder, optimizer)
@@ -160,6 +161,7 @@ def _prepare(
         batch_size=min(config.batch_size or row.batch_size, len(held_out.train)),
         encoder=encoder,
         optimizer=optimizer,
+        lr=lr,
         state=state,
         best=best,
     )

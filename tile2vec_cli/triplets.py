@@ -177,7 +177,7 @@ def save(path: Path, triplets: Triplets) -> None:
     names = [*COLUMNS, "neighbor_m", "distant_m"]
     table = pa.table([pa.array(np.ascontiguousarray(column)) for column in columns], names=names)
     table = table.replace_schema_metadata({_KEY: json.dumps(header, allow_nan=False)})
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
 def read(path: Path) -> Triplets:
@@ -258,6 +258,11 @@ def is_current(path: Path, tiles: TileSet, config: TripletConfig, *, overwrite: 
         return False
     require_same_settings(path, header["settings"], wanted)
     return _parts(tiles) == tuple((p["name"], p["fingerprint"], p["count"]) for p in header["parts"])
+
+
+def is_triplets(path: Path) -> bool:
+    """Whether a Parquet file holds triplets. Raises InputError and DataError where it is no such file."""
+    return f'"{FORMAT}"' in geoparquet.read_metadata(path).get(_KEY, "")
 
 
 def _header(path: Path) -> dict[str, Any]:

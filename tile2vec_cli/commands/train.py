@@ -54,8 +54,15 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option(help="Triplets a step (default: 50, for small 128).")
     ] = TrainConfig.batch_size,
-    lr: Annotated[float, typer.Option(help="Adam's first rate; it falls to 0.")] = TrainConfig.lr,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Adam's first rate, which falls to 0 (default: 0.001, for small 0.002)."),
+    ] = TrainConfig.lr,
     augment: Annotated[bool, typer.Option(help="Flip and turn the tiles.")] = TrainConfig.augment,
+    jitter: Annotated[
+        float,
+        typer.Option(help="How much the light changes for the column of `small` that must not rely on it."),
+    ] = TrainConfig.jitter,
     val_fraction: Annotated[
         float, typer.Option(help="Share of the triplets to validate on, in whole spatial blocks.")
     ] = TrainConfig.val_fraction,
@@ -92,6 +99,7 @@ def train(
         batch_size=batch_size,
         lr=lr,
         augment=augment,
+        jitter=jitter,
         val_fraction=val_fraction,
         patience=patience,
         device=device,

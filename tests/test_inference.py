@@ -1,0 +1,308 @@
+"""`embed`: the same vectors as the network's own, in files that are made once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.transform import from_origin
+
+from tile2vec_cli import cutting, embedding_outputs, embeddings, encoders, geoparquet, inference, models
+from tile2vec_cli.config import EmbedConfig, TileConfig
+from tile2vec_cli.errors import DataError, InputError, Interrupted, OutputError, UsageError
+from tile2vec_cli.parts import Shard
+from tile2vec_cli.tiles import TileSet
+
+DIM = 16
+FP32 = EmbedConfig(precision="fp32")
+
+
+def write_scene(path: Path, west: float, *, seed: int = 0, side: int = 60) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(1, 250, (3, side, side), dtype=np.uint8)
+    profile = {"driver": "GTiff", "count": 3, "height": side, "width": side, "dtype": "uint8"}
+    transform = from_origin(west, 4_400_000, 10, 10)
+    with rasterio.open(path, "w", **profile, crs="EPSG:32614", transform=transform) as target:
+        target.write(pixels)
+
+
+def cut(root: Path, **settings: Any) -> None:
+    scenes = sorted(str(path) for path in (root / "scenes").glob("*.tif"))
+    cutting.cut(scenes, root / "tiles", TileConfig(**{"size": 10, **settings}))
+
+
+def write_model(folder: Path, *, seed: int = 0, std: float = 70, **description: Any) -> None:
+    encoder = encoders.untrained("small", 3, DIM, [125.0] * 3, [std] * 3, seed)
+    fields = {
+        "kind": "encoder",
+        "architecture": {"encoder": "small", "bands": 3, "dim": DIM},
+        "bands": (1, 2, 3),
+        "dtype": "uint8",
+        "size": 10,
+        "normalisation": {"mean": [125.0] * 3, "std": [std] * 3},
+        "settings": {},
+        "provenance": {},
+        **description,
+    }
+    folder.mkdir()
+    models.write(folder, models.Model(**fields), encoder.state_dict(), [])
+
+
+def make(root: Path) -> Path:
+    """scenes/, tiles/ (three parts of 36) and model/."""
+    for number, name in enumerate("abc"):
+        write_scene(root / "scenes" / f"{name}.tif", 500_000 + 1000 * number, seed=number)
+    cut(root)
+    write_model(root / "model")
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "root"))
+
+
+def embed(root: Path, out: str, config: EmbedConfig = FP32, **options: Any) -> inference.EmbedReport:
+    model = root / options.pop("model", "model")
+    return inference.embed(root / "tiles", model, root / out, config, workers=1, **options)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# --- vectors -----------------------------------------------------------------------------------
+
+
+def expected(root: Path) -> dict[str, np.ndarray]:
+    tiles = TileSet.open(root / "tiles")
+    encoder, _ = models.load_encoder(root / "model", torch.device("cpu"))
+    with torch.inference_mode():
+        vectors = encoder(torch.from_numpy(tiles.pixels(np.arange(len(tiles))))).numpy()
+    return dict(zip(tiles.index()["tile_id"].to_pylist(), vectors, strict=True))
+
+
+@pytest.mark.parametrize(("out", "files"), [("e.parquet", 1), ("e", 3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("float16", 2e-3), ("int8", 1e-2)])
+def test_vectors_are_the_networks(root: Path, out: str, files: int, dtype: str, tolerance: float) -> None:
+    report = embed(root, out, EmbedConfig(dtype, 20, precision="fp32"))
+    assert (report.tiles, report.dim, report.parts, report.made) == (108, DIM, 3, 3)
+    assert report.tiles_per_second > 0
+    assert len(list(root.rglob("e*/*.parquet") if files == 3 else root.glob("e.parquet"))) == files
+    found = embeddings.read(root / out)
+    truth = expected(root)
+    assert set(found.tile_id) == set(truth)
+    errors = [
+        np.abs(vector - truth[name]).max() for name, vector in zip(found.tile_id, found.vectors, strict=True)
+    ]
+    assert max(errors) < tolerance * np.abs(found.vectors).max()
+    assert np.median(errors) > 0 or dtype == "float32"
+
+
+def test_bf16_is_close(root: Path) -> None:
+    embed(root, "e", EmbedConfig(precision="bf16"))
+    found, truth = embeddings.read(root / "e"), expected(root)
+    exact = np.array([truth[name] for name in found.tile_id])
+    assert np.linalg.norm(found.vectors - exact) < 0.02 * np.linalg.norm(exact)
+
+
+def test_the_metadata_names_model_parts_and_settings(root: Path) -> None:
+    embed(root, "e.parquet", EmbedConfig("int8", precision="fp32"))
+    footer = geoparquet.read_metadata(root / "e.parquet")
+    own, emb = json.loads(footer["tile2vec"]), json.loads(footer["emb"])
+    assert own["format"] == "tile2vec-embeddings/1"
+    assert own["model"] == models.fingerprint(root / "model")
+    assert own["settings"] == {"dtype": "int8", "precision": "fp32"}
+    assert [part["name"] for part in own["parts"]] == ["a", "b", "c"]
+    assert emb["quantization"]["scale"] == [own["scale"]]
+    assert emb["chip_layout"] == {"layout_type": "regular_grid", "chip_size": [10, 10], "stride": [10, 10]}
+
+
+def test_tiles_of_partly_invalid_pixels_have_vectors(tmp_path: Path) -> None:
+    write_scene(tmp_path / "scenes" / "a.tif", 500_000)
+    with rasterio.open(tmp_path / "scenes" / "a.tif", "r+") as scene:
+        scene.nodata = 0
+        scene.write(np.zeros((3, 5, 5), np.uint8), window=((0, 5), (0, 5)))
+    cut(tmp_path, min_valid=0.5)
+    write_model(tmp_path / "model")
+    assert embed(tmp_path, "e").tiles == 36
+
+
+# --- what is made once -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("out", ["e", "e.parquet"])
+def test_run_again(root: Path, out: str) -> None:
+    first = embed(root, out)
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("e*")}
+    again = embed(root, out, EmbedConfig(batch_size=5, precision="fp32"))  # how, not what
+    assert (again.tiles, again.dim, again.parts, again.made) == (first.tiles, first.dim, first.parts, 0)
+    assert again.tiles_per_second is None
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("e*")} == before
+
+
+def test_shards_and_resumed_runs_write_the_same_bytes(root: Path) -> None:
+    embed(root, "whole")
+    for index in (1, 2):
+        embed(root, "shards", shard=Shard(index, 2))
+    assert content(root / "shards") == content(root / "whole")
+    (root / "shards" / "b.parquet").unlink()
+    (root / "shards" / "a.parquet").write_bytes(b"damaged")
+    (root / "shards" / ".tmp-0123.parquet").write_bytes(b"of a killed run")
+    assert embed(root, "shards").made == 2
+    assert content(root / "shards") == content(root / "whole")
+    embed(root, "one.parquet")
+    embed(root, "two.parquet")
+    assert (root / "one.parquet").read_bytes() == (root / "two.parquet").read_bytes()
+
+
+def test_only_new_and_changed_parts_are_made(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    embed(root, "e")
+    embed(root, "e.parquet")
+    write_scene(root / "scenes" / "d.tif", 510_000, seed=7)
+    write_scene(root / "scenes" / "b.tif", 501_000, seed=8)
+    cut(root)
+    before = content(root / "e")
+    report = embed(root, "e")
+    assert (report.tiles, report.made) == (144, 2)
+    after = content(root / "e")
+    assert {name for name in after if after[name] != before.get(name)} == {"b.parquet", "d.parquet"}
+    assert embed(root, "e.parquet").made == 4
+    embed(root, "fresh")
+    assert content(root / "fresh") == after
+
+
+def test_files_of_parts_that_are_gone(root: Path) -> None:
+    embed(root, "e")
+    shutil.rmtree(root / "tiles" / "parts" / "a")
+    shutil.copy(root / "e" / "b.parquet", root / "e" / "b+001.parquet")  # as if b had been cut in blocks
+    report = embed(root, "e")
+    assert report.others == 1
+    assert sorted(path.name for path in (root / "e").glob("*.parquet")) == [
+        "a.parquet",
+        "b.parquet",
+        "c.parquet",
+    ]
+
+
+def test_other_settings_or_models_are_refused(root: Path) -> None:
+    write_model(root / "other", seed=1)
+    for out in ("e", "e.parquet"):
+        embed(root, out)
+        before = content(root / "e")
+        with pytest.raises(DataError, match=r"made with dtype = 'float32'; this run has 'int8'.*--overwrite"):
+            embed(root, out, EmbedConfig("int8", precision="fp32"))
+        with pytest.raises(DataError, match=r"made with model = .*--overwrite"):
+            embed(root, out, model="other")
+        assert content(root / "e") == before
+        assert embed(root, out, model="other", overwrite=True).made == 3
+        assert embed(root, out, model="other", overwrite=True).made == 0
+    assert embeddings.read(root / "e").metadata["model"] == models.fingerprint(root / "other")
+
+
+def test_a_stop_leaves_whole_files_and_the_rest_is_done_later(root: Path) -> None:
+    embed(root, "whole")
+
+    def stop(done: int, _total: int) -> None:
+        if done > 60:
+            raise Interrupted
+
+    small = EmbedConfig(batch_size=20, precision="fp32")
+    with pytest.raises(Interrupted):
+        embed(root, "e", small, on_progress=stop)
+    with pytest.raises(Interrupted):
+        embed(root, "e.parquet", small, on_progress=stop)
+    assert not (root / "e.parquet").exists()
+    assert not list(root.rglob(".tmp-*"))
+    assert "c.parquet" not in content(root / "e")
+    assert embed(root, "e", small).made >= 1
+    assert content(root / "e") == content(root / "whole")
+
+
+# --- what goes wrong ---------------------------------------------------------------------------
+
+
+def test_a_damaged_part_does_not_stop_the_others(root: Path) -> None:
+    pixels = root / "tiles" / "parts" / "b" / "pixels.npy"
+    whole = pixels.read_bytes()
+    pixels.write_bytes(whole[:500])
+    report = embed(root, "e")
+    assert (report.tiles, report.parts, report.made) == (72, 2, 2)
+    (failure,) = report.failed
+    assert failure.name == "b"
+    assert failure.exit_code == 65
+    assert "pixels.npy" in failure.message
+    with pytest.raises(DataError, match=r"pixels\.npy"):
+        embed(root, "strict", strict=True)
+    with pytest.raises(DataError, match=r"pixels\.npy"):
+        embed(root, "e.parquet")
+    assert not (root / "e.parquet").exists()
+    pixels.write_bytes(whole)
+    assert embed(root, "e").made == 1
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ({"bands": (3, 2, 1)}, "its bands is 1,2,3; the model .* needs bands 3,2,1"),
+        ({"bands": (1, 2)}, "needs bands 1,2"),
+        ({"dtype": "uint16"}, "its dtype is uint8; the model .* needs dtype uint16"),
+        ({"size": 50}, "its tile size is 10; the model .* needs tile size 50"),
+        ({"kind": "segmenter"}, "its kind is 'segmenter'"),
+    ],
+)
+def test_a_model_for_other_tiles_is_refused(root: Path, description: dict[str, Any], words: str) -> None:
+    write_model(root / "other", **description)
+    with pytest.raises(DataError, match=words):
+        embed(root, "e", model="other")
+    assert not (root / "e").exists()
+
+
+def test_paths_that_do_not_serve(root: Path) -> None:
+    with pytest.raises(InputError, match="none: no such folder"):
+        embed(root, "e", model="none")
+    with pytest.raises(InputError, match="nothing: no such folder"):
+        inference.embed(root / "nothing", root / "model", root / "e", FP32)
+    with pytest.raises(UsageError, match="--shard"):
+        embed(root, "e.parquet", shard=Shard(1, 2))
+    (root / "file").write_text("")
+    with pytest.raises(OutputError, match="file"):
+        embed(root, "file")
+    with pytest.raises(OutputError, match="file"):
+        embed(root, "file/e.parquet")
+    (root / "folder.parquet").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        embed(root, "folder.parquet")
+    (root / "e.parquet").write_text("someone's")
+    with pytest.raises(DataError, match="exists and holds no embeddings of ours"):
+        embed(root, "e.parquet")
+    assert embed(root, "e.parquet", overwrite=True).made == 3
+
+
+def test_vectors_beyond_float16(root: Path) -> None:
+    shutil.rmtree(root / "model")
+    write_model(root / "model", std=1e-6)
+    half = EmbedConfig("float16", precision="fp32")
+    with pytest.raises(DataError, match="float16 ends at 65504"):
+        embed(root, "e.parquet", half)
+    assert [failure.name for failure in embed(root, "e", half).failed] == ["a", "b", "c"]
+    assert embed(root, "f.parquet").made == 3
+
+
+def test_the_manifest_tells_the_format(root: Path) -> None:
+    embed(root, "e")
+    found = json.loads((root / "e" / embedding_outputs.MANIFEST).read_text())
+    assert found["format"] == "tile2vec-embeddings/1"
+    assert found["settings"] == {"dtype": "float32", "precision": "fp32"}

@@ -1,0 +1,70 @@
+"""Whether what lies on disk is what was written: every fingerprint, taken again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tile2vec_cli import embedding_files, embedding_outputs, geoparquet, models, parts, tiles, triplets
+from tile2vec_cli.errors import DataError, Failure, InputError, Tile2VecError
+from tile2vec_cli.parts import Progress, read_json, silent
+
+Verify = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was looked at, and what of it is damaged."""
+
+    kind: str  # "tiles", "triplets", "model" or "embeddings"
+    checked: int  # parts or files
+    damaged: list[Failure]
+
+
+def check(path: Path, *, remove: bool = False, on_progress: Progress = silent) -> CheckReport:
+    """Verify a tile set, triplets, a model or embeddings, whatever lies at `path`.
+
+    `remove` takes away what is damaged, so that the command that made it makes it again.
+    Raises InputError where nothing is, DataError where it is nothing of ours.
+    """
+    kind, units = _units(path)
+    damaged = []
+    for number, (unit, verify) in enumerate(units, start=1):
+        try:
+            verify(unit)
+        except Tile2VecError as error:
+            damaged.append(Failure.of(str(unit), error))
+            if remove:
+                parts.remove(unit)
+        on_progress(number, len(units))
+    return CheckReport(kind, len(units), damaged)
+
+
+def _units(path: Path) -> tuple[str, list[tuple[Path, Verify]]]:
+    """What lies at `path`, its parts, and how each of them is verified."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; output of tile2vec is needed. Check the path.")
+    if path.is_file():
+        if triplets.is_triplets(path):
+            return "triplets", [(path, _verify_triplets)]
+        return "embeddings", [(path, _verify_embeddings)]
+    if (path / models.DESCRIPTION).exists():
+        return "model", [(path, models.verify)]
+    if (path / "parts").is_dir():
+        manifest = read_json(path / tiles.MANIFEST, tiles.FORMAT)
+        folders = sorted((path / "parts").glob("[!.]*"))
+        return "tiles", [(folder, lambda f: tiles.open_part(f, manifest).verify()) for folder in folders]
+    read_json(path / embedding_outputs.MANIFEST, embedding_files.FORMAT)
+    return "embeddings", [(file, _verify_embeddings) for file in sorted(path.glob("[!.]*.parquet"))]
+
+
+def _verify_triplets(path: Path) -> None:
+    geoparquet.verify(path)
+    triplets.read(path)
+
+
+def _verify_embeddings(path: Path) -> None:
+    geoparquet.verify(path)
+    if not embedding_files.header(geoparquet.read_metadata(path)):
+        raise DataError(f"{path}: no embeddings of ours; a {embedding_files.FORMAT} file is needed.")

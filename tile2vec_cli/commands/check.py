@@ -1,0 +1,39 @@
+"""`tile2vec check`: whether what lies on disk is what was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.console import Console
+
+
+def check(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A tile set, triplets, a model or embeddings.")
+    ],
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take away what is damaged, so that it is made again.")
+    ] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Verify every fingerprint of a tile set, triplets, a model or embeddings.
+
+    Names what is damaged, one line each, and then exits with 65.
+
+    Example: tile2vec check tiles && tile2vec check embeddings
+    """
+    console = Console("check", quiet, json)
+
+    from tile2vec_cli import checks
+
+    with console.progress("check", "parts") as on_progress:
+        report = checks.check(path, remove=remove, on_progress=on_progress)
+    damaged = [failure.name for failure in report.damaged]
+    keys = {"kind": report.kind, "checked": report.checked, "damaged": len(damaged), "failed": damaged}
+    console.report(keys, inputs=[path], outputs=[])
+    console.finish(report.damaged)
