@@ -1,12 +1,12 @@
 """How good the vectors of a short training are: the commands of a user, then the probe's table.
 
-python benchmarks/quality.py IMAGES LABELS --out DIR [--fields city,density] [--minutes 1] [-- TRAIN OPTIONS]
+python benchmarks/quality.py IMAGES LABELS --out DIR [--fields city,density] [--minutes 1] [--train OPTIONS]
 
     python benchmarks/quality.py ../shared/data/naip_california \\
-        ../shared/data/naip_california/tree_density.gpkg --out /tmp/quality -- --encoder small
+        ../shared/data/naip_california/tree_density.gpkg --out /tmp/quality
 
 Cuts the images into tiles and draws triplets with default settings (once in DIR), trains with the
-options after `--`, embeds, and probes each field with 100 and 1,000 labels over spatial blocks,
+options of --train, embeds, and probes each field with 100 and 1,000 labels over spatial blocks,
 beside all baselines.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -60,10 +61,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--fields", default="city,density")
     parser.add_argument("--minutes", default="1")
-    parser.add_argument("train", nargs="*", help="options for `tile2vec train`")
+    parser.add_argument("--train", default="--encoder small", help="options for `tile2vec train`")
     options = parser.parse_args()
     tiles, triplets = prepared(options.images, options.out)
-    report, vectors = trained(tiles, triplets, options.out, [*options.train, "--minutes", options.minutes])
+    report, vectors = trained(tiles, triplets, options.out, [*shlex.split(options.train), "--minutes", options.minutes])
     print(f"{report['triplets_per_second']:.0f} triplets/s, {report['steps']} steps, {report['precision']}\n")
     print("| field | features | labels | accuracy | ± |\n|---|---|---|---|---|")
     for field in options.fields.split(","):

@@ -13,26 +13,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tile2vec_cli"
 LAYERS = (
     {"cli", "__main__"},
     {"commands"},
-    {"training", "inference", "models", "encoders", "losses", "device", "probing", "figures", "classifiers"},
-    {
-        "tiles",
-        "cutting",
-        "triplets",
-        "shells",
-        "labels",
-        "label_rasters",
-        "label_tables",
-        "label_vectors",
-        "votes",
-        "cdl",
-        "vectors",
-        "embeddings",
-        "embedding_files",
-        "embedding_outputs",
-        "geoparquet",
-        "parts",
-    },
-    {"grid", "rasters"},
+    set(),  # the torch layer: all modules that stand nowhere else
+    {"tiles", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings", "embedding_files"}
+    | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
+    | {"votes", "vectors", "cdl", "splits", "parts", "work"},
+    {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote"},
     {"config", "errors"},
 )
 ANYWHERE_ABOVE_CORE = {"console", "interrupts"}  # for cli and commands

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ import torch
 
 from tile2vec_cli import device, embedding_files, encoders, geoparquet, models, parts
 from tile2vec_cli import embedding_outputs as outputs
+from tile2vec_cli.batches import ahead
 from tile2vec_cli.config import EmbedConfig
 from tile2vec_cli.embedding_files import Vectors
 from tile2vec_cli.errors import DataError, Failure, OutputError, Tile2VecError, UsageError
@@ -48,9 +49,18 @@ class _Files:
     tiles: TileSet
     header: dict[str, Any]  # model, architecture, settings
 
+    @property
+    def dtype(self) -> str:
+        return str(self.header["settings"]["dtype"])
+
     def rows(self, part: Part, vectors: Vectors, scale: float | None) -> pa.Table:
-        dtype = self.header["settings"]["dtype"]
-        return embedding_files.rows(part.index(), vectors, dtype, scale)
+        """Raises DataError for numbers that float16 does not reach."""
+        largest = _largest(vectors)
+        if self.dtype == "float16" and largest > float(np.finfo(np.float16).max):
+            raise DataError(
+                f"{part.path}: its vectors reach {largest:g}; float16 ends at 65504. Choose float32."
+            )
+        return embedding_files.rows(part.index(), vectors, self.dtype, scale)
 
     def footer(self, made_of: Sequence[Part], scale: float | None) -> dict[str, str]:
         size, stride = (self.tiles.settings[key] for key in ("size", "stride"))
@@ -58,13 +68,7 @@ class _Files:
         return embedding_files.footer({**self.header, "parts": outputs.names(made_of)}, layout, scale)
 
     def scale(self, largest: float) -> float | None:
-        """For int8; raises DataError for numbers that float16 does not reach."""
-        dtype = self.header["settings"]["dtype"]
-        if dtype == "float16" and largest > float(np.finfo(np.float16).max):
-            raise DataError(
-                f"{self.tiles.path}: its vectors reach {largest:g}; float16 ends at 65504. Choose float32."
-            )
-        return embedding_files.int8_scale(largest) if dtype == "int8" else None
+        return embedding_files.int8_scale(largest) if self.dtype == "int8" else None
 
 
 def embed(
@@ -169,7 +173,7 @@ def _into_folder(
     """A file a part, written while the next parts are embedded. Returns the parts that failed."""
 
     def write(part: Part, vectors: Vectors) -> None:
-        scale = files.scale(float(np.abs(vectors).max()))
+        scale = files.scale(_largest(vectors))
         with parts.new_file(outputs.file(out, part)) as temporary:
             geoparquet.write(temporary, files.rows(part, vectors, scale), files.footer([part], scale))
 
@@ -205,19 +209,17 @@ def _into_folder(
 
 
 def _into_file(forward: Forward, files: _Files, out: Path, todo: list[Part], on_progress: Progress) -> None:
-    """One file, part by part, by way of a spool: int8 needs the largest number of all first."""
+    """One file, part by part; rows are made and written here while a thread embeds the next parts."""
     parts.sweep(parts.make_folder(out.parent))
     with ExitStack() as stack:
         temporary = stack.enter_context(parts.new_file(out))
-        spool = stack.enter_context(TemporaryFile(dir=out.parent))
-        largest = 0.0
-        for _, found in forward.vectors(todo, on_progress):
-            if isinstance(found, Tile2VecError):
-                raise found
-            largest = max(largest, float(np.abs(found).max()))
-            spool.write(found.tobytes())
-        scale = files.scale(largest)
-        tables = (files.rows(part, vectors, scale) for part, vectors in _spooled(spool, todo))
+        made = _all_good(forward.vectors(todo, on_progress))
+        scale = None
+        if files.dtype == "int8":  # needs the largest number of all first
+            spool = stack.enter_context(TemporaryFile(dir=out.parent))
+            scale = files.scale(_fill(spool, made))
+            made = _spooled(spool, todo)
+        tables = (files.rows(part, vectors, scale) for part, vectors in ahead(made))
         first = next(tables)
         with geoparquet.writer(temporary, first.schema, files.footer(todo, scale)) as append:
             append(first)
@@ -225,8 +227,28 @@ def _into_file(forward: Forward, files: _Files, out: Path, todo: list[Part], on_
                 append(table)
 
 
-def _spooled(spool: Any, todo: list[Part]) -> Iterator[tuple[Part, Vectors]]:
+def _all_good(found: Iterator[tuple[Part, Vectors | Tile2VecError]]) -> Iterator[tuple[Part, Vectors]]:
+    for part, vectors in found:
+        if isinstance(vectors, Tile2VecError):
+            raise vectors
+        yield part, vectors
+
+
+def _fill(spool: IO[bytes], made: Iterator[tuple[Part, Vectors]]) -> float:
+    """Write all vectors to the spool; return the largest absolute number."""
+    largest = 0.0
+    for _, vectors in made:
+        spool.write(vectors.tobytes())
+        largest = max(largest, _largest(vectors))
+    return largest
+
+
+def _spooled(spool: IO[bytes], todo: list[Part]) -> Iterator[tuple[Part, Vectors]]:
     width = spool.tell() // sum(part.count for part in todo)
     spool.seek(0)
     for part in todo:
         yield part, np.frombuffer(spool.read(width * part.count), np.float32).reshape(part.count, -1)
+
+
+def _largest(vectors: Vectors) -> float:
+    return float(np.abs(vectors).max())

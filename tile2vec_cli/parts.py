@@ -89,6 +89,8 @@ def sweep(folder: Path) -> None:
 
 def make_folder(path: Path) -> Path:
     """Make `path` a folder (with parents) or say in one line why that cannot be."""
+    if path.is_dir():
+        return path
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

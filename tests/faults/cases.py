@@ -13,7 +13,7 @@ from rasterio.transform import from_origin
 def write_scenes(folder: Path, count: int = 3) -> None:
     """Scenes of two classes side by side, as textures, one of them with nodata, and their labels."""
     folder.mkdir(parents=True)
-    profile = {"driver": "GTiff", "count": 2, "height": 96, "width": 96, "dtype": "uint8", "crs": "EPSG:32614"}
+    profile = {"count": 2, "height": 96, "width": 96, "dtype": "uint8", "crs": "EPSG:32614"}
     for number in range(count):
         rng = np.random.default_rng(number)
         pixels = rng.integers(1, 250, (2, 96, 96), dtype=np.uint8)
@@ -37,11 +37,11 @@ def cases(faults: Faults, folder: Path) -> list[Case]:
     model, vectors = folder / "in" / "model", folder / "in" / "vectors"
     cut = ("tile", f"{folder}/scenes", "--size", "8", "--min-valid", "0.5", "--quiet")
     draw = ("sample-triplets", str(tiles), "--count", "300", "--neighborhood", "200", "--quiet")
-    train = ("train", str(triplets), "--tiles", str(tiles), "--encoder", "small", "--dim", "8", "--epochs", "2")
-    train += ("--batch-size", "64", "--device", "cpu", "--quiet")
+    train = ("train", str(triplets), "--tiles", str(tiles), "--encoder", "small", "--dim", "8")
+    train += ("--epochs", "2", "--batch-size", "64", "--device", "cpu", "--quiet")
     embed = ("embed", str(tiles), "--model", str(model), "--device", "cpu", "--quiet")
-    judge = ("probe", str(vectors), "--labels", f"{folder}/labels.tif", "--tiles", str(tiles), "--block", "100")
-    judge += ("--n-labels", "20", "--repeats", "2", "--classifier", "logistic", "--quiet")
+    judge = ("probe", str(vectors), "--labels", f"{folder}/labels.tif", "--tiles", str(tiles))
+    judge += ("--block", "100", "--n-labels", "20", "--repeats", "2", "--classifier", "logistic", "--quiet")
     for argv, out in ((cut, tiles), (draw, triplets), (train, model), (embed, vectors)):
         result = faults.run((*argv, "--out", str(out)), folder / "nowhere")
         assert result.code == 0, result.stderr
@@ -52,5 +52,5 @@ def cases(faults: Faults, folder: Path) -> list[Case]:
         Case("train", (*train, "--out", f"{out}/model"), out, "model"),
         Case("embed", (*embed, "--out", f"{out}/vectors"), out, "vectors/*.parquet"),
         Case("embed-one-file", (*embed, "--out", f"{out}/vectors.parquet"), out, "*.parquet"),
-        Case("probe", (*judge, "--out", f"{out}/probe"), out, "probe"),
+        Case("probe", (*judge, "--out", f"{out}/probe"), out),
     ]

@@ -75,7 +75,8 @@ def server(shim: Path) -> Iterator[Faults]:
 def content(path: Path, *, logs: bool = False) -> dict[str, bytes]:
     """Bytes of every file below `path` (or of the file), hidden ones too; logs with clock times aside."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return {str(f.relative_to(path.parent)): f.read_bytes() for f in files if logs or f.name != "metrics.jsonl"}
+    files = [file for file in files if logs or file.name != "metrics.jsonl"]
+    return {str(file.relative_to(path.parent)): file.read_bytes() for file in files}
 
 
 def strays(folder: Path) -> list[str]:
@@ -84,12 +85,8 @@ def strays(folder: Path) -> list[str]:
 
 def finished(out: Path, pattern: str) -> dict[str, int]:
     """When each finished part was made: a part that is made again shows a new time."""
-    return {str(part): part.stat().st_mtime_ns for part in out.glob(pattern) if not part.name.startswith(".")}
-
-
-def remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    path.unlink(missing_ok=True) if not path.is_dir() else None
+    parts = [part for part in out.glob(pattern) if not part.name.startswith(".")]
+    return {str(part): part.stat().st_mtime_ns for part in parts}
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ class Case:
 
 def reference(faults: Faults, case: Case) -> tuple[dict[str, bytes], int]:
     """The bytes of an undisturbed run, and the number of its output operations."""
-    remove(case.folder)
+    shutil.rmtree(case.folder, ignore_errors=True)
     case.folder.mkdir(parents=True)
     result = faults.run(case.argv, case.folder)
     assert result.code == 0, result.stderr
@@ -113,12 +110,14 @@ def reference(faults: Faults, case: Case) -> tuple[dict[str, bytes], int]:
     return content(case.folder), result.count
 
 
-def survives(faults: Faults, case: Case, expected: dict[str, bytes], kills: Sequence[int], action: int) -> int:
+def survives(
+    faults: Faults, case: Case, expected: dict[str, bytes], kills: Sequence[int], action: int
+) -> int:
     """Fault the command at each of `kills`, run after run; then it must end as if nothing had been.
 
     Returns the number of faults that struck.
     """
-    remove(case.folder)
+    shutil.rmtree(case.folder, ignore_errors=True)
     case.folder.mkdir(parents=True)
     struck = 0
     before: dict[str, int] = {}
