@@ -13,11 +13,11 @@ from pathlib import Path
 from quality import prepared, probed, trained
 
 VARIANTS = {
-    "in-batch, default": [],
+    "in-batch": [],
     "saved": ["--distants", "saved"],
-    "in-batch, no jitter": ["--jitter", "0"],
-    "saved, no jitter": ["--distants", "saved", "--jitter", "0"],
-    "in-batch, no turns, no jitter": ["--no-augment"],
+    "in-batch, one light": ["--jitter", "0"],
+    "saved, one light": ["--distants", "saved", "--jitter", "0"],
+    "in-batch, no turns": ["--no-augment"],
 }
 
 

@@ -64,7 +64,8 @@ def main() -> None:
     parser.add_argument("--train", default="--encoder small", help="options for `tile2vec train`")
     options = parser.parse_args()
     tiles, triplets = prepared(options.images, options.out)
-    report, vectors = trained(tiles, triplets, options.out, [*shlex.split(options.train), "--minutes", options.minutes])
+    chosen = [*shlex.split(options.train), "--minutes", options.minutes]
+    report, vectors = trained(tiles, triplets, options.out, chosen)
     print(f"{report['triplets_per_second']:.0f} triplets/s, {report['steps']} steps, {report['precision']}\n")
     print("| field | features | labels | accuracy | ± |\n|---|---|---|---|---|")
     for field in options.fields.split(","):

