@@ -14,7 +14,6 @@ from tile2vec_cli.checkpoints import State
 from tile2vec_cli.encoders import Encoder
 from tile2vec_cli.errors import DataError, OutputError
 
-
 STEM = "columns.1.stem.weight"
 
 

@@ -135,10 +135,14 @@ def test_tensors_missing_added_or_of_another_type_are_named(folder: Path) -> Non
     save_file({**weights, "more": torch.zeros(2)}, folder / models.WEIGHTS)
     with pytest.raises(DataError, match="tensor more is not part of the network"):
         models.load_encoder(folder, CPU)
-    save_file({name: t for name, t in weights.items() if name != "columns.0.stem.weight"}, folder / models.WEIGHTS)
+    save_file(
+        {name: t for name, t in weights.items() if name != "columns.0.stem.weight"}, folder / models.WEIGHTS
+    )
     with pytest.raises(DataError, match=r"tensor columns\.0\.stem\.weight is missing"):
         models.load_encoder(folder, CPU)
-    save_file({**weights, "columns.0.stem.weight": weights["columns.0.stem.weight"].half()}, folder / models.WEIGHTS)
+    save_file(
+        {**weights, "columns.0.stem.weight": weights["columns.0.stem.weight"].half()}, folder / models.WEIGHTS
+    )
     with pytest.raises(DataError, match=r"tensor columns\.0\.stem\.weight is F16"):
         models.load_encoder(folder, CPU)
 

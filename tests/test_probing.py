@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 import shapely
 
 from tile2vec_cli import geoparquet, probing
-from tile2vec_cli.config import ProbeConfig
+from tile2vec_cli.config import CLASSIFIER_NAMES, ProbeConfig
 from tile2vec_cli.embeddings import Embeddings
-from tile2vec_cli.errors import DataError
+from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.grid import spatial_blocks
 from tile2vec_cli.labels import Labels
 
@@ -156,12 +157,36 @@ def test_the_confusion_matrix_is_of_the_best_classifier_with_most_labels() -> No
     assert found.confusion.sum() == pytest.approx(3 * found.test_tiles, abs=3)
 
 
-def test_the_same_seed_gives_the_same_scores_and_progress_is_told() -> None:
-    vectors, codes = task(900, noise=2)
+def test_progress_is_told() -> None:
+    vectors, codes = task(900)
     told: list[tuple[int, int]] = []
-    own = embeddings(vectors, grid())
-    one = probing.probe(own, labels(codes), QUICK, on_progress=lambda *done: told.append(done))
-    other = probing.probe(own, labels(codes), QUICK)
-    assert one.report() == other.report()
-    assert one.report() != probing.probe(own, labels(codes), replace(QUICK, seed=1)).report()
+    probing.probe(
+        embeddings(vectors, grid()), labels(codes), QUICK, on_progress=lambda *done: told.append(done)
+    )
     assert told == [(k, 12) for k in range(1, 13)]
+
+
+def test_the_seed_decides_and_the_number_of_threads_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, codes = task(900, noise=2)
+    config = replace(QUICK, classifiers=CLASSIFIER_NAMES)
+    own = embeddings(vectors, grid())
+    reports = []
+    for cpus, seed in ((1, 0), (3, 0), (3, 1)):
+        monkeypatch.setattr(probing, "usable_cpus", lambda cpus=cpus: cpus)
+        reports.append(probing.probe(own, labels(codes), replace(config, seed=seed)).report())
+    assert reports[0] == reports[1]
+    assert reports[0]["scores"] != reports[2]["scores"]
+
+
+def test_a_signal_ends_it_without_the_fits_that_were_to_come() -> None:
+    vectors, codes = task(900)
+
+    def stop(done: int, _total: int) -> None:
+        if done == 2:
+            raise Interrupted
+
+    config = replace(QUICK, classifiers=("forest",), repeats=200)
+    started = time.monotonic()
+    with pytest.raises(Interrupted):
+        probing.probe(embeddings(vectors, grid()), labels(codes), config, on_progress=stop)
+    assert time.monotonic() - started < 8  # 400 forests take longer

@@ -68,12 +68,12 @@ def random(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> 
     """(N, D) vectors of the encoder as it was before training."""
     runtime = device.choose()
     mean, std = batches.normalisation(tiles, ids)
-    bands = len(tiles.bands)
-    encoder = encoders.untrained(architecture.encoder, bands, architecture.dim, mean, std, seed)
-    encoder = encoder.eval().to(runtime.device)
+    name, bands = architecture.encoder, len(tiles.bands)
+    encoder = encoders.untrained(name, bands, architecture.dim, mean, std, seed)
+    encoder = encoders.fused(encoder).to(runtime.device)
     vectors = []
     with torch.inference_mode(), runtime.autocast():
-        for here in _chunks(ids):
+        for here in _chunks(ids, encoders.ENCODERS[name].embed_batch_size):
             vectors.append(encoder(torch.from_numpy(tiles.pixels(here)).to(runtime.device)).float().cpu())
     return torch.cat(vectors).numpy()
 
@@ -85,9 +85,9 @@ BASELINES: dict[str, Callable[[TileSet, Ints, int, Architecture], Vectors]] = {
 }
 
 
-def _chunks(ids: Ints) -> Iterator[Ints]:
-    for start in range(0, len(ids), _CHUNK):
-        yield ids[start : start + _CHUNK]
+def _chunks(ids: Ints, size: int = _CHUNK) -> Iterator[Ints]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
 
 
 def _flat(tiles: TileSet, ids: Ints) -> Vectors:

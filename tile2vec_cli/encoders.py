@@ -58,7 +58,7 @@ ENCODERS = {
         dim=128,
         batch_size=128,
         lr=0.002,
-        embed_batch_size=256,
+        embed_batch_size=128,
     ),
 }
 
@@ -121,8 +121,10 @@ class Residual(nn.Module):
             self.shortcut.append(nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        out = relu(self.norm1(self.conv1(x)))
-        return relu(self.norm2(self.conv2(out)) + self.shortcut(x))
+        # In place: what no gradient asks for again is not copied.
+        out: Tensor = self.norm2(self.conv2(relu(self.norm1(self.conv1(x)), inplace=True)))
+        out += self.shortcut(x)
+        return relu(out, inplace=True)
 
 
 class Column(nn.Module):
@@ -146,7 +148,7 @@ class Column(nn.Module):
         self.dim = channels
 
     def forward(self, x: Tensor) -> Tensor:
-        x = relu(self.stem_norm(self.stem(x)))
+        x = relu(self.stem_norm(self.stem(x)), inplace=True)
         vectors: Tensor = self.stages(x).mean((2, 3), dtype=torch.float32)
         return vectors
 

@@ -73,7 +73,7 @@ def curves(path: Path, panels: Curves, floor: float, repeats: int) -> None:
     """
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
-    with _figure(path, width=0.9 + 2.8 * columns, height=0.7 + 2.3 * rows) as figure:
+    with figure_file(path, width=0.9 + 2.8 * columns, height=0.7 + 2.3 * rows) as figure:
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axis, (classifier, lines) in zip(axes, panels.items(), strict=False):
             _panel(axis, lines, floor)
@@ -128,7 +128,7 @@ def confusion(path: Path, matrix: Ints, classes: Sequence[str]) -> None:
     fontsize = float(np.clip(cell * 72 * 0.72, 4.5, 7.5))
     longest = max(len(name) for name in classes) * fontsize * 0.6 / 72
     side = cell * count
-    with _figure(path, width=side + longest + 0.9, height=side + longest + 0.6) as figure:
+    with figure_file(path, width=side + longest + 0.9, height=side + longest + 0.6) as figure:
         axis = figure.subplots()
         image = axis.imshow(shares, cmap=_BLUES, vmin=0, vmax=1)
         axis.set_xticks(range(count), classes, rotation=90 if count > 4 else 0, fontsize=fontsize)
@@ -154,7 +154,7 @@ def _write_cells(axis: Axes, shares: Floats, fontsize: float) -> None:
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+def figure_file(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of so many inches in the common style, written to `path` at the end."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")

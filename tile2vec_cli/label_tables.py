@@ -34,12 +34,18 @@ def votes(
     as points where it has a longitude and a latitude (in degrees).
     """
     names = _columns(path)
-    is_parquet = path.suffix.lower() in _PARQUETS
-    if "tile_id" in names and (tile_id is not None or not is_parquet):
+    if "tile_id" in names and (tile_id is not None or not _is_parquet(path)):
         field = chosen_field(str(path), [name for name in names if name not in _PLACES], field)
         return _by_id(path, _frame(path, ["tile_id", field]), tile_id, field), "table", None
-    if is_parquet:
-        return label_vectors.votes(path, geometry, field)
+    frame, field = frame_with(path, field)
+    return label_vectors.of_frame(frame, geometry, field, str(path))
+
+
+def frame_with(path: Path, field: str | None) -> tuple[Any, str]:
+    """A GeoDataFrame in lon/lat of a GeoParquet file, or of a table of points, and the classes' field."""
+    if _is_parquet(path):
+        return label_vectors.frame_with(path, field)
+    names = _columns(path)
     lowered = {name.casefold(): name for name in names}
     lon = next((lowered[name] for name in _LONGITUDE if name in lowered), None)
     lat = next((lowered[name] for name in _LATITUDE if name in lowered), None)
@@ -49,7 +55,15 @@ def votes(
             "are needed. Rename its columns."
         )
     field = chosen_field(str(path), [name for name in names if name not in {lon, lat}], field)
-    return label_vectors.of_frame(_points(path, lon, lat, field), geometry, field, str(path))
+    return _points(path, lon, lat, field), field
+
+
+def has_tile_ids(path: Path) -> bool:
+    return "tile_id" in _columns(path)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in _PARQUETS
 
 
 def _by_id(path: Path, table: Any, tile_id: TileIds | None, field: str) -> Votes:

@@ -25,9 +25,14 @@ def votes(path: Path, geometry: Geometry, field: str | None) -> tuple[Votes, str
     several the smallest, as the most specific. A point votes in each footprint that holds it.
     Raises UsageError without the field that is needed, DataError where it is absent.
     """
-    layer, field = _layer_with(path, vectors.fields(path), field)
-    frame = vectors.read(path, layer)
+    frame, field = frame_with(path, field)
     return of_frame(frame, geometry, field, str(path))
+
+
+def frame_with(path: Path, field: str | None) -> tuple[Any, str]:
+    """A GeoDataFrame in lon/lat of the layer that holds the classes, and their field."""
+    layer, field = _layer_with(path, vectors.fields(path), field)
+    return vectors.read(path, layer), field
 
 
 def of_frame(frame: Any, geometry: Geometry, field: str, source: str) -> tuple[Votes, str, Bounds]:

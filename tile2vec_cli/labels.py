@@ -17,7 +17,7 @@ from tile2vec_cli.votes import UNLABELLED, Votes
 
 Geometry = NDArray[np.object_]
 
-_VECTORS = {
+VECTORS = {
     ".gpkg",
     ".geojson",
     ".json",
@@ -71,7 +71,7 @@ def read(
     bounds: Bounds | None = None
     if suffix in label_tables.SUFFIXES:
         votes, kind, bounds = label_tables.votes(Path(source), geometry, tile_id, field)
-    elif suffix in _VECTORS:
+    elif suffix in VECTORS:
         votes, kind, bounds = label_vectors.votes(Path(source), geometry, field)
     else:
         votes, kind = label_rasters.votes(source, geometry), "raster"
@@ -84,7 +84,7 @@ def _labels(
 ) -> Labels:
     total = votes.total(len(geometry))
     if bounds is not None and not total.any():
-        raise _apart(source, bounds, geometry)
+        raise apart(source, bounds, geometry)
     codes = votes.majority(len(geometry), least_share)
     left_out = {
         "no label there": int((total == 0).sum()),
@@ -93,7 +93,8 @@ def _labels(
     return Labels(codes, votes.classes, kind, {reason: n for reason, n in left_out.items() if n})
 
 
-def _apart(source: str, bounds: Bounds, geometry: Geometry) -> DataError:
+def apart(source: str, bounds: Bounds, geometry: Geometry) -> DataError:
+    """The error that names both boxes: no label of `source`, which spans `bounds`, lies in a tile."""
     west, south, east, north = map(float, shapely.total_bounds(geometry))
     apart = bounds[2] < west or bounds[0] > east or bounds[3] < south or bounds[1] > north
     return DataError(

@@ -73,19 +73,19 @@ def run(
         "labels": label_path,
         "tiles": None if tiles is None else str(tiles),
     }
-    settings = {**{key: _relative(path, out) for key, path in paths.items()}, **config.settings()}
+    settings = {**{key: relative(path, out) for key, path in paths.items()}, **config.settings()}
     settings = json.loads(json.dumps(settings))  # as it reads back: tuples are lists
     made_from = {
         "settings": settings,
         "content": {
-            "embeddings": _content(str(embeddings)),
-            "labels": _content(label_path),
+            "embeddings": content(str(embeddings)),
+            "labels": content(label_path),
             "tiles": None if tile_set is None else tile_set.fingerprint,
         },
     }
     if files[0].exists() and not overwrite:
         found = read_json(files[0], FORMAT)
-        require_same_settings(out, found["made_from"]["settings"], settings)
+        require_same_settings(out, found.get("made_from", {}).get("settings", {}), settings)
         if found["made_from"] == made_from and all(file.exists() for file in files):
             return Report(
                 {key: found[key] for key in found if key not in {"format", "made_from"}}, files, True
@@ -108,14 +108,14 @@ def _judge(
 # --- which inputs ------------------------------------------------------------------------------
 
 
-def _relative(path: str | None, out: Path) -> str | None:
+def relative(path: str | None, out: Path) -> str | None:
     """As seen from `out`: the same from wherever the command is run, and after the project has moved."""
     if path is None or is_remote(path):
         return path
     return os.path.relpath(Path(path).resolve(), out.resolve())
 
 
-def _content(path: str) -> str | None:
+def content(path: str) -> str | None:
     """What tells a changed file or folder from an unchanged one; None where GDAL resolves the path."""
     if is_remote(path) or not Path(path).exists():
         return None  # what is missing is said where it is read

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -12,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from tile2vec_cli import classifiers, splits
+from tile2vec_cli import splits
+from tile2vec_cli.classifiers import Training, predict, quietly
 from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
@@ -72,20 +75,19 @@ def probe(
     most = min(len(draw.order) for draw in draws)
     n_labels = sorted({min(n, most) for n in config.n_labels})
     trials = list(product(draws, features, config.classifiers, n_labels))
+
+    def judge(trial: tuple[_Draw, str, str, int]) -> Ints:
+        draw, name, classifier, n = trial
+        train, test, vectors = draw.order[:n], draw.split.test, features[name]
+        blocks = task.blocks[train] if config.split == "blocks" and draw.counts else train
+        training = Training(vectors[train], task.classes[train], blocks)
+        predicted = predict(classifier, training, vectors[test], seed=config.seed)
+        return _confusion(task.classes[test], predicted, len(task.names))
+
     found: dict[tuple[str, str, int], list[Ints]] = defaultdict(list)
     claimed: dict[tuple[str, str, int], list[Ints]] = defaultdict(list)
-    cpus = usable_cpus()
-    # Threads inside BLAS wait for one another: for matrices as small as these one is far quicker.
-    with threadpool_limits(1, user_api="blas"):
-        for done, (draw, name, classifier, n) in enumerate(trials, start=1):
-            train, test = draw.order[:n], draw.split.test
-            vectors = features[name]
-            predicted = classifiers.predict(
-                classifier, vectors[train], task.classes[train], vectors[test], seed=config.seed, cpus=cpus
-            )
-            matrices = found if draw.counts else claimed
-            matrices[name, classifier, n].append(_confusion(task.classes[test], predicted, len(task.names)))
-            on_progress(done, len(trials))
+    for (draw, *key), matrix in zip(trials, _each(judge, trials, on_progress), strict=True):
+        (found if draw.counts else claimed)[*key].append(matrix)
     scores = tuple(_score(*key, matrices, claimed[key]) for key, matrices in found.items())
     best = max((s for s in scores if s.features == OWN), key=lambda s: (s.n_labels, s.accuracy))
     matrix = np.sum(found[OWN, best.classifier, best.n_labels], axis=0)
@@ -217,6 +219,24 @@ def _draw(split: Split, task: Task, random: np.random.Generator, *, counts: bool
     if len(split.test) > TEST_MOST:
         split = replace(split, test=np.sort(random.choice(split.test, TEST_MOST, replace=False)))
     return _Draw(split, order, counts)
+
+
+def _each(
+    judge: Callable[[tuple[_Draw, str, str, int]], Ints],
+    trials: Sequence[tuple[_Draw, str, str, int]],
+    on_progress: Progress,
+) -> Iterator[Ints]:
+    """What comes of each trial, in their order, by as many threads as there are CPUs."""
+    pool = ThreadPoolExecutor(usable_cpus())
+    try:
+        # Threads inside BLAS wait for one another: for matrices as small as these one is far quicker.
+        # Warnings are caught here, because threads share how they are treated.
+        with threadpool_limits(1, user_api="blas"), quietly():
+            for done, matrix in enumerate(pool.map(judge, trials), start=1):
+                on_progress(done, len(trials))
+                yield matrix
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # a signal does not wait for a fit
 
 
 def _confusion(truth: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> Ints:

@@ -18,7 +18,8 @@ from tile2vec_cli.grid import Ints
 Rows = Ints
 Geometry = NDArray[np.object_]
 
-_DRAWS = 30  # candidates of which the most even one is taken
+_DRAWS = 30  # candidates of which the most even one is taken; no more than there are blocks,
+# or, where these are few, every repeat would have the one best split
 _LEAST_OVERLAP = 1e-3  # share of a tile: neighbours in two scenes touch within rounding
 
 
@@ -47,21 +48,27 @@ def block_split(
     """Whole blocks to either side, about `test_fraction` of the tiles to the test side.
 
     blocks: (N,) block numbers; classes: (N,) from 0; overlaps: (P, 2) pairs of tiles that share ground.
-    Of several draws the one whose two sides resemble each other most in size and classes is taken, so
-    that a class in few blocks is not all on one side. Features play no part in it. A tile of the train
-    side that overlaps a tile of the test side is dropped.
+    Of several draws the one whose sides resemble each other most in size and classes is taken, so that a
+    class in few blocks is not all on one side. Features play no part in it. A tile of the train side
+    that overlaps a tile of the test side is dropped.
     """
     numbers, block = np.unique(blocks, return_inverse=True)
     counts = np.zeros((len(numbers), int(classes.max()) + 1))
     np.add.at(counts, (block, classes), 1)
-    candidates = [_draw(counts.sum(axis=1), test_fraction, random) for _ in range(_DRAWS)]
-    chosen = min(candidates, key=lambda test: _unevenness(counts, test, test_fraction))
-    in_test = chosen[block]
+    in_test = _even_draw(counts, test_fraction, random)[block]
     in_train = ~in_test
     one, other = overlaps.T
     in_train[one[in_test[other]]] = False
     in_train[other[in_test[one]]] = False
     return Split(np.flatnonzero(in_train), np.flatnonzero(in_test))
+
+
+def _even_draw(
+    counts: NDArray[np.float64], test_fraction: float, random: np.random.Generator
+) -> NDArray[np.bool_]:
+    """(blocks,) which are in the test side. counts: (blocks, K) tiles of each class."""
+    draws = [_draw(counts.sum(axis=1), test_fraction, random) for _ in range(min(_DRAWS, len(counts)))]
+    return min(draws, key=lambda test: _unevenness(counts, test, test_fraction))
 
 
 def _draw(sizes: NDArray[np.float64], test_fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:

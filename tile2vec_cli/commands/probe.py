@@ -13,6 +13,7 @@ from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
 
 _DEFAULT = ProbeConfig()
+_NAMED = 20  # dropped classes; a field of numbers may have thousands
 
 
 def probe(
@@ -109,8 +110,11 @@ def probe(
         report = probe_reports.run(
             embeddings, labels, config, tiles=tiles, out=out, overwrite=overwrite, on_progress=on_progress
         )
-    for name, reason in report.keys["dropped_classes"].items():
+    dropped = list(report.keys["dropped_classes"].items())
+    for name, reason in dropped[:_NAMED]:
         console.say(f"Class {name} dropped: {reason}.")
+    if len(dropped) > _NAMED:
+        console.say(f"{len(dropped) - _NAMED:,} more classes dropped; --json names them.")
     header, rows = _table(report.keys["scores"])
     console.report(
         report.keys,
