@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "numpy", "geopandas", "rasterio", "rich", "pyarrow", "sklearn", "matplotlib", "shapely")
-COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "demo")
+COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "weak-segment", "map", "check", "demo")
 
 PROGRAM = f"""
 import sys

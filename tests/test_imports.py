@@ -16,7 +16,7 @@ LAYERS = (
     set(),  # the torch layer: all modules that stand nowhere else
     {"tiles", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings", "embedding_files"}
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
-    | {"votes", "vectors", "cdl", "splits", "parts", "work"},
+    | {"votes", "vectors", "cdl", "splits", "parts", "work", "cogs"},
     {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote"},
     {"config", "errors"},
 )
@@ -84,7 +84,7 @@ def test_the_core_neither_talks_nor_exits(path: Path) -> None:
 def test_heavy_libraries_stay_in_their_layers(path: Path) -> None:
     if layer(path.stem) > TORCH_LAYER or path.stem in {"console", "interrupts"}:
         assert not foreign(path) & {"torch", "sklearn", "matplotlib", "safetensors"}
-    if path.stem != "rasters":
+    if path.stem not in {"rasters", "cogs"}:
         assert "rasterio" not in foreign(path)
     if path.stem in LAYERS[-1]:
         assert not foreign(path) & {"numpy", "pyarrow", "shapely", "geopandas"}

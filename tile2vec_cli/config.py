@@ -225,3 +225,96 @@ class ProbeConfig:
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def parse_classes(option: str, text: str) -> tuple[tuple[range, ...], frozenset[str]]:
+    """Parse "1-60,66-77" or "crop,orchard": ranges of codes, and names in small letters."""
+    codes: list[range] = []
+    names: set[str] = set()
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        low, dash, high = item.partition("-")
+        if not low.isdecimal() or (dash and not high.isdecimal()):
+            names.add(item.casefold())
+        elif dash and int(high) < int(low):
+            raise UsageError(f"{option} {text}: the range {item} runs backwards; needs LOW-HIGH.")
+        else:
+            codes.append(range(int(low), int(high or low) + 1))
+    if not codes and not names:
+        raise UsageError(f"{option} {text!r}: names no class; needs codes such as 1-60,66-77.")
+    return tuple(codes), frozenset(names)
+
+
+SUPERVISIONS = ("pixel", "image", "full")
+CROPLAND = "1-60,66-77,196-255"  # of the USDA Cropland Data Layer, as in Wang et al. 2020; 0 is no data
+
+
+@dataclass(frozen=True)
+class WeakConfig:
+    """How a U-Net learns to segment one class from weak labels. None: the recipe's own."""
+
+    supervision: tuple[str, ...] = ("pixel",)  # of several, the first one's model is kept
+    field: str | None = None
+    positive: str | None = None  # codes such as 1-60,66-77, or class names; None: CROPLAND
+    n_labels: tuple[int | None, ...] = (None,)  # training tiles used; None: all
+    recipe: str = "assisted"
+    compare: bool = False
+    repeats: int = 1
+    test_fraction: float = 0.3
+    block_m: float | None = None  # None: three times the tile's side
+    label_noise: float = 0.0  # share of the training labels that are flipped
+    threshold: float | None = None  # of the probability; None: from the training labels
+    evaluate: str | None = None  # raster of clean labels to score against
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.supervision:
+            _one_of("--supervision", name, SUPERVISIONS)
+        _one_of("--recipe", self.recipe, ("assisted", "paper"))
+        parse_classes("--positive", self.positive if self.positive is not None else CROPLAND)
+        for count in self.n_labels:
+            _at_least("--n-labels", count, 2)
+        _at_least("--repeats", self.repeats, 1)
+        _share("--test-fraction", self.test_fraction, below_one=True)
+        _above("--test-fraction", self.test_fraction, 0)
+        _above("--block", self.block_m, 0)
+        _share("--label-noise", self.label_noise, below_one=True)
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise UsageError(f"--threshold {self.threshold:g}: needs auto, or a number between 0 and 1.")
+        _at_least("--epochs", self.epochs, 1)
+        _at_least("--batch-size", self.batch_size, 2)
+        _above("--lr", self.lr, 0)
+        _one_of("--device", self.device, ("auto", "cpu", "cuda"))
+        _one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
+        _at_least("--seed", self.seed, 0)
+
+    @property
+    def class_name(self) -> str:
+        return "cropland" if self.positive is None else self.positive
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the output, as JSON: not where it is computed."""
+        found = {**asdict(self), "n_labels": list(self.n_labels)}
+        found["positive"] = self.positive or CROPLAND
+        del found["device"]
+        return found
+
+
+@dataclass(frozen=True)
+class MapConfig:
+    """How a segmentation model is applied to scenes."""
+
+    probability: bool = False  # also a file of probabilities a scene
+    any_resolution: bool = False  # map scenes whose pixels are of another size than the model's
+    window: int = 512  # side in pixels of what the network sees at a time, its surroundings included
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        _at_least("--window", self.window, 64)
+        _one_of("--device", self.device, ("auto", "cpu", "cuda"))
+        _one_of("--precision", self.precision, ("auto", "bf16", "fp32"))

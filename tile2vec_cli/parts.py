@@ -111,6 +111,13 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
+def scratch_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in `path`'s folder; what is there at the end is removed."""
+    with _temporary(path, folder=False) as temporary:
+        yield temporary
+
+
+@contextmanager
 def _temporary(path: Path, *, folder: bool) -> Iterator[Path]:
     make_folder(path.parent)
     try:

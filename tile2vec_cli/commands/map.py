@@ -1,0 +1,91 @@
+"""`tile2vec map`: whole scenes into maps of the class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.config import MapConfig
+from tile2vec_cli.console import Console
+from tile2vec_cli.parts import Shard
+
+_DEFAULT = MapConfig()
+
+
+def map_scenes(
+    scenes: Annotated[
+        list[str],
+        typer.Argument(metavar="SCENES...", help="Rasters, folders, @list.txt, - (stdin) or GDAL paths."),
+    ],
+    model: Annotated[Path, typer.Option("--model", metavar="MODEL", help="A model, made by `weak-segment`.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="PATH", help="Folder: a GeoTIFF a scene; or a .tif, for one scene."),
+    ],
+    probability: Annotated[
+        bool, typer.Option("--probability", help="Also write PATH.probability.tif: float32, NaN no data.")
+    ] = False,
+    any_resolution: Annotated[
+        bool, typer.Option("--any-resolution", help="Map scenes of another resolution than the model's, too.")
+    ] = False,
+    window: Annotated[
+        int, typer.Option(help="Side in pixels of what the network sees at a time.")
+    ] = _DEFAULT.window,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")] = False,
+    device: options.Device = _DEFAULT.device,
+    precision: options.Precision = _DEFAULT.precision,
+    shard: options.ShardText = None,
+    workers: options.Workers = None,
+    strict: options.Strict = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Map scenes of any size with a model of weak-segment: Cloud-Optimized GeoTIFFs without seams.
+
+    Band 1 holds 1 for the class, 0 for the rest, 255 for no data. Run it again, and only scenes that
+    are new or have changed are mapped.
+
+    Example: tile2vec map scenes/ --model cropland --out maps
+    """
+    config = MapConfig(
+        probability=probability,
+        any_resolution=any_resolution,
+        window=window,
+        device=device,
+        precision=precision,
+    )
+    own, threads = Shard.parse(shard), options.worker_count(workers)
+    console = Console("map", quiet, json)
+
+    from tile2vec_cli import mapping
+    from tile2vec_cli.scene_lists import expand
+
+    with console.progress("Map", "pixels") as on_progress:
+        report = mapping.run(
+            expand(scenes, recursive=recursive),
+            model,
+            out,
+            config,
+            shard=own,
+            workers=threads,
+            strict=strict,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    console.report(
+        {
+            "scenes": report.scenes,
+            "made": report.made,
+            "pixels": report.pixels,
+            "maps": report.maps,
+            "failed": [failure.name for failure in report.failed],
+        },
+        inputs=[*scenes, model],
+        outputs=[out],
+        up_to_date=not report.made and not report.failed,
+    )
+    console.finish(report.failed)

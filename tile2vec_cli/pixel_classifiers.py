@@ -1,0 +1,99 @@
+"""Classifiers of single pixels: the rivals of the network, and the teachers of its soft labels.
+
+All are scikit-learn's, with settings fixed beforehand. None goes into a model: what they know, the
+network learns from them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+Features = NDArray[np.float32]
+Probabilities = NDArray[np.float32]
+
+TREES = 200
+_CHUNK = 1 << 16  # pixels a thread classifies at a time
+_MARGIN_SLOPE = 3.0  # an SVM's margin of ±1 is read as a probability of 0.95 or 0.05
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A classifier and what it is shown of a pixel."""
+
+    build: Callable[[int], Any]  # seed -> an estimator
+    sees_context: bool  # neighborhoods.features, else the pixel's own bands
+    most_pixels: int  # it learns from; of more, so many are drawn
+
+
+def _logistic(seed: int) -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def _forest(seed: int) -> Any:
+    return RandomForestClassifier(TREES, random_state=seed)
+
+
+def _svm(seed: int) -> Any:
+    return make_pipeline(StandardScaler(), SVC())
+
+
+KINDS: dict[str, Kind] = {
+    "logistic": Kind(_logistic, False, 50_000),
+    "forest": Kind(_forest, False, 20_000),
+    "svm": Kind(_svm, False, 5_000),
+    "logistic-context": Kind(_logistic, True, 50_000),
+    "forest-context": Kind(_forest, True, 20_000),
+    "svm-context": Kind(_svm, True, 5_000),
+}
+RIVALS = ("logistic", "forest", "svm", "forest-context")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fitted classifier: features (M, D) to probabilities (M,)."""
+
+    model: Any  # a scikit-learn estimator; or the only state there was
+    sees_context: bool
+
+    def probability(self, features: Features, cpus: int = 1) -> Probabilities:
+        """The same whatever the number of threads: each has pixels of its own."""
+        if isinstance(self.model, float):
+            return np.full(len(features), self.model, np.float32)
+        chunks = [features[start : start + _CHUNK] for start in range(0, len(features), _CHUNK)]
+        with ThreadPoolExecutor(cpus) as pool:
+            parts = list(pool.map(self._probability, chunks))
+        return np.concatenate([np.empty(0, np.float32), *parts])
+
+    def _probability(self, features: Features) -> Probabilities:
+        if hasattr(self.model, "predict_proba"):
+            return np.asarray(self.model.predict_proba(features)[:, 1], np.float32)
+        margin = self.model.decision_function(features)
+        return np.asarray(1 / (1 + np.exp(-_MARGIN_SLOPE * margin)), np.float32)
+
+
+def fit(name: str, features: Features, states: NDArray[np.uint8], seed: int) -> Classifier:
+    """A classifier of `KINDS` fitted to pixels (M, D) whose states (M,) are 0 or 1."""
+    kind = KINDS[name]
+    if len(states) > kind.most_pixels:
+        chosen = np.random.default_rng(seed).choice(len(states), kind.most_pixels, replace=False)
+        features, states = features[chosen], states[chosen]
+    if (states == states[0]).all():
+        return Classifier(float(states[0]), kind.sees_context)
+    model = kind.build(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # separable classes never converge
+        model.fit(features, states)
+    return Classifier(model, kind.sees_context)
