@@ -222,11 +222,14 @@ def _metadata(file: pq.ParquetFile) -> dict[str, str]:
 @contextmanager
 def _opened(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
     try:
-        handle = path.open("rb")
+        # Arrow's own file: of Python's, its threads would free buffers while the interpreter ends,
+        # which aborts the process.
+        handle = pa.OSFile(str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; a Parquet file is needed.") from error
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; it cannot be read as a Parquet file.") from error
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: {reason}; it cannot be read as a Parquet file.") from error
     with handle:
         try:
             # ParquetFile, not read_table: the latter takes `key=value` in a path for a column.
