@@ -129,9 +129,9 @@ def test_min_valid_counts_pixels_that_are_valid_in_every_band(
     for band in (0, 1):
         assert np.ptp(first[band][~valid[0]]) == 0
         assert first[band][~valid[0]].mean() == pytest.approx(first[band][valid[0]].mean(), abs=0.51)
-    assert (tiles.part_pixels(0)[0, 0, :10, :10] == -9999).all()
+    assert (tiles.parts[0].pixels[0, 0, :10, :10] == -9999).all()
     info = tiles.parts[0].info
-    counted = np.where(valid[:, None], tiles.part_pixels(0), 0).astype(float)
+    counted = np.where(valid[:, None], tiles.parts[0].pixels, 0).astype(float)
     assert info["valid_pixels"] == valid.sum()
     np.testing.assert_allclose([b["sum"] for b in info["bands"]], counted.sum(axis=(0, 2, 3)))
     np.testing.assert_allclose([b["sum_of_squares"] for b in info["bands"]], (counted**2).sum(axis=(0, 2, 3)))
@@ -140,7 +140,7 @@ def test_min_valid_counts_pixels_that_are_valid_in_every_band(
 def test_band_sums_are_those_of_the_pixels(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> None:
     cut(paths(write_scene("a.tif", noise(3, 256, 256))), tmp_path / "out", TileConfig(size=32))
     tiles = TileSet.open(tmp_path / "out")
-    pixels, info = tiles.part_pixels(0).astype(float), tiles.parts[0].info
+    pixels, info = tiles.parts[0].pixels.astype(float), tiles.parts[0].info
     assert info["valid_pixels"] == 256 * 256
     np.testing.assert_allclose([b["sum"] for b in info["bands"]], pixels.sum(axis=(0, 2, 3)))
     squares = (pixels**2).sum(axis=(0, 2, 3))

@@ -36,7 +36,7 @@ def test_tiles_are_numbered_through_the_parts(tiles: TileSet) -> None:
     assert [part.name for part in tiles.parts] == ["a", "b", "c"]
     assert tiles.offsets.tolist() == [0, 4, 4, 10]
     ids = np.array([9, 0, 4, 4, 3])
-    everything = np.concatenate([tiles.part_pixels(0), tiles.part_pixels(2)])
+    everything = np.concatenate([tiles.parts[0].pixels, tiles.parts[2].pixels])
     assert (tiles.pixels(ids) == everything[ids]).all()
     assert tiles.pixels(np.array([], np.int64)).shape == (0, 3, 20, 20)
     assert tiles.scenes == ["a", "b", "c"]

@@ -21,7 +21,7 @@ from tile2vec_cli.rasters import exists, identity
 from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scene_lists import scene_name
 from tile2vec_cli.scenes import open_scene
-from tile2vec_cli.tiles import FORMAT, MANIFEST, PART_FORMAT, open_part
+from tile2vec_cli.tiles import FORMAT, MANIFEST, PART_FORMAT, part_of
 
 Info = dict[str, Any]
 
@@ -207,7 +207,7 @@ def _up_to_date(path: str, there: list[Info]) -> list[Info]:
 
 
 def _is_intact(info: Info, manifest: Info) -> bool:
-    return open_part(info["path"], manifest).is_intact()
+    return part_of(info["path"], info, manifest).is_intact()
 
 
 def _plans_of(path: str, name: str, config: TileConfig, manifest: Info) -> list[tile_parts.Plan]:

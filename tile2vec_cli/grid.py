@@ -54,22 +54,27 @@ def snapped_start(transform: Transform, size: int) -> tuple[int, int]:
     return round(row) % size, round(col) % size
 
 
+def map_xy(transform: Transform, rows: Floats | Ints, cols: Floats | Ints) -> Floats:
+    """(..., 2) map coordinates of points given in pixels, where (0, 0) is the upper left corner."""
+    a, b, c, d, e, f = transform
+    return np.stack([a * cols + b * rows + c, d * cols + e * rows + f], axis=-1)
+
+
 def footprints(transform: Transform, rows: Ints, cols: Ints, size: int) -> Floats:
     """(N, 4, 2) map corners of the tiles whose first pixels are (rows, cols), as a closed path would run.
 
     Counter-clockwise where the scene has north at the top.
     """
-    a, b, c, d, e, f = transform
     row = rows[:, None] + np.array([size, size, 0, 0])
     col = cols[:, None] + np.array([0, size, size, 0])
-    return np.stack([a * col + b * row + c, d * col + e * row + f], axis=-1)
+    return map_xy(transform, row, col)
 
 
-def pixel_centres(transform: Transform, row: int, col: int, size: int) -> Floats:
-    """(size, size, 2) map coordinates of the centres of a tile's pixels."""
-    a, b, c, d, e, f = transform
-    rows, cols = np.mgrid[row : row + size, col : col + size] + 0.5
-    return np.stack([a * cols + b * rows + c, d * cols + e * rows + f], axis=-1)
+def pixel_centres(transform: Transform, rows: Ints, cols: Ints, size: int) -> Floats:
+    """(N, size, size, 2) map coordinates of the centres of the pixels of tiles that begin at (rows, cols)."""
+    step = np.arange(size) + 0.5
+    row, col = np.broadcast_arrays(rows[:, None, None] + step[:, None], cols[:, None, None] + step)
+    return map_xy(transform, row, col)
 
 
 def ecef(lonlat: Floats) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from tile2vec_cli import cdl, places, rasters, sampling
+from tile2vec_cli import cdl, grid, places, rasters, sampling
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Floats, Ints
 from tile2vec_cli.tiles import Mask, TileSet
@@ -58,20 +58,17 @@ def votes(path: str, geometry: Geometry) -> Votes:
 def tile_pixels(path: str, tiles: TileSet, ids: Ints) -> tuple[NDArray[np.int32], Mask]:
     """(B, S, S) class codes of the label pixels under the tiles' pixel centres, and which are valid."""
     raster = rasters.describe(path)
-    index = tiles.index().select(["row", "col"])
-    first = np.stack([index[name].to_numpy()[ids] for name in ("row", "col")], axis=1)
     part = np.searchsorted(tiles.offsets, ids, side="right") - 1
     side = tiles.size
     codes = np.zeros((len(ids), side, side), np.int32)
     valid = np.zeros((len(ids), side, side), bool)
-    step = np.arange(side) + 0.5
     for number in np.unique(part):
         info = tiles.parts[number].info
-        a, b, c, d, e, f = info["transform"]
+        index = tiles.parts[number].index(["row", "col"])
+        rows, cols = (index[name].to_numpy() for name in ("row", "col"))
         for here in _chunks(np.flatnonzero(part == number), side * side):
-            row = first[here, 0, None, None] + step[:, None]
-            col = first[here, 1, None, None] + step
-            xy = np.stack([a * col + b * row + c, d * col + e * row + f], axis=-1).reshape(-1, 2)
+            own = ids[here] - tiles.offsets[number]
+            xy = grid.pixel_centres(info["transform"], rows[own], cols[own], side).reshape(-1, 2)
             lonlat = places.to_lonlat(info["crs"], xy, str(tiles.parts[number].path))
             found, known = _classes_at(raster, lonlat)
             codes[here] = found.reshape(-1, side, side)

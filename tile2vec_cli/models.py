@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from tile2vec_cli import __version__, encoders
-from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.errors import DataError, InputError, OutputError
 from tile2vec_cli.parts import dump_json, read_json, sha256_file
 
 FORMAT = "tile2vec-model/1"
@@ -71,6 +71,16 @@ def write(
     (folder / DESCRIPTION).write_text(dump_json(described), encoding="utf-8")
     lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in metrics)
     (folder / METRICS).write_text(lines, encoding="utf-8")
+
+
+def require_room(path: Path) -> None:
+    """Raise OutputError where `path` is a file, or a folder that holds anything but a model."""
+    if path.is_dir() and not (path / DESCRIPTION).exists() and any(path.iterdir()):
+        raise OutputError(
+            f"{path}: holds other files; a model is written to a folder of its own. Choose another."
+        )
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: is a file; a folder is written here. Choose another.")
 
 
 def describe(path: Path) -> Model:

@@ -22,7 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from tile2vec_cli import remote
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
-from tile2vec_cli.grid import Floats, Transform
+from tile2vec_cli.grid import Floats, Transform, map_xy
 from tile2vec_cli.places import ground_m, to_lonlat
 from tile2vec_cli.remote import is_remote
 
@@ -82,9 +82,7 @@ class Raster:
 
     def lonlat(self, rows: Floats, cols: Floats) -> Floats:
         """(N, 2) places of points given in pixels, where (0, 0) is the upper left corner."""
-        a, b, c, d, e, f = self.transform
-        xy = np.stack([a * cols + b * rows + c, d * cols + e * rows + f], axis=-1)
-        return to_lonlat(self.crs, xy, self.path)
+        return to_lonlat(self.crs, map_xy(self.transform, rows, cols), self.path)
 
     @cached_property
     def bounds_lonlat(self) -> tuple[float, float, float, float]:

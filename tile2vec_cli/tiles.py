@@ -105,9 +105,9 @@ class Part:
             f"{self.path / name}: not what was written; the part is damaged. Run `tile2vec tile` again."
         )
 
-    def index(self) -> pa.Table:
-        """Columns tile_id, scene, row, col, valid_share, datetime, geometry (WKB), bbox."""
-        table, _ = geoparquet.read(self.path / "tiles.parquet")
+    def index(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """tile_id, scene, row, col, valid_share, datetime, geometry (WKB), bbox; or these columns only."""
+        table, _ = geoparquet.read(self.path / "tiles.parquet", columns)
         return table
 
     def valid(self, rows: Ints) -> Mask:
@@ -217,10 +217,6 @@ class TileSet:
             out[where] = part.filled(rows)
         return out
 
-    def part_pixels(self, number: int) -> Pixels:
-        """The memory map of one part's pixels, (n, C, S, S)."""
-        return self.parts[number].pixels
-
     def valid(self, ids: Ints) -> Mask:
         """(B, S, S) which pixels are valid in every band."""
         ids = np.asarray(ids, dtype=np.int64)
@@ -239,9 +235,6 @@ class TileSet:
             (self.parts[k], where, ids[where] - self.offsets[k])
             for k, where in zip(present, groups, strict=True)
         ]
-
-    def part_index(self, number: int) -> pa.Table:
-        return self.parts[number].index()
 
     def index(self) -> pa.Table:
         """All parts' rows; columns as in `Part.index`."""
@@ -290,20 +283,23 @@ def part_fingerprint(info: dict[str, Any]) -> str:
 
 def open_part(folder: Path, manifest: dict[str, Any]) -> Part:
     """One part of the tile set of this manifest."""
-    info = read_json(folder / "part.json", PART_FORMAT)
+    return part_of(folder, read_json(folder / "part.json", PART_FORMAT), manifest)
+
+
+def part_of(folder: Path, info: dict[str, Any], manifest: dict[str, Any]) -> Part:
+    """The same, where its part.json has been read."""
     size = int(manifest["settings"]["size"])
     shape = (int(info["tiles"]), len(manifest["bands"]), size, size)
     return Part(folder, shape, np.dtype(manifest["dtype"]), info)
 
 
 def _centres(part: Part) -> Floats:
-    table, _ = geoparquet.read(part.path / "tiles.parquet", columns=["geometry"])
-    return geoparquet.centres(shapely.from_wkb(table["geometry"].to_numpy()))
+    return geoparquet.centres(shapely.from_wkb(part.index(["geometry"])["geometry"].to_numpy()))
 
 
 def _side_m(part: Part) -> float:
     """The ground side of the part's middle tile: the root of its area."""
-    table, _ = geoparquet.read(part.path / "tiles.parquet", columns=["row", "col"])
+    table = part.index(["row", "col"])
     middle = part.count // 2
     row, col = (np.array([table[name][middle].as_py()]) for name in ("row", "col"))
     corners = footprints(tuple(part.info["transform"]), row, col, part.shape[-1])[0]

@@ -15,7 +15,6 @@ from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import choose
-from tile2vec_cli.errors import OutputError
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.loop import Run
 from tile2vec_cli.parts import (
@@ -93,15 +92,8 @@ def train(
 
 def _existing(out: Path) -> models.Model | None:
     """What model.json of an older run says; None where a model may be written."""
-    if out.is_dir() and (out / models.DESCRIPTION).exists():
-        return models.describe(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise OutputError(
-            f"{out}: holds other files; a model is written to a folder of its own. Choose another."
-        )
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file; a folder is written here. Choose another.")
-    return None
+    models.require_room(out)
+    return models.describe(out) if (out / models.DESCRIPTION).exists() else None
 
 
 def _prepare(

@@ -10,7 +10,7 @@ from typing import Any
 from tile2vec_cli import checkpoints, models, segmentation, weak_draws, weak_figures, weak_labels, weak_study
 from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.device import Runtime, choose
-from tile2vec_cli.errors import DataError, OutputError
+from tile2vec_cli.errors import DataError
 from tile2vec_cli.parts import (
     Progress,
     dump_json,
@@ -92,17 +92,12 @@ def _made_from(tiles: TileSet, label_path: str, out: Path, config: WeakConfig) -
 
 def _existing(out: Path) -> dict[str, Any] | None:
     """The report of an older run; None where a model may be written."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file; a folder is written here. Choose another.")
+    models.require_room(out)
     if (out / REPORT).exists() and (out / models.DESCRIPTION).exists():
         return read_json(out / REPORT, FORMAT)
     if (out / models.DESCRIPTION).exists():
         kind = models.describe(out).kind
         raise DataError(f"{out}: holds a model of kind {kind!r}; it is not replaced. Choose another --out.")
-    if out.is_dir() and any(out.iterdir()):
-        raise OutputError(
-            f"{out}: holds other files; a model is written to a folder of its own. Choose another."
-        )
     return None
 
 

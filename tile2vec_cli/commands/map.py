@@ -16,10 +16,7 @@ _DEFAULT = MapConfig()
 
 
 def map_scenes(
-    scenes: Annotated[
-        list[str],
-        typer.Argument(metavar="SCENES...", help="Rasters, folders, @list.txt, - (stdin) or GDAL paths."),
-    ],
+    scenes: options.Scenes,
     model: Annotated[Path, typer.Option("--model", metavar="MODEL", help="A model, made by `weak-segment`.")],
     out: Annotated[
         Path,
@@ -34,7 +31,7 @@ def map_scenes(
     window: Annotated[
         int, typer.Option(help="Side in pixels of what the network sees at a time.")
     ] = _DEFAULT.window,
-    recursive: Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")] = False,
+    recursive: options.Recursive = False,
     device: options.Device = _DEFAULT.device,
     precision: options.Precision = _DEFAULT.precision,
     shard: options.ShardText = None,

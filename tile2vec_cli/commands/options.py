@@ -12,6 +12,11 @@ from tile2vec_cli.parts import usable_cpus
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors to stderr.")]
+Scenes = Annotated[
+    list[str],
+    typer.Argument(metavar="SCENES...", help="Rasters, folders, @list.txt, - (stdin) or GDAL paths."),
+]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad scene or part.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output made with other settings.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]

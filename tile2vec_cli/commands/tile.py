@@ -14,10 +14,7 @@ from tile2vec_cli.parts import Shard
 
 
 def tile(
-    scenes: Annotated[
-        list[str],
-        typer.Argument(metavar="SCENES...", help="Rasters, folders, @list.txt, - (stdin) or GDAL paths."),
-    ],
+    scenes: options.Scenes,
     out: Annotated[Path, typer.Option("--out", help="The tile set: a folder.")],
     size: Annotated[int, typer.Option(help="Side of a tile in pixels.")] = TileConfig.size,
     stride: Annotated[
@@ -45,7 +42,7 @@ def tile(
     snap: Annotated[
         bool, typer.Option("--snap", help="Windows start at multiples of the tile's side on the map.")
     ] = False,
-    recursive: Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")] = False,
+    recursive: options.Recursive = False,
     shard: options.ShardText = None,
     workers: options.Workers = None,
     strict: options.Strict = False,
