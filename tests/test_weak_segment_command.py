@@ -1,75 +1,58 @@
-"""From weak labels to a map, on the sample landscape."""
+"""`weak-segment` and `map` as a user runs them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import fields
 import pytest
 import rasterio
-from conftest import Run
 
-from tile2vec_cli.commands.demo import SAMPLE
-
-Command = Callable[..., Run]
-LABELS = SAMPLE / "labels.tif"
+QUICK = ("--positive", "1", "--epochs", "1", "--device", "cpu", "--precision", "fp32")
 
 
 @pytest.fixture(scope="module")
-def tiles(tile2vec: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weak") / "tiles"
-    assert tile2vec("tile", SAMPLE / "scenes", "--out", folder).code == 0
+def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("land")
+    fields.make(folder)
     return folder
 
 
-@pytest.fixture(scope="module")
-def trained(tile2vec: Command, tiles: Path) -> tuple[Path, Run]:
-    model = tiles.parent / "model"
-    fit = ["weak-segment", tiles, "--labels", LABELS, "--supervision", "pixel", "--positive", "111"]
-    return model, tile2vec(*fit, "--n-labels", 100, "--epochs", 4, "--compare", "--out", model, "--json")
-
-
-def test_the_report_has_its_keys(trained: tuple[Path, Run]) -> None:
-    model, run = trained
-    assert run.code == 0, run.err
-    report = run.report
-    assert report["supervision"] == "pixel"
-    assert 0 < report["labels_used"] <= 100
+def test_from_labels_to_a_map(land: Path, tile2vec: Callable[..., Any]) -> None:
+    model, maps = land / "model", land / "maps"
+    train = ("weak-segment", land / "tiles", "--labels", land / "labels.tif", "--out", model, *QUICK)
+    done = tile2vec(*train, "--n-labels", "20", "--json", "--quiet")
+    assert done.code == 0 and done.err == ""
+    report = done.report
+    assert report["command"] == "weak-segment" and report["labels_used"] == 20
     assert set(report["test"]) == {"accuracy", "f1", "precision", "recall", "iou"}
-    assert {"logistic", "forest", "svm", "forest-context"} <= set(report["baselines"])
-    assert {"model.json", "model.safetensors"} <= {path.name for path in model.iterdir()}
-
-
-def test_a_map_is_a_cog_on_the_scenes_grid(tile2vec: Command, trained: tuple[Path, Run]) -> None:
-    model, _ = trained
-    scene, out = SAMPLE / "scenes" / "cedar_2021-05-18.tif", model.parent / "maps"
-    run = tile2vec("map", scene, "--model", model, "--out", out, "--probability")
-    assert run.code == 0, run.err
-    with rasterio.open(scene) as source, rasterio.open(out / scene.name) as made:
-        assert (made.shape, made.transform, made.crs) == (source.shape, source.transform, source.crs)
-        assert (made.dtypes[0], made.nodata) == ("uint8", 255)
-        assert made.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
-        assert set(np.unique(made.read(1))) <= {0, 1, 255}
-    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
-    assert tile2vec("map", scene, "--model", model, "--out", out, "--probability").code == 0
-    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    again = tile2vec(*train, "--n-labels", "20")
+    assert again.code == 0 and "up to date" in again.err
+    assert "U-Net" in again.out
+    other = tile2vec(*train, "--n-labels", "30")
+    assert other.code == 65 and "n_labels" in other.err
+    scene = land / "scenes" / "land.tif"
+    done = tile2vec("map", scene, "--model", model, "--out", maps, "--probability", "--json", "--quiet")
+    assert done.code == 0 and done.report["made"] == 1
+    with rasterio.open(maps / "land.tif") as made, rasterio.open(maps / "land.probability.tif") as shares:
+        assert made.dtypes == ("uint8",) and shares.dtypes == ("float32",)
+    again = tile2vec("map", land / "scenes", "--model", model, "--out", maps, "--probability", "--json")
+    assert again.code == 0 and again.report["up_to_date"]
+    wrong = tile2vec("map", land / "labels.tif", scene, "--model", model, "--out", maps, "--probability")
+    assert wrong.code == 65 and "labels.tif" in wrong.err
 
 
 @pytest.mark.parametrize(
-    ("options", "code"),
-    [
-        (["--supervision", "some"], 2),
-        (["--n-labels", "0"], 2),
-        (["--positive", "99"], 65),
-        (["--labels", "none.tif"], 66),
-    ],
+    ("option", "value", "code"),
+    [("--n-labels", "0", 2), ("--n-labels", "x", 2), ("--threshold", "high", 2), ("--positive", "77", 65)],
 )
-def test_what_cannot_be_is_said_in_one_line(
-    tile2vec: Command, tiles: Path, tmp_path: Path, options: list[str], code: int
+def test_bad_input_is_one_line(
+    land: Path, tmp_path: Path, tile2vec: Callable[..., Any], option: str, value: str, code: int
 ) -> None:
-    fit = ["weak-segment", tiles, "--labels", LABELS, "--supervision", "pixel", "--positive", "111"]
-    run = tile2vec(*fit, "--out", tmp_path / "model", *options)
-    assert run.code == code, run.err
-    assert run.err.startswith("error: ") and run.err.count("\n") == 1
-    assert not (tmp_path / "model").exists()
+    arguments = ("weak-segment", land / "tiles", "--labels", land / "labels.tif", "--out", tmp_path / "m")
+    done = tile2vec(*arguments, option, value)
+    assert done.code == code
+    assert done.out == "" and done.err.count("\n") == 1 and done.err.startswith("error: ")
+    assert not (tmp_path / "m").exists()

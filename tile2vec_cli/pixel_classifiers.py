@@ -24,7 +24,7 @@ from sklearn.svm import SVC
 Features = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 
-TREES = 200
+TREES = 100
 _CHUNK = 1 << 16  # pixels a thread classifies at a time
 _MARGIN_SLOPE = 3.0  # an SVM's margin of ±1 is read as a probability of 0.95 or 0.05
 

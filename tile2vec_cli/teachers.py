@@ -31,6 +31,7 @@ _PRIOR = 0.3  # pseudo-labels in favour of equal weights
 _LEAST_WEIGHT = 0.1  # below it a classifier is left out: it would cost more time than it is worth
 _CHUNK = 64  # tiles at a time
 _MOST_PIXELS = 50_000  # labelled pixels looked at
+MOST_TILES = 512  # that get soft labels
 
 
 @dataclass(frozen=True)

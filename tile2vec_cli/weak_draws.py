@@ -14,13 +14,13 @@ from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Ints, spatial_blocks
 from tile2vec_cli.parts import Progress
 from tile2vec_cli.segmentation import Counts, probabilities
+from tile2vec_cli.teachers import MOST_TILES
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.unet import Segmenter
 from tile2vec_cli.weak_labels import UNKNOWN, States, WeakLabels
 from tile2vec_cli.weak_recipes import Learned, Told
 
 BLOCK_SIDES = 3  # side of a spatial block in tiles
-_MOST_OTHERS = 512  # unlabelled tiles looked at
 _SPLIT, _ORDER, _PIXELS, _NOISE = range(4)  # streams of random numbers
 
 
@@ -126,7 +126,7 @@ def told(task: Task, drawn: Sides, supervision: str, count: int | None, repeat: 
     if task.config.label_noise:
         states = weak_labels.flipped(states, task.config.label_noise, task.random(repeat, _NOISE))
     spare = np.concatenate([drawn.train[len(ids) :], drawn.others])
-    return Told(ids, states, task.blocks[ids], spare[: max(0, _MOST_OTHERS - len(ids))])
+    return Told(ids, states, task.blocks[ids], spare[: max(0, MOST_TILES - len(ids))])
 
 
 def outcome(

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from tile2vec_cli import teachers, weak_training
+from tile2vec_cli import teachers, thresholds, weak_training
 from tile2vec_cli.batches import normalisation
 from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.parts import Progress, silent, usable_cpus
+from tile2vec_cli.segmentation import probabilities
 from tile2vec_cli.teachers import States
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.unet import Segmenter, Standardise, UNet
@@ -25,7 +26,17 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "paper": {"width": 32, "levels": 4},
     "assisted": {"width": 16, "levels": 4, "pixel_path": True, "drop": 0.3},
 }
-_ASSISTED = Schedule(steps=200, lr=3e-3, beta2=0.99, weight_decay=0.01, warm_up=20, falling=True, noise=0.1)
+_ASSISTED = Schedule(
+    steps=150,
+    lr=4e-3,
+    beta2=0.99,
+    weight_decay=0.01,
+    warm_up=20,
+    falling=True,
+    noise=0.1,
+    label_weight=0.2,
+)
+_MOST_STEPS = 4  # times as many, where there are many labels
 
 
 @dataclass(frozen=True)
@@ -60,11 +71,14 @@ def learn(
     lessons = Lessons(tiles, told.ids, told.states)
     weights: dict[str, float] = {}
     if config.recipe == "assisted" and supervision == "pixel":
-        lessons, weights = _assisted(tiles, told, standardise, seed)
+        lessons, weights = _taught(tiles, told, standardise, seed)
     network = untrained(config.recipe, tiles.shape[1], seed)
-    schedule = _schedule(config, len(told.ids))
-    metrics = weak_training.train(network, standardise, lessons, schedule, runtime, seed, on_progress)
-    return Learned(Segmenter(standardise, [network]).eval(), metrics, weights)
+    plan = schedule(config, len(told.ids))
+    metrics = weak_training.train(network, standardise, lessons, plan, runtime, seed, on_progress)
+    segmenter = Segmenter(standardise, [network]).eval()
+    threshold = config.threshold or _threshold(segmenter, tiles, told, config, runtime)
+    segmenter.threshold.fill_(threshold)
+    return Learned(segmenter, metrics, weights)
 
 
 def untrained(recipe: str, bands: int, seed: int) -> UNet:
@@ -73,27 +87,49 @@ def untrained(recipe: str, bands: int, seed: int) -> UNet:
         return UNet(bands, **NETWORKS[recipe])
 
 
-def _assisted(
+def schedule(config: WeakConfig, labelled: int) -> Schedule:
+    """For so many labelled tiles."""
+    epochs = config.epochs
+    if config.recipe == "paper":
+        plan, epochs = Schedule(steps=0), epochs or PAPER_EPOCHS
+    else:
+        longer = min(_MOST_STEPS, max(1.0, math.sqrt(labelled / 100)))
+        plan = replace(_ASSISTED, steps=round(_ASSISTED.steps * longer))
+    plan = replace(plan, lr=config.lr or plan.lr, batch_size=config.batch_size or plan.batch_size)
+    if epochs is not None:
+        plan = replace(plan, steps=epochs * math.ceil(labelled / plan.batch_size))
+    return plan
+
+
+def _taught(
     tiles: TileSet, told: Told, standardise: Standardise, seed: int
 ) -> tuple[Lessons, dict[str, float]]:
-    """The lessons with soft labels on labelled and unlabelled tiles."""
-    pixels = teachers.labelled_pixels(tiles, told.ids, told.states, standardise, np.random.default_rng(seed))
+    """The lessons, with soft labels for labelled and unlabelled tiles."""
+    random = np.random.default_rng(seed)
+    pixels = teachers.labelled_pixels(tiles, told.ids, told.states, standardise, random)
     council = teachers.convene(pixels, told.blocks, seed)
     ids = np.concatenate([told.ids, told.others])
-    soft = teachers.soft_labels(council, tiles, ids, standardise, usable_cpus())
+    soft = np.full((len(ids), tiles.size, tiles.size), np.nan, np.float16)
+    some = ids[: teachers.MOST_TILES]
+    soft[: len(some)] = teachers.soft_labels(council, tiles, some, standardise, usable_cpus())
     return Lessons(tiles, ids, told.states, soft), council.weights
 
 
-def _schedule(config: WeakConfig, labelled: int) -> Schedule:
-    epochs = config.epochs
+def _threshold(
+    segmenter: Segmenter, tiles: TileSet, told: Told, config: WeakConfig, runtime: Runtime
+) -> float:
+    """From the labels given, or from what the network thinks of tiles of the training blocks."""
+    if told.states.ndim == 1:
+        shares = [
+            thresholds.shares(found, tiles.valid(told.ids[rows.start : rows.stop]))
+            for rows, found in probabilities(segmenter, tiles, told.ids, runtime)
+        ]
+        return thresholds.for_tiles(np.concatenate(shares), told.states)
     if config.recipe == "paper":
-        schedule, epochs = Schedule(steps=0), epochs or PAPER_EPOCHS
-    else:
-        steps = round(_ASSISTED.steps * min(4.0, max(1.0, math.sqrt(labelled / 100))))
-        schedule = replace(_ASSISTED, steps=steps)
-    schedule = replace(
-        schedule, lr=config.lr or schedule.lr, batch_size=config.batch_size or schedule.batch_size
-    )
-    if epochs is not None:
-        schedule = replace(schedule, steps=epochs * math.ceil(labelled / schedule.batch_size))
-    return schedule
+        return thresholds.EVEN
+    ids = np.concatenate([told.ids, told.others])[: teachers.MOST_TILES]
+    found = [
+        part[tiles.valid(ids[rows.start : rows.stop])]
+        for rows, part in probabilities(segmenter, tiles, ids, runtime)
+    ]
+    return thresholds.for_f1(np.concatenate(found))

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tile2vec_cli import checkpoints, models, segmentation, weak_draws, weak_figures, weak_labels, weak_study
+from tile2vec_cli import (
+    checkpoints,
+    models,
+    segmentation,
+    weak_draws,
+    weak_figures,
+    weak_labels,
+    weak_recipes,
+    weak_study,
+)
 from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.device import Runtime, choose
 from tile2vec_cli.errors import DataError
@@ -142,20 +151,28 @@ def _results(
 ) -> tuple[dict[Unit, Result], Learned]:
     """What came of each unit, and the last one's model, which is trained in any case."""
     results: dict[Unit, Result] = {}
+    steps = [_steps(task, unit) for unit in units]
     for number, unit in enumerate(units):
         file = room / f"{unit.name}.json"
         if file.exists() and unit != units[-1]:
             results[unit] = read_json(file, FORMAT)["result"]
             continue
 
-        def progress(done: int, total: int, number: int = number) -> None:
-            on_progress(number * total + done, len(units) * total)
+        before = sum(steps[:number])
+
+        def progress(done: int, _total: int, before: int = before) -> None:
+            on_progress(before + done, sum(steps))
 
         outcome = weak_draws.outcome(task, unit.supervision, unit.count, unit.repeat, runtime, progress)
         results[unit] = weak_study.result(unit, outcome)
         if unit != units[-1]:
             write_json(file, {"format": FORMAT, "result": results[unit]})
     return results, outcome.learned
+
+
+def _steps(task: Task, unit: Unit) -> int:
+    labelled = unit.count or len(weak_draws.sides(task, unit.supervision, unit.repeat).train)
+    return weak_recipes.schedule(task.config, labelled).steps
 
 
 def _write(

@@ -54,6 +54,7 @@ class Schedule:
     warm_up: int = 0  # steps in which the rate rises
     falling: bool = False  # to 0, along a cosine
     noise: float = 0.0  # deviation of what is added to the standardised bands
+    label_weight: float = 1.0  # of the labels' loss, where there are soft labels
     soft_share: float = 0.5  # of a batch that is drawn from all U tiles, where there are soft labels
 
     def rate(self, step: int) -> float:
@@ -103,7 +104,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = schedule.rate(step)
             batch = _batch(lessons, standardise, *deal(), device)
-            loss = _loss(network, batch, schedule.noise, runtime)
+            loss = _loss(network, batch, schedule, runtime)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -174,10 +175,10 @@ def _turned(images: Tensor, turns: tuple[int, int]) -> Tensor:
     return out
 
 
-def _loss(network: UNet, batch: _Batch, noise: float, runtime: Runtime) -> Tensor:
+def _loss(network: UNet, batch: _Batch, schedule: Schedule, runtime: Runtime) -> Tensor:
     x = batch.x
-    if noise:
-        x = torch.where(batch.valid[:, None], x + noise * torch.randn_like(x), 0.0)
+    if schedule.noise:
+        x = torch.where(batch.valid[:, None], x + schedule.noise * torch.randn_like(x), 0.0)
     x, inside = padded(x, network.stride)
     with runtime.autocast():
         logits = network(x.contiguous(memory_format=torch.channels_last))
@@ -188,5 +189,5 @@ def _loss(network: UNet, batch: _Batch, noise: float, runtime: Runtime) -> Tenso
         loss = masked_loss(logits, batch.states)
     if batch.soft is not None:
         taught = batch.valid & batch.soft.isfinite()
-        loss = loss + soft_loss(logits, batch.soft.nan_to_num(0.5), taught)
+        loss = schedule.label_weight * loss + soft_loss(logits, batch.soft.nan_to_num(0.5), taught)
     return loss

@@ -1,0 +1,75 @@
+"""What weak labels are worth: the studies of `tile2vec weak-segment` on one scene, as tables.
+
+python benchmarks/weak_labels.py SCENE LABELS --positive CODES --out DIR [--draws 5] [--studies pixel,…]
+
+    python benchmarks/weak_labels.py ../shared/data/landsat_gewata/gewata_L7_B1-5_7.tif \\
+        ../shared/data/landsat_gewata/gewata_lulc.tif --positive 1 --out /tmp/weak
+
+pixel  one labelled pixel in each of 20 and of 100 tiles, beside pixel classifiers on the same pixels
+image  one label for each of 100 and of 300 tiles, beside classifiers of pixels that inherit it
+many   1,000 single pixels, and all pixels of the same 1,000 tiles; tiles overlap, to have so many
+noise  as `pixel` with 100 tiles and a fifth of the labels flipped
+Each study is one command that goes on where it was stopped; tables are printed as they are done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+STUDIES: dict[str, tuple[int, list[str]]] = {  # stride of the tiles, options
+    "pixel": (50, ["--supervision", "pixel", "--n-labels", "20,100"]),
+    "image": (50, ["--supervision", "image", "--n-labels", "100,300", "--test-fraction", "0.2"]),
+    "noise": (50, ["--supervision", "pixel", "--n-labels", "20,100", "--label-noise", "0.2"]),
+    "many": (20, ["--supervision", "pixel,full", "--n-labels", "1000"]),
+}
+
+
+def tile2vec(*arguments: object) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tile2vec_cli", *map(str, arguments), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def table(report: dict[str, Any]) -> None:
+    """A row for the network and each rival: means over the draws."""
+    print("| labels | tiles | method | accuracy | F1 | wins by F1 |\n|---|---|---|---|---|---|")
+    for study in report["curve"]:
+        own = f"| {study['supervision']} | {study['n_labels']:,} |"
+        rows = {"U-Net": study["test"], **study["baselines"]}
+        for name, scores in rows.items():
+            accuracy, f1 = (
+                f"{scores[key]['mean']:.3f} ± {scores[key]['std']:.3f}" for key in ("accuracy", "f1")
+            )
+            wins = f"{study['wins'][name]} of {study['repeats']}" if name in study["wins"] else ""
+            print(f"{own} {name} | {accuracy} | {f1} | {wins} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scene")
+    parser.add_argument("labels")
+    parser.add_argument("--positive", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--studies", default=",".join(STUDIES))
+    options = parser.parse_args()
+    for name in options.studies.split(","):
+        stride, study = STUDIES[name]
+        tiles = options.out / f"tiles-{stride}"
+        tile2vec("tile", options.scene, "--out", tiles, "--stride", stride, "--min-valid", "0.5")
+        common = ["--labels", options.labels, "--positive", options.positive, "--compare"]
+        model = options.out / name
+        report = tile2vec("weak-segment", tiles, *common, *study, "--repeats", options.draws, "--out", model)
+        print(f"\n{name}, {report['seconds']:.0f} s\n")
+        table(report)
+
+
+if __name__ == "__main__":
+    main()
