@@ -63,6 +63,12 @@ def test_the_pipeline_runs_on_a_users_files(project: Path) -> None:
     assert made <= {path.name for path in project.iterdir()}
 
 
+def test_weak_labels_end_in_maps(project: Path) -> None:
+    done = run_script(block("weak-segment").replace("--n-labels 300", "--n-labels 30 --epochs 1"), project)
+    assert done.returncode == 0, done.stderr
+    assert len(list((project / "maps").glob("*.tif"))) == 2 * 6
+
+
 def test_the_array_and_the_cron_line_run(project: Path, tmp_path: Path) -> None:
     array = block("--array")
     assert subprocess.run(["bash", "-n"], input=array, text=True, check=False).returncode == 0

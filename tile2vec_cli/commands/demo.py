@@ -27,7 +27,7 @@ def demo(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run the whole pipeline on the sample data: tile, sample-triplets, train, embed, probe.
+    """Run the whole pipeline on the sample data: embeddings and their probe, weak labels and their map.
 
     Takes less than three minutes on two CPUs. Each command is shown before it runs, ready to be
     copied. Run the demo again, and only what is missing is done.
@@ -62,6 +62,9 @@ def pipeline(sample: Path, out: Path, budget: str) -> list[list[str]]:
         sample-triplets {{out}}/tiles --count 20000 --out {{out}}/triplets.parquet
         train {{out}}/triplets.parquet --tiles {{out}}/tiles --encoder small {budget} --out {{out}}/model
         embed {{out}}/tiles --model {{out}}/model --out {{out}}/embeddings.parquet
+        weak-segment {{out}}/tiles --labels {{sample}}/labels.tif --n-labels 300 --block 150 --compare
+            --out {{out}}/cropland
+        map {{sample}}/scenes --model {{out}}/cropland --out {{out}}/maps
         probe {{out}}/embeddings.parquet --labels {{sample}}/labels.tif --tiles {{out}}/tiles --block 150
             --n-labels 100,400 --baselines stats,pca,random --out {{out}}/probe
     """
