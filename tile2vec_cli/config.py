@@ -310,7 +310,7 @@ class MapConfig:
 
     probability: bool = False  # also a file of probabilities a scene
     any_resolution: bool = False  # map scenes whose pixels are of another size than the model's
-    window: int = 512  # side in pixels of what the network sees at a time, its surroundings included
+    window: int = 768  # side in pixels of what the network sees at a time, its surroundings included
     device: str = "auto"
     precision: str = "auto"
 

@@ -79,7 +79,7 @@ def _by_id(path: Path, table: Any, tile_id: TileIds | None, field: str) -> Votes
     if joined.empty:
         first = f" (such as {table['tile_id'].iloc[0]})" if len(table) else ""
         raise DataError(
-            f"{path}: none of its {len(table):,} tile_ids{first} is a tile of the embeddings (such as "
+            f"{path}: none of its {len(table):,} tile_ids{first} is one of the tiles judged here (such as "
             f"{tile_id[0]}); labels of these tiles are needed. Check that both come from one tile set."
         )
     return Votes.of(joined["tile"].to_numpy(np.int64), joined[field], f"{path}: column {field!r}")

@@ -17,12 +17,15 @@ def for_f1(probability: Floats) -> float:
 
     `probability` (M,) of unlabelled pixels, taken at its word: so many of the pixels above a threshold
     are hits. Where the class is rare, far fewer than half of the pixels that are worth finding reach
-    0.5 (Lipton et al. 2014, "Optimal thresholding of classifiers to maximize F1 measure").
+    0.5 (Lipton et al. 2014, "Optimal thresholding of classifiers to maximize F1 measure"). But never
+    more pixels are marked than there should be of the class: who is unsure of all pixels, as after
+    wrong labels, could expect to do best by marking most of them.
     """
     ranked = np.sort(probability.astype(np.float64))[::-1]
     hits = np.concatenate([[0.0], np.cumsum(ranked)])
     above = np.searchsorted(-ranked, -np.append(CANDIDATES, EVEN), side="right")
     expected = 2 * hits[above] / np.maximum(hits[-1] + above, 1e-9)
+    expected[:-1][above[:-1] > hits[-1]] = 0.0
     best = int(np.argmax(expected))
     return float(CANDIDATES[best]) if expected[best] > expected[-1] + _WORTH else EVEN
 
