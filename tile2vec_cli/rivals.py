@@ -29,7 +29,11 @@ def judged(
     truth: (N, S, S). Of whole tiles' labels every pixel inherits its tile's.
     """
     pixels = teachers.labelled_pixels(
-        tiles, told.ids, inherited(tiles, told), standardise, np.random.default_rng(seed)
+        tiles,
+        told.ids,
+        teachers.inherited(tiles, told.ids, told.states),
+        standardise,
+        np.random.default_rng(seed),
     )
     fitted = {name: fit(name, pixels.seen_by(name), pixels.states, seed) for name in names}
     counts = {name: Counts() for name in names}
@@ -41,10 +45,3 @@ def judged(
             seen = flat if classifier.sees_context else flat[:, : pixels.bands]
             counts[name].add(classifier.probability(seen, usable_cpus()) >= 0.5, positive)
     return {name: count.scores() for name, count in counts.items()}
-
-
-def inherited(tiles: TileSet, told: Told) -> States:
-    """(n, S, S) states: those of pixels, or of each tile for all of its valid pixels."""
-    if told.states.ndim == 3:
-        return told.states
-    return np.where(tiles.valid(told.ids), told.states[:, None, None], UNKNOWN).astype(np.uint8)

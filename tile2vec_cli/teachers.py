@@ -30,7 +30,8 @@ _SURE = 0.98  # no classifier's word counts for more
 _PRIOR = 0.3  # pseudo-labels in favour of equal weights
 _LEAST_WEIGHT = 0.1  # below it a classifier is left out: it would cost more time than it is worth
 _CHUNK = 64  # tiles at a time
-_MOST_PIXELS = 50_000  # labelled pixels looked at
+MOST_PIXELS = 50_000  # labelled pixels looked at
+_MOST_INHERITED = 3_000  # of them, where each only has its tile's label
 MOST_TILES = 512  # that get soft labels
 
 
@@ -64,13 +65,25 @@ class Council:
         return np.asarray(expit(total), np.float32)
 
 
+def inherited(tiles: TileSet, ids: Ints, states: States) -> States:
+    """(n, S, S) states: those of pixels; or those of tiles (n,), for all of a tile's valid pixels."""
+    if states.ndim == 3:
+        return states
+    return np.where(tiles.valid(ids), states[:, None, None], UNKNOWN).astype(np.uint8)
+
+
 def labelled_pixels(
-    tiles: TileSet, ids: Ints, states: States, standardise: Standardise, random: np.random.Generator
+    tiles: TileSet,
+    ids: Ints,
+    states: States,
+    standardise: Standardise,
+    random: np.random.Generator,
+    most: int = MOST_PIXELS,
 ) -> Pixels:
-    """Features of the pixels of (n, S, S) `states` that are known, of 50,000 of them at the most."""
+    """Features of the pixels of (n, S, S) `states` that are known, of `most` of them at the most."""
     tile, row, col = np.nonzero(states != UNKNOWN)
-    if len(tile) > _MOST_PIXELS:
-        chosen = np.sort(random.choice(len(tile), _MOST_PIXELS, replace=False))
+    if len(tile) > most:
+        chosen = np.sort(random.choice(len(tile), most, replace=False))
         tile, row, col = tile[chosen], row[chosen], col[chosen]
     found = []
     for rows, shown in shown_tiles(tiles, ids, standardise):
@@ -88,6 +101,16 @@ def shown_tiles(tiles: TileSet, ids: Ints, standardise: Standardise) -> Iterator
         pixels = torch.from_numpy(tiles.pixels(chunk).astype(np.float32)).to(device)
         bands = standardise(pixels, torch.from_numpy(valid).to(device)).cpu().numpy()
         yield range(start, start + len(chunk)), features(bands, valid)
+
+
+def council_for(
+    tiles: TileSet, ids: Ints, states: States, blocks: Ints, standardise: Standardise, seed: int
+) -> Council:
+    """Taught by what is known of these tiles: states of pixels (n, S, S) or of whole tiles (n,)."""
+    most = MOST_PIXELS if states.ndim == 3 else _MOST_INHERITED
+    random = np.random.default_rng(seed)
+    known = inherited(tiles, ids, states)
+    return convene(labelled_pixels(tiles, ids, known, standardise, random, most), blocks, seed)
 
 
 def convene(pixels: Pixels, blocks: Ints, seed: int) -> Council:

@@ -34,8 +34,10 @@ _ASSISTED = Schedule(
     warm_up=20,
     falling=True,
     noise=0.1,
-    label_weight=0.2,
 )
+# Of the labels' loss beside that of soft labels. Few single pixels say little that the classifiers
+# have not heard; of whole tiles' labels these make pixels that are often wrong.
+_LABEL_WEIGHTS = {"pixel": 0.2, "image": 3.0, "full": 1.0}
 _MOST_STEPS = 4  # times as many, where there are many labels
 
 
@@ -70,10 +72,10 @@ def learn(
     standardise = Standardise(mean, std)
     lessons = Lessons(tiles, told.ids, told.states)
     weights: dict[str, float] = {}
-    if config.recipe == "assisted" and supervision == "pixel":
+    if config.recipe == "assisted" and supervision != "full":
         lessons, weights = _taught(tiles, told, standardise, seed)
     network = untrained(config.recipe, tiles.shape[1], seed)
-    plan = schedule(config, len(told.ids))
+    plan = schedule(config, supervision, len(told.ids))
     metrics = weak_training.train(network, standardise, lessons, plan, runtime, seed, on_progress)
     segmenter = Segmenter(standardise, [network]).eval()
     threshold = config.threshold or _threshold(segmenter, tiles, told, config, runtime)
@@ -87,14 +89,15 @@ def untrained(recipe: str, bands: int, seed: int) -> UNet:
         return UNet(bands, **NETWORKS[recipe])
 
 
-def schedule(config: WeakConfig, labelled: int) -> Schedule:
+def schedule(config: WeakConfig, supervision: str, labelled: int) -> Schedule:
     """For so many labelled tiles."""
     epochs = config.epochs
     if config.recipe == "paper":
         plan, epochs = Schedule(steps=0), epochs or PAPER_EPOCHS
     else:
         longer = min(_MOST_STEPS, max(1.0, math.sqrt(labelled / 100)))
-        plan = replace(_ASSISTED, steps=round(_ASSISTED.steps * longer))
+        weight = _LABEL_WEIGHTS[supervision]
+        plan = replace(_ASSISTED, steps=round(_ASSISTED.steps * longer), label_weight=weight)
     plan = replace(plan, lr=config.lr or plan.lr, batch_size=config.batch_size or plan.batch_size)
     if epochs is not None:
         plan = replace(plan, steps=epochs * math.ceil(labelled / plan.batch_size))
@@ -105,9 +108,7 @@ def _taught(
     tiles: TileSet, told: Told, standardise: Standardise, seed: int
 ) -> tuple[Lessons, dict[str, float]]:
     """The lessons, with soft labels for labelled and unlabelled tiles."""
-    random = np.random.default_rng(seed)
-    pixels = teachers.labelled_pixels(tiles, told.ids, told.states, standardise, random)
-    council = teachers.convene(pixels, told.blocks, seed)
+    council = teachers.council_for(tiles, told.ids, told.states, told.blocks, standardise, seed)
     ids = np.concatenate([told.ids, told.others])
     soft = np.full((len(ids), tiles.size, tiles.size), np.nan, np.float16)
     some = ids[: teachers.MOST_TILES]

@@ -172,7 +172,7 @@ def _results(
 
 def _steps(task: Task, unit: Unit) -> int:
     labelled = unit.count or len(weak_draws.sides(task, unit.supervision, unit.repeat).train)
-    return weak_recipes.schedule(task.config, labelled).steps
+    return weak_recipes.schedule(task.config, unit.supervision, labelled).steps
 
 
 def _write(
