@@ -8,7 +8,8 @@ python benchmarks/weak_labels.py SCENE LABELS --positive CODES --out DIR [--draw
 pixel  one labelled pixel in each of 20 and of 100 tiles, beside pixel classifiers on the same pixels
 image  one label for each of 100 and of 300 tiles, beside classifiers of pixels that inherit it
 many   1,000 single pixels, and all pixels of the same 1,000 tiles; tiles overlap, to have so many
-noise  as `pixel` with 100 tiles and a fifth of the labels flipped
+noise  as `pixel`, with a fifth of the labels flipped
+times  seconds of one training with 100 single pixels, of its predictions, and of each rival's
 Each study is one command that goes on where it was stopped; tables are printed as they are done.
 """
 
@@ -18,8 +19,18 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from tile2vec_cli import rivals, teachers, weak_draws, weak_labels, weak_recipes
+from tile2vec_cli.config import WeakConfig
+from tile2vec_cli.device import choose
+from tile2vec_cli.pixel_classifiers import RIVALS, fit
+from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.weak_draws import Task
 
 STUDIES: dict[str, tuple[int, list[str]]] = {  # stride of the tiles, options
     "pixel": (50, ["--supervision", "pixel", "--n-labels", "20,100"]),
@@ -49,6 +60,31 @@ def table(report: dict[str, Any]) -> None:
             print(f"{own} {name} | {accuracy} | {f1} | {wins} |", flush=True)
 
 
+def times(tiles_path: Path, labels_path: str, positive: str) -> None:
+    """Each with the features it needs, on the test tiles of the first draw."""
+    tiles, config = TileSet.open(tiles_path), WeakConfig(positive=positive)
+    labels = weak_labels.read(labels_path, tiles, config)
+    task = Task(tiles, labels, labels.pixels, config)
+    drawn = weak_draws.sides(task, "pixel", 0)
+    told = weak_draws.told(task, drawn, "pixel", 100, 0)
+    runtime = choose()
+    started = time.perf_counter()
+    learned = weak_recipes.learn(tiles, told, "pixel", config, runtime, 0)
+    trained = time.perf_counter()
+    weak_draws.judge(task, learned.segmenter, drawn.test, runtime)
+    print(f"| method | training, s | {len(drawn.test)} test tiles, s |\n|---|---|---|")
+    print(f"| U-Net | {trained - started:.1f} | {time.perf_counter() - trained:.1f} |")
+    standardise = learned.segmenter.standardise
+    pixels = teachers.labelled_pixels(tiles, told.ids, told.states, standardise, np.random.default_rng(0))
+    for name in RIVALS:
+        started = time.perf_counter()
+        fit(name, pixels.seen_by(name), pixels.states, 0)
+        fitted = time.perf_counter()
+        assert task.truth is not None
+        rivals.judged(tiles, told, task.truth, drawn.test, standardise, 0, (name,))
+        print(f"| {name} | {fitted - started:.1f} | {time.perf_counter() - fitted:.1f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,9 +94,12 @@ def main() -> None:
     parser.add_argument("--positive", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--studies", default=",".join(STUDIES))
+    parser.add_argument("--studies", default=",".join([*STUDIES, "times"]))
     options = parser.parse_args()
     for name in options.studies.split(","):
+        if name == "times":
+            times(options.out / "tiles-50", options.labels, options.positive)
+            continue
         stride, study = STUDIES[name]
         tiles = options.out / f"tiles-{stride}"
         tile2vec("tile", options.scene, "--out", tiles, "--stride", stride, "--min-valid", "0.5")
