@@ -72,6 +72,18 @@ def test_a_mask_beside_the_bands_counts(write_scene: SceneWriter, noise: Noise) 
     assert np.argwhere(~valid).tolist() == [[5, 6]]
 
 
+def test_a_mask_counts_beside_an_alpha_band(write_scene: SceneWriter, noise: Noise) -> None:
+    pixels, mask = noise(4, 20, 20), np.full((20, 20), 255, np.uint8)
+    pixels[3], mask[5, 6] = 255, 0
+    pixels[3, 7, 8] = 0
+    path = write_scene("a.tif", pixels, mask=mask, photometric="RGB", alpha="yes")
+    with open_scene(str(path)) as scene:
+        assert scene.alpha == "mask"
+        _, valid = scene.read(0, 20)
+    assert valid is not None
+    assert np.argwhere(~valid).tolist() == [[5, 6], [7, 8]]
+
+
 @pytest.fixture
 def tagged(write_scene: SceneWriter, noise: Noise) -> Callable[[bool], Path]:
     """A scene of four bands whose last one, tagged alpha, is a true mask or near-infrared."""

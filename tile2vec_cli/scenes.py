@@ -67,7 +67,7 @@ class Scene:
                 valid = _both(valid, np.isfinite(layer))
         if self.alpha == "mask":
             valid = _both(valid, self._read([self.raster.alpha], window)[0] != 0)
-        elif self.raster.has_mask:
+        if self.raster.has_mask:
             with reading(self.path, row0, row1):
                 valid = _both(valid, self._source.read_masks(1, window=window) != 0)
         valid = self._without_absent_blocks(valid, row0, row1, col0, col1)
