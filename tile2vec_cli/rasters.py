@@ -32,6 +32,8 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
 
 _DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".vrt": "VRT"}
+_MOST_SIDE = 1 << 24  # pixels; more is a damaged header, whose numbers would be taken for memory
+_ENTRY_BYTES = 4  # at the least, of a block in a TIFF's table of blocks, absent blocks too
 _CACHE_BYTES = (64 << 20, 256 << 20)  # GDAL's default is a share of the node's memory, not of the job's
 
 Mask = NDArray[np.bool_]
@@ -169,6 +171,7 @@ def described(path: str, source: Any) -> Raster:
     """What an opened dataset says of itself."""
     if source.count == 0:
         raise DataError(f"{path}: holds no bands of its own; a raster with bands is needed. Name a subset.")
+    _require_plausible(path, source)
     interpretations = [source.colorinterp[band - 1] for band in source.indexes]
     alpha = [
         band for band, kind in zip(source.indexes, interpretations, strict=True) if kind == ColorInterp.alpha
@@ -189,6 +192,24 @@ def described(path: str, source: Any) -> Raster:
         descriptions=tuple(source.descriptions),
         datetime=_datetime(path, source),
         colours=_colours(source),
+    )
+
+
+def _require_plausible(path: str, source: Any) -> None:
+    """Raise DataError for a header that claims what no file, or not this one, can hold."""
+    height, width = source.height, source.width
+    (high, wide), held = source.block_shapes[0], None
+    if source.driver == "GTiff" and not is_remote(path):
+        held = Path(path).stat().st_size
+    blocks = -(-height // high) * -(-width // wide)
+    if max(height, width) > _MOST_SIDE:
+        what = f"sides up to {_MOST_SIDE:,} are read"
+    elif held is not None and blocks * _ENTRY_BYTES > held:
+        what = f"a file of {held:,} bytes cannot hold so many"
+    else:
+        return
+    raise DataError(
+        f"{path}: its header claims {height:,} rows of {width:,} pixels; {what}. Check the file, or cut it."
     )
 
 

@@ -18,6 +18,8 @@ Mask = NDArray[np.bool_]
 Pixels = NDArray[Any]
 Window = tuple[tuple[int, int], tuple[int, int]]  # half-open rows and columns
 
+_ALPHA_PIXELS = 1 << 22  # looked at at a time
+
 
 class Scene:
     """An opened raster. Not for two threads at a time: GDAL datasets are not.
@@ -84,7 +86,7 @@ class Scene:
             return None
         if alpha != "auto":
             return alpha
-        rows = max(self.raster.block[0], 256)
+        rows = max(self.raster.block[0], _ALPHA_PIXELS // self.raster.width)
         for row in range(0, self.raster.height, rows):
             window = ((row, min(row + rows, self.raster.height)), (0, self.raster.width))
             values = self._read([band], window)

@@ -30,6 +30,7 @@ from tile2vec_cli.strips import Tiles
 from tile2vec_cli.tiles import PART_FORMAT, part_fingerprint
 
 PART_BYTES = 1 << 30
+_ROW_BYTES = 1 << 30  # of tiles side by side, which are in memory together
 _STATS_TILES = 100  # tiles whose sums are taken at a time, so that they stay in the cache
 
 
@@ -57,6 +58,12 @@ def plans(scene: Scene, name: str, config: TileConfig) -> list[Plan]:
     grid = _grid(raster, config)
     rows, cols = len(grid.rows), len(grid.cols)
     row_bytes = max(cols, 1) * len(scene.bands) * config.size**2 * scene.dtype.itemsize
+    if row_bytes > _ROW_BYTES:
+        raise DataError(
+            f"{raster.path}: a row of its tiles takes {row_bytes >> 20:,} MiB; "
+            f"up to {_ROW_BYTES >> 20:,} MiB are cut at a time. "
+            "Choose a smaller --size, fewer --bands, or cut the scene."
+        )
     count = max(1, -(-rows * row_bytes // PART_BYTES))
     count = min(count, max(rows, 1))
     edges = [rows * k // count for k in range(count + 1)] if cols else [0, 0]
