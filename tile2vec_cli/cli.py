@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -52,6 +53,8 @@ def options(
 def main() -> None:
     """Run the app; turn every error a user can cause into one line and its exit code."""
     interrupts.install()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no UTF-8, and JSON spells it so too
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except Tile2VecError as error:

@@ -128,8 +128,6 @@ def _points_inside(raster: rasters.Raster, geometry: Geometry) -> Iterator[tuple
 def _points_a_side(raster: rasters.Raster, corners: Floats) -> tuple[int, int]:
     """How many points to take along the first and the second side of (N, 4, 2) corners."""
     a, b, _, d, e, _ = raster.transform
-    if a * e == b * d:
-        return 1, 1  # no pixel has an area: sampling will say so
     xy = places.from_lonlat(raster.crs, corners, raster.path)
     xy = xy[np.isfinite(xy).all(axis=(1, 2))]
     if not len(xy):

@@ -132,9 +132,13 @@ def opened(path: str) -> Iterator[Any]:
         try:
             # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
             source = stack.enter_context(rasterio.open(path, driver=_DRIVERS.get(suffix)))
-        except (RasterioError, ValueError, UnicodeError) as error:
+        except UnicodeError as error:
+            raise DataError(f"{path}: its name is no UTF-8, which GDAL needs. Rename the file.") from error
+        except (RasterioError, ValueError) as error:
             kind = InputError if is_remote(path) else DataError
             raise kind(f"{path}: cannot be opened as a raster ({_reason(error)}). Check the file.") from error
+        if source.driver == "VRT" and suffix != ".vrt" and not is_remote(path):
+            raise DataError(f"{path}: is a virtual raster in disguise. Name it .vrt if you trust it.")
         yield source
 
 
@@ -172,6 +176,9 @@ def described(path: str, source: Any) -> Raster:
     if source.count == 0:
         raise DataError(f"{path}: holds no bands of its own; a raster with bands is needed. Name a subset.")
     _require_plausible(path, source)
+    a, b, c, d, e, f = tuple(source.transform)[:6]
+    if not math.isfinite(c + f) or not math.isfinite(a * e - b * d) or a * e == b * d:
+        raise DataError(f"{path}: its transform gives pixels no area. Repair its georeferencing.")
     interpretations = [source.colorinterp[band - 1] for band in source.indexes]
     alpha = [
         band for band, kind in zip(source.indexes, interpretations, strict=True) if kind == ColorInterp.alpha

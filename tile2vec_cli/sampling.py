@@ -45,10 +45,6 @@ def _pixels_at(raster: Raster, lonlat: Floats) -> tuple[NDArray[np.int64], NDArr
     xy = from_lonlat(raster.crs, lonlat, raster.path)
     x, y = xy[:, 0] - c, xy[:, 1] - f
     area = a * e - b * d
-    if area == 0:
-        raise DataError(
-            f"{raster.path}: its transform is degenerate; pixels need an area. Repair its georeferencing."
-        )
     col, row = (e * x - b * y) / area, (a * y - d * x) / area
     # A place on the edge of a pixel must not fall out of it by rounding; unreachable ones are infinite.
     edge = 1e-6

@@ -82,12 +82,9 @@ def _grid(raster: Raster, config: TileConfig) -> Grid:
             f"{raster.path}: has no CRS or no position on the Earth; tiles need both. "
             "Assign them with `rio edit-info --crs … --transform …`, or warp it by its control points."
         )
-    a, b, _, d, e, _ = raster.transform
-    if a * e - b * d == 0:
-        raise DataError(f"{raster.path}: its transform gives pixels no area. Repair its georeferencing.")
     row0 = col0 = 0
     if config.snap:
-        if b or d:
+        if raster.transform[1] or raster.transform[3]:
             raise DataError(f"{raster.path}: is rotated; --snap needs rows that run east. Warp it first.")
         row0, col0 = snapped_start(raster.transform, config.size)
     return Grid(raster.height, raster.width, config.size, config.step, row0, col0)
