@@ -30,6 +30,10 @@ _BEST = "best.safetensors"
 _NAMES = ("exp_avg", "exp_avg_sq")
 
 
+class Busy(OutputError):
+    """Another run is making the same model."""
+
+
 @dataclass
 class State:
     """Where the loop stands. An epoch is closed when its validation is done."""
@@ -47,15 +51,8 @@ class State:
 @contextmanager
 def workspace(out: Path) -> Iterator[Path]:
     """Yield the checkpoint's path; it lies in a hidden folder beside `out` that one run holds at a time."""
-    room = make_folder(_room(out))
-    handle = os.open(room, os.O_RDONLY)
+    room, handle = _locked(out)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"{out}: another run is training this model. Wait until it ends.") from error
-        except OSError:  # a file system without locks
-            pass
         sweep(room)
         try:
             yield room / "last"
@@ -66,10 +63,34 @@ def workspace(out: Path) -> Iterator[Path]:
         os.close(handle)
 
 
+def _locked(out: Path) -> tuple[Path, int]:
+    room = _room(out)
+    while True:
+        make_folder(room)
+        try:
+            handle = os.open(room, os.O_RDONLY)
+        except FileNotFoundError:  # another run has ended just now
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise Busy(f"{out}: another run is training this model. Wait until it ends.") from error
+        except OSError:  # a file system without locks
+            return room, handle
+        # A lock on a folder that another run has removed meanwhile keeps nobody out.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), room.stat()):
+                return room, handle
+        os.close(handle)
+
+
 def discard(out: Path) -> None:
-    """Remove what a run for `out` has left."""
-    if _room(out).exists():
-        remove(_room(out))
+    """Remove what a run for `out` has left, unless one is still at it."""
+    if not _room(out).exists():
+        return
+    with suppress(Busy), workspace(out) as checkpoint:
+        remove(checkpoint)
 
 
 def _room(out: Path) -> Path:

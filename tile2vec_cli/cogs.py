@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import ctypes
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # what `copy` lets through, though no other call does
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
 from tile2vec_cli.errors import OutputError
-from tile2vec_cli.parts import new_file, scratch_file
+from tile2vec_cli.parts import new_file_from
 from tile2vec_cli.rasters import Raster, opened
 
 Write = Callable[[int, int, NDArray[Any]], None]
 """Called with row, column, and pixels (H, W) whose upper left corner lies there."""
 
 _BLOCK = 512
+_PIXELS = "pixels.raw"
+_lock = threading.Lock()
+_hushing = 0  # writers at work
+_loud: int | None = None  # C's stderr, while they are
 
 
 @dataclass(frozen=True)
@@ -40,23 +48,25 @@ class Layer:
 def new_cog(path: Path, scene: Raster, layer: Layer) -> Iterator[Write]:
     """Yield a function that writes pixels on the scene's grid; at the end `path` is a whole COG.
 
-    In between they lie in an uncompressed scratch file beside it. Raises OutputError.
+    In between they lie in a scratch file near it, as they are. Raises OutputError.
     """
-    with scratch_file(path) as scratch:
+    with new_file_from(path) as (cog, room), _libtiff_hushed():
+        dtype = np.dtype(layer.dtype).newbyteorder("<")
+        with (room / _PIXELS).open("wb") as file:
+            file.truncate(dtype.itemsize * scene.height * scene.width)
+
+            def write(row: int, col: int, pixels: NDArray[Any]) -> None:
+                for number, line in enumerate(pixels.astype(dtype, order="C"), row):
+                    file.seek(dtype.itemsize * (number * scene.width + col))
+                    file.write(line.data)
+
+            yield write
+        source = room / "pixels.vrt"
+        source.write_bytes(_described(scene, layer, dtype))
         try:
-            with _environment(), rasterio.open(scratch, "w", **_profile(scene, layer)) as target:
-                target.update_tags(**layer.tags)
-                if layer.colours:
-                    target.write_colormap(1, dict(layer.colours))
-
-                def write(row: int, col: int, pixels: NDArray[Any]) -> None:
-                    height, width = pixels.shape
-                    target.write(pixels.astype(layer.dtype), 1, window=Window(col, row, width, height))
-
-                yield write
-            with new_file(path) as temporary, _environment():
-                rasterio.shutil.copy(scratch, temporary, **_options(layer))
-        except (RasterioError, rasterio.errors.CRSError) as error:
+            with rasterio.Env(GDAL_CACHEMAX=128 << 20):
+                rasterio.shutil.copy(source, cog, **_options(layer))
+        except (RasterioError, CPLE_BaseError) as error:
             reason = " ".join(str(error.__cause__ or error).split())
             raise OutputError(f"{path}: cannot be written ({reason}). Is the disk full?") from error
 
@@ -67,25 +77,69 @@ def tags(path: Path) -> dict[str, str]:
         return dict(source.tags())
 
 
-def _environment() -> rasterio.Env:
-    return rasterio.Env(GDAL_CACHEMAX=128 << 20, GDAL_TIFF_INTERNAL_MASK=True)
+@contextmanager
+def _libtiff_hushed() -> Iterator[None]:
+    """Keep libtiff's own lines about a full disk off stderr; the error that is raised says it once.
+
+    libtiff prints them through C's `stderr`, which Python's does not use: file descriptor 2 stays open.
+    """
+    global _hushing, _loud
+    stream = None
+    for name in ("stderr", "__stderrp"):  # Linux, macOS
+        with suppress(ValueError):
+            stream = stream or ctypes.c_void_p.in_dll(ctypes.CDLL(None), name)
+    if stream is None:
+        yield
+        return
+    with _lock:
+        if not _hushing:
+            _loud, stream.value = stream.value, _silence()
+        _hushing += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _hushing -= 1
+            if not _hushing:
+                stream.value = _loud
 
 
-def _profile(scene: Raster, layer: Layer) -> dict[str, Any]:
-    return {
-        "driver": "GTiff",
-        "count": 1,
-        "height": scene.height,
-        "width": scene.width,
-        "dtype": layer.dtype,
-        "nodata": layer.nodata,
-        "crs": scene.crs,
-        "transform": rasterio.Affine(*scene.transform),
-        "tiled": True,
-        "blockxsize": _BLOCK,
-        "blockysize": _BLOCK,
-        "bigtiff": "IF_SAFER",
-    }
+@cache
+def _silence() -> int | None:
+    """A C stream into nothing, for as long as the process lives."""
+    fopen = ctypes.CDLL(None).fopen
+    fopen.restype = ctypes.c_void_p
+    return cast("int | None", fopen(b"/dev/null", b"w"))
+
+
+def _described(scene: Raster, layer: Layer, dtype: np.dtype[Any]) -> bytes:
+    """A VRT that says what the raw pixels are.
+
+    A scratch file of GDAL's own would need no such text, but libtiff can turn in circles for ever when
+    it closes a file on a full disk.
+    """
+    root = Element("VRTDataset", rasterXSize=str(scene.width), rasterYSize=str(scene.height))
+    if scene.crs:
+        SubElement(root, "SRS").text = scene.crs
+    geotransform = rasterio.Affine(*scene.transform).to_gdal()
+    SubElement(root, "GeoTransform").text = ", ".join(map(repr, geotransform))
+    metadata = SubElement(root, "Metadata")
+    for key, value in layer.tags.items():
+        SubElement(metadata, "MDI", key=key).text = value
+    kind = {"uint8": "Byte", "float32": "Float32"}[layer.dtype]
+    band = SubElement(root, "VRTRasterBand", dataType=kind, band="1", subClass="VRTRawRasterBand")
+    SubElement(band, "NoDataValue").text = repr(layer.nodata)
+    if layer.colours:
+        SubElement(band, "ColorInterp").text = "Palette"
+        table = SubElement(band, "ColorTable")
+        for number in range(256):
+            colour = layer.colours.get(number, (0, 0, 0, 255))
+            SubElement(table, "Entry", {f"c{k}": str(c) for k, c in enumerate(colour, 1)})
+    SubElement(band, "SourceFilename", relativeToVRT="1").text = _PIXELS
+    SubElement(band, "PixelOffset").text = str(dtype.itemsize)
+    SubElement(band, "LineOffset").text = str(dtype.itemsize * scene.width)
+    SubElement(band, "ByteOrder").text = "LSB"
+    return tostring(root)
 
 
 def _options(layer: Layer) -> dict[str, str]:

@@ -101,7 +101,7 @@ def run(
     machine = _Machine(segmenter, model, runtime, config)
     own = (shard or Shard()).take(scenes)
     plans = _plans(scenes, own, out, config, models.fingerprint(model_path), model)
-    sweep(make_folder(plans[0].path.parent if plans else out))
+    sweep(make_folder(out.parent if _is_file(out) else out))
     workers = max(1, min(workers, len(plans)))
     torch.set_num_threads(max(1, usable_cpus() // workers))
     lock, done, total = threading.Lock(), 0, _pixels(plans)
@@ -136,7 +136,7 @@ def run(
 def _plans(
     scenes: Sequence[str], own: Sequence[str], out: Path, config: MapConfig, model: str, described: Model
 ) -> list[_Plan]:
-    one_file = out.suffix.lower() in {".tif", ".tiff"}
+    one_file = _is_file(out)
     if one_file and len(scenes) > 1:
         raise UsageError(f"--out {out}: is one file for {len(scenes)} scenes; needs a folder. Name one.")
     counts = Counter(scene_name(scene) for scene in scenes)
@@ -155,6 +155,10 @@ def _plans(
         }
         plans.append(_Plan(scene, path, probability, tags))
     return plans
+
+
+def _is_file(out: Path) -> bool:
+    return out.suffix.lower() in {".tif", ".tiff"}
 
 
 def _pixels(plans: Sequence[_Plan]) -> int:

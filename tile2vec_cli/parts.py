@@ -44,9 +44,19 @@ def new_file(path: Path) -> Iterator[Path]:
     """
     with _temporary(path, folder=False) as temporary:
         yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
+        _put(temporary, path)
+
+
+@contextmanager
+def new_file_from(path: Path) -> Iterator[tuple[Path, Path]]:
+    """As `new_file`, but yield a path in a temporary folder, and the folder, where more files may lie.
+
+    For libraries that put files of their own beside the one they write.
+    """
+    with _temporary(path, folder=True) as room:
+        temporary = room / path.name
+        yield temporary, room
+        _put(temporary, path)
 
 
 @contextmanager
@@ -56,8 +66,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     An older folder at `path` is replaced. When another process has put the same folder there
     meanwhile, that one stays: both were made from the same inputs and settings.
     """
+    before = _inode(path)
     with _temporary(path, folder=True) as temporary:
         yield temporary
+        if _inode(path) not in (None, before):
+            return  # replacing it would take it from under the other process's readers
         for file in sorted(temporary.rglob("*")):
             _sync(file)
         _sync(temporary)
@@ -111,13 +124,6 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def scratch_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in `path`'s folder; what is there at the end is removed."""
-    with _temporary(path, folder=False) as temporary:
-        yield temporary
-
-
-@contextmanager
 def _temporary(path: Path, *, folder: bool) -> Iterator[Path]:
     make_folder(path.parent)
     try:
@@ -146,6 +152,19 @@ def _create_locked(path: Path, folder: bool) -> tuple[Path, int]:
         if temporary.exists():
             return temporary, lock
         os.close(lock)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _put(temporary: Path, path: Path) -> None:
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)
 
 
 def _remove(path: Path) -> None:

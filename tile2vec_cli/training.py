@@ -75,6 +75,9 @@ def train(
         checkpoints.discard(out)
         return _report(found, models.metrics(out), up_to_date=True)
     with checkpoints.workspace(out) as checkpoint:
+        found = _existing(out)  # another run may just have ended
+        if found is not None and found.settings == settings:
+            return _report(found, models.metrics(out), up_to_date=True)
         begun = models.describe(checkpoint) if checkpoint.exists() else None
         if begun is not None and overwrite and begun.settings != settings:
             remove(checkpoint)

@@ -28,6 +28,7 @@ from tile2vec_cli.parts import (
     remove,
     require_same_settings,
     silent,
+    sweep,
     write_json,
 )
 from tile2vec_cli.probe_reports import content, relative
@@ -68,6 +69,7 @@ def run(
     out = out.absolute()
     tiles = TileSet.open(tiles_path)
     made_from = _made_from(tiles, label_path, out, config)
+    sweep(out.parent)
     found = _existing(out)
     if found is not None and not overwrite:
         require_same_settings(out, found["made_from"]["settings"], made_from["settings"])
@@ -78,6 +80,9 @@ def run(
     units = weak_study.units(config)
     runtime = choose(config.device, config.precision)
     with checkpoints.workspace(out) as room:
+        found = _existing(out)  # another run may just have ended
+        if found is not None and found["made_from"] == made_from:
+            return Report(_keys(found), _files(out), True)
         _begin(room, made_from)
         results, learned = _results(units, task, room, runtime, on_progress)
         keys = weak_study.report(results, config)

@@ -30,6 +30,16 @@ def write_scenes(folder: Path, count: int = 3) -> None:
         target.write(codes)
 
 
+def write_large(path: Path) -> Path:
+    """A scene whose map has overviews, but few pixels to be segmented: the rest is no data."""
+    pixels = np.zeros((2, 40, 600), np.uint8)
+    pixels[:, :, :40] = 100
+    profile = {"count": 2, "height": 40, "width": 600, "dtype": "uint8", "crs": "EPSG:32614", "nodata": 0}
+    with rasterio.open(path, "w", **profile, transform=from_origin(500_000, 4_400_000, 10, 10)) as target:
+        target.write(pixels)
+    return path
+
+
 def cases(faults: Faults, folder: Path) -> list[Case]:
     """Each command's case; what it needs from the commands before it is made here."""
     write_scenes(folder / "scenes")
@@ -42,10 +52,28 @@ def cases(faults: Faults, folder: Path) -> list[Case]:
     embed = ("embed", str(tiles), "--model", str(model), "--device", "cpu", "--quiet")
     judge = ("probe", str(vectors), "--labels", f"{folder}/labels.tif", "--tiles", str(tiles))
     judge += ("--block", "100", "--n-labels", "20", "--repeats", "2", "--classifier", "logistic", "--quiet")
-    for argv, out in ((cut, tiles), (draw, triplets), (train, model), (embed, vectors)):
+    segmenter = folder / "in" / "segmenter"
+    weak = (
+        "weak-segment",
+        str(tiles),
+        "--labels",
+        f"{folder}/labels.tif",
+        "--positive",
+        "1",
+        "--block",
+        "100",
+    )
+    weak += ("--supervision", "image", "--epochs", "1", "--device", "cpu", "--precision", "fp32", "--quiet")
+    made = ((cut, tiles), (draw, triplets), (train, model), (embed, vectors))
+    for argv, out in (*made, ((*weak, "--n-labels", "20"), segmenter)):
         result = faults.run((*argv, "--out", str(out)), folder / "nowhere")
         assert result.code == 0, result.stderr
+    maps = ("map", f"{folder}/scenes", "--model", str(segmenter), "--probability")
+    maps += ("--device", "cpu", "--precision", "fp32", "--workers", "1", "--quiet")
+    large = ("map", str(write_large(folder / "large.tif")), *maps[2:])
+    study = (*weak, "--n-labels", "10,20", "--repeats", "2")
     out = folder / "out"
+    trainings = ".model.training/last/image-*.json"
     return [
         Case("tile", (*cut, "--workers", "1", "--out", f"{out}/tiles"), out, "tiles/parts/*"),
         Case("sample-triplets", (*draw, "--out", f"{out}/triplets.parquet"), out, "*.parquet"),
@@ -53,4 +81,8 @@ def cases(faults: Faults, folder: Path) -> list[Case]:
         Case("embed", (*embed, "--out", f"{out}/vectors"), out, "vectors/*.parquet"),
         Case("embed-one-file", (*embed, "--out", f"{out}/vectors.parquet"), out, "*.parquet"),
         Case("probe", (*judge, "--out", f"{out}/probe"), out),
+        Case("weak-segment", (*study, "--out", f"{out}/model"), out, "model", trainings),
+        # A scene's probabilities are there before its map: where the map is, the scene is done.
+        Case("map", (*maps, "--out", f"{out}/maps"), out, "maps/s?.tif"),
+        Case("map-one-file", (*large, "--out", f"{out}/map.tif"), out, "map.tif"),
     ]

@@ -91,12 +91,16 @@ def finished(out: Path, pattern: str) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Case:
-    """A command, the folder that holds all of its output, and what in it counts as a finished part."""
+    """A command, the folder that holds all of its output, and what in it counts as a finished part.
+
+    What `state` matches is kept for the next run, until the parts are there.
+    """
 
     name: str
     argv: tuple[str, ...]
     folder: Path
     parts: str = "nothing"
+    state: str = "nothing"
 
 
 def reference(faults: Faults, case: Case) -> tuple[dict[str, bytes], int]:
@@ -121,6 +125,7 @@ def survives(
     case.folder.mkdir(parents=True)
     struck = 0
     before: dict[str, int] = {}
+    kept: dict[str, int] = {}
     for at in kills:
         result = faults.run(case.argv, case.folder, at, action)
         where = f"{case.name} at {at} of {list(kills)}: {result.stderr}"
@@ -135,6 +140,9 @@ def survives(
         redone = {part for part in before if part in now and now[part] != before[part]}
         assert not redone, f"{where}: made again: {redone}"
         before = now
+        saved = finished(case.folder, case.state)
+        assert now or saved.items() >= kept.items(), f"{where}: lost or made again: {kept} {saved}"
+        kept = saved
     result = faults.run(case.argv, case.folder)
     where = f"{case.name} after {list(kills)}: {result.stderr}"
     assert result.code == 0, where

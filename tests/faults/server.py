@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import sys
 import tempfile
 import warnings
@@ -20,9 +21,21 @@ import rasterio  # noqa: F401
 import sklearn.linear_model  # noqa: F401
 import torch  # noqa: F401
 
-from tile2vec_cli import cli, cutting, embeddings, inference, probe_reports, training, triplets  # noqa: F401
+from tile2vec_cli import (  # noqa: F401
+    cli,
+    cutting,
+    embeddings,
+    inference,
+    mapping,
+    probe_reports,
+    training,
+    triplets,
+    weak_reports,
+)
 
 warnings.simplefilter("ignore")
+
+_HANGS_AFTER_S = 120  # no command here takes a tenth of that: a signal then tells of one that hangs
 
 
 def child(request: dict, out: int, err: int, answer: int) -> None:
@@ -30,6 +43,7 @@ def child(request: dict, out: int, err: int, answer: int) -> None:
     os.dup2(err, 2)
     shim = ctypes.CDLL(None)
     shim.fault_arm(request["prefix"].encode(), ctypes.c_long(request["at"]), request["action"])
+    signal.alarm(_HANGS_AFTER_S)
     sys.argv = ["tile2vec", *request["argv"]]
     code = 0
     try:

@@ -27,7 +27,11 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Faults, d
         yield faults, {case.name: case for case in cases(faults, folder)}
 
 
-@pytest.mark.parametrize("name", ["tile", "sample-triplets", "train", "embed", "embed-one-file", "probe"])
+NAMES = ["tile", "sample-triplets", "train", "embed", "embed-one-file", "probe"]
+NAMES += ["weak-segment", "map", "map-one-file"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_lost(course: tuple[Faults, dict[str, Case]], name: str) -> None:
     faults, todo = course
     expected, count = reference(faults, todo[name])
@@ -41,6 +45,7 @@ def test_nothing_is_lost(course: tuple[Faults, dict[str, Case]], name: str) -> N
 
 def test_a_run_again_writes_nothing(course: tuple[Faults, dict[str, Case]]) -> None:
     faults, todo = course
+    assert set(todo) == set(NAMES)
     for case in todo.values():
         reference(faults, case)
         again = faults.run(case.argv, case.folder)
