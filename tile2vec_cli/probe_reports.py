@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,24 +19,20 @@ from tile2vec_cli.grid import Ints
 from tile2vec_cli.parts import (
     Progress,
     dump_json,
-    fingerprint,
     make_folder,
     new_file,
     read_json,
     remove,
     require_same_settings,
-    sha256_file,
     silent,
     sweep,
 )
-from tile2vec_cli.remote import is_remote
+from tile2vec_cli.provenance import content, relative
 from tile2vec_cli.scores import Verdict
 from tile2vec_cli.tiles import TileSet
 
 FORMAT = "tile2vec-probe/1"
 REPORT, CONFUSION, CURVE, PICTURE = "report.json", "confusion.csv", "curve.png", "confusion.png"
-
-_HASHED = 1 << 30  # bytes up to which a file is known by its content, beyond by size and mtime
 
 
 @dataclass(frozen=True)
@@ -103,35 +98,6 @@ def _judge(
         label_path, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
     )
     return probing.probe(vectors, found, config, tiles, on_progress)
-
-
-# --- which inputs ------------------------------------------------------------------------------
-
-
-def relative(path: str | None, out: Path) -> str | None:
-    """As seen from `out`: the same from wherever the command is run, and after the project has moved."""
-    if path is None or is_remote(path):
-        return path
-    return os.path.relpath(Path(path).resolve(), out.resolve())
-
-
-def content(path: str) -> str | None:
-    """What tells a changed file or folder from an unchanged one; None where GDAL resolves the path."""
-    if is_remote(path) or not Path(path).exists():
-        return None  # what is missing is said where it is read
-    own = Path(path)
-    if own.is_dir():
-        files = [file for file in own.rglob("*") if file.is_file() and not file.name.startswith(".")]
-    elif own.suffix.lower() == ".shp":
-        files = [file for file in own.parent.glob(f"{own.stem}.*") if file.stem == own.stem]
-    else:
-        files = [file for file in (own, Path(f"{path}.aux.xml")) if file.exists()]
-    return fingerprint(*(f"{file.name}={_state(file)}" for file in sorted(files)))
-
-
-def _state(file: Path) -> str:
-    found = file.stat()
-    return sha256_file(file) if found.st_size <= _HASHED else f"{found.st_size} {found.st_mtime_ns}"
 
 
 # --- files -------------------------------------------------------------------------------------

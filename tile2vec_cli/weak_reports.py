@@ -31,7 +31,7 @@ from tile2vec_cli.parts import (
     sweep,
     write_json,
 )
-from tile2vec_cli.probe_reports import content, relative
+from tile2vec_cli.provenance import content, relative
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.weak_draws import Task
 from tile2vec_cli.weak_recipes import Learned
