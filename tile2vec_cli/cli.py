@@ -16,6 +16,7 @@ from tile2vec_cli.commands.embed import embed
 from tile2vec_cli.commands.map import map_scenes
 from tile2vec_cli.commands.probe import probe
 from tile2vec_cli.commands.sample_triplets import sample_triplets
+from tile2vec_cli.commands.similar import similar
 from tile2vec_cli.commands.tile import tile
 from tile2vec_cli.commands.train import train
 from tile2vec_cli.commands.weak_segment import weak_segment
@@ -30,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (tile, sample_triplets, train, embed, probe, weak_segment, check, demo):
+for command in (tile, sample_triplets, train, embed, probe, similar, weak_segment, check, demo):
     app.command()(command)
 app.command("map")(map_scenes)  # a function called map would hide Python's own
 

@@ -318,3 +318,29 @@ class MapConfig:
         _at_least("--window", self.window, 64)
         _one_of("--device", self.device, ("auto", "cpu", "cuda"))
         _one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
+
+
+@dataclass(frozen=True)
+class SimilarConfig:
+    """Which tiles to look for. Examples are tile_ids, or (longitude, latitude) of points in a tile."""
+
+    to: tuple[str | tuple[float, float], ...] = ()
+    without: tuple[str | tuple[float, float], ...] = ()  # the examples of --not
+    top: int = 20
+    rgb: tuple[int, ...] | None = None  # bands of the picture; None: the first three, or the first
+
+    def __post_init__(self) -> None:
+        _at_least("--top", self.top, 1)
+        for lon, lat in (place for place in (*self.to, *self.without) if not isinstance(place, str)):
+            if not (abs(lon) <= 180 and abs(lat) <= 90):
+                raise UsageError(f"{lon:g},{lat:g}: no place on the Earth; needs LONGITUDE,LATITUDE.")
+        if self.rgb is not None and (len(self.rgb) not in (1, 3) or min(self.rgb) < 1):
+            raise UsageError(
+                f"--rgb {','.join(map(str, self.rgb))}: needs one band, or three for red, green and blue."
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the rows, as JSON."""
+        both = {"to": self.to, "not": self.without}
+        named = {key: [[*x] if isinstance(x, tuple) else x for x in places] for key, places in both.items()}
+        return {**named, "top": self.top}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -98,26 +98,63 @@ def _require_alike(one: Embeddings, other: Embeddings) -> None:
         )
 
 
-def _read_file(path: Path) -> Embeddings:
+def batches(path: Path, rows: int) -> Iterator[Embeddings]:
+    """What `read` returns, at most so many rows at a time, in the same order; errors as there."""
+    first: Embeddings | None = None
+    for file in _files(path):
+        layout = _layout(file)
+        for table in geoparquet.batches(file, layout.columns, rows):
+            found = _of_table(file, table, layout)
+            first = first or replace(found, vectors=found.vectors[:1].copy(), geometry=found.geometry[:1])
+            _require_alike(first, found)
+            yield found
+
+
+def count(path: Path) -> int:
+    """How many rows `read` would return."""
+    return sum(geoparquet.count(file) for file in _files(path))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which columns of a file hold what."""
+
+    vectors: str
+    geometry: str
+    crs: str | None
+    columns: tuple[str, ...]  # all that are read
+    metadata: dict[str, str]
+
+
+def _layout(path: Path) -> _Layout:
     names = geoparquet.columns(path)
-    vector_column = next((name for name in VECTOR_COLUMNS if name in names), None)
-    if vector_column is None:
+    vectors = next((name for name in VECTOR_COLUMNS if name in names), None)
+    if vectors is None:
         raise DataError(
             f"{path}: has the columns {', '.join(names)}; one named embedding or embeddings is needed. "
             "Rename the one that holds the vectors."
         )
     metadata = geoparquet.read_metadata(path)
-    geometry_column, crs = _geometry_column(path, metadata, names)
-    wanted = {vector_column, geometry_column, *({"tile_id", "scene", "datetime"} & set(names))}
-    table, _ = geoparquet.read(path, sorted(wanted))
+    geometry, crs = _geometry_column(path, metadata, names)
+    wanted = {vectors, geometry, *({"tile_id", "scene", "datetime"} & set(names))}
+    return _Layout(vectors, geometry, crs, tuple(sorted(wanted)), metadata)
+
+
+def _read_file(path: Path) -> Embeddings:
+    layout = _layout(path)
+    table, _ = geoparquet.read(path, layout.columns)
+    return _of_table(path, table, layout)
+
+
+def _of_table(path: Path, table: pa.Table, layout: _Layout) -> Embeddings:
     return Embeddings(
         path,
-        _vectors(path, table[vector_column], metadata),
-        _geometry(path, table[geometry_column], crs),
+        _vectors(path, table[layout.vectors], layout.metadata),
+        _geometry(path, table[layout.geometry], layout.crs),
         _texts(table, "tile_id"),
         _texts(table, "scene"),
         _times(table),
-        header(metadata),
+        header(layout.metadata),
     )
 
 

@@ -30,6 +30,8 @@ GEOMETRY_FIELDS = (
     pa.field("bbox", pa.struct([pa.field(side, pa.float64()) for side in SIDES])),
 )
 
+_KINDS = (("Point", 0), ("Polygon", 3), ("MultiPolygon", 6))  # of those that are written here
+
 Append = Callable[[pa.Table], None]
 _ON_MERIDIAN = 1e-9  # degrees (0.1 mm): a corner this close to ±180 lies on it
 
@@ -119,7 +121,11 @@ def centres(geometry: NDArray[np.object_]) -> NDArray[np.float64]:
 
 def with_footprints(table: pa.Table, corners: NDArray[np.float64]) -> pa.Table:
     """The table with the columns `geometry` and `bbox` appended; `corners` as for `polygons`."""
-    shapes = polygons(corners)
+    return with_shapes(table, polygons(corners))
+
+
+def with_shapes(table: pa.Table, shapes: NDArray[np.object_]) -> pa.Table:
+    """The same with geometries that are there already, (N,) shapely in lon/lat."""
     bounds = shapely.bounds(shapes).reshape(-1, 4)
     boxes = pa.StructArray.from_arrays([pa.array(side) for side in bounds.T], names=list(SIDES))
     wkb = pa.array(shapely.to_wkb(shapes, byte_order=1), pa.binary())
@@ -171,7 +177,7 @@ def _geo(bounds: Sequence[NDArray[np.float64]], kinds: set[int]) -> str:
     """The value of the footer key `geo`."""
     column: dict[str, Any] = {
         "encoding": "WKB",
-        "geometry_types": [name for name, kind in (("Polygon", 3), ("MultiPolygon", 6)) if kind in kinds],
+        "geometry_types": [name for name, kind in _KINDS if kind in kinds],
         "crs": crs84(),
         "covering": {"bbox": {side: ["bbox", side] for side in SIDES}},
     }
@@ -193,6 +199,21 @@ def read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, di
         wanted = None if columns is None else list(columns)
         table = file.read(wanted, use_threads=file.num_row_groups > 1)
         return table.replace_schema_metadata(None), _metadata(file)
+
+
+def batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """The table of `read`, at most so many rows at a time; one empty table where there are none."""
+    with _opened(path) as file:
+        if file.metadata.num_rows == 0:
+            yield file.schema_arrow.empty_table().select(list(columns))
+        for batch in file.iter_batches(rows, columns=list(columns)):
+            yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+
+
+def count(path: Path) -> int:
+    """How many rows a Parquet file has; errors as for `read`."""
+    with _opened(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def verify(path: Path) -> None:

@@ -1,0 +1,85 @@
+"""Contact sheets: the pixels of chosen tiles side by side, each with a line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tile2vec_cli.figures import figure_file
+
+_CELL = 0.85  # inches a tile is wide
+_GAP = 0.08  # between tiles, in tiles
+_TEXT, _HEAD = 0.2, 0.34  # heights of a line below a tile and of a heading, in tiles
+_COLUMNS = 10
+_LOW, _HIGH = 2, 98  # percentiles that become black and white
+_EDGE = {"blue": "#0072B2", "orange": "#D55E00", "": "#999999"}  # Okabe and Ito (2008)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tiles under one heading."""
+
+    heading: str
+    pixels: NDArray[Any]  # (N, 1 or 3, S, S), as stored
+    captions: Sequence[str]  # (N,)
+    colour: str = ""  # of the frames, a key of _EDGE
+
+
+def write(path: Path, groups: Sequence[Group]) -> None:
+    """A PNG of the groups below each other, at most ten tiles a row, all in one stretch."""
+    columns = min(_COLUMNS, max(5, *(len(group.captions) for group in groups)))
+    step, line = 1 + _GAP, 1 + _TEXT + _GAP
+    lines = [-(-len(group.captions) // columns) for group in groups]
+    height = sum(_HEAD + count * line for count in lines)
+    width = columns * step - _GAP
+    low, high = _limits([group.pixels for group in groups])
+    with figure_file(path, width=width * _CELL, height=height * _CELL) as figure:
+        figure.set_layout_engine("none")
+        axis = figure.add_axes((0, 0, 1, 1))
+        axis.set_axis_off()
+        axis.set(xlim=(0, width), ylim=(height, 0))
+        top = 0.0
+        for group, count in zip(groups, lines, strict=True):
+            axis.text(0, top + _HEAD / 2, group.heading, va="center", fontsize=8, fontweight="bold")
+            top += _HEAD
+            for number, caption in enumerate(group.captions):
+                row, column = divmod(number, columns)
+                left, upper = column * step, top + row * line
+                box = (left, left + 1, upper + 1, upper)
+                # aspect: else imshow would set the axes' own anew for each tile.
+                axis.imshow(
+                    _shown(group.pixels[number], low, high),
+                    extent=box,
+                    aspect="auto",
+                    interpolation="nearest",
+                )
+                thick = 1.2 if group.colour else 0.4
+                axis.plot(
+                    [left, left + 1, left + 1, left, left],
+                    [upper, upper, upper + 1, upper + 1, upper],
+                    color=_EDGE[group.colour],
+                    linewidth=thick,
+                    clip_on=False,
+                )
+                axis.text(left + 0.5, upper + 1 + _TEXT / 2, caption, ha="center", va="center", fontsize=6)
+            top += count * line
+        axis.set(xlim=(0, width), ylim=(height, 0))  # imshow has moved them
+
+
+def _limits(pixels: Sequence[NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(C, 1, 1) values of each band that become black and white: the same for all tiles of a sheet."""
+    bands = [np.concatenate([p[:, band].ravel() for p in pixels]) for band in range(pixels[0].shape[1])]
+    found = np.array([np.percentile(band[np.isfinite(band)], [_LOW, _HIGH]) for band in bands])
+    return found[:, 0, None, None], found[:, 1, None, None]
+
+
+def _shown(tile: NDArray[Any], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, S, 3) in 0 to 1 of one tile (C, S, S)."""
+    spread = np.where(high > low, high - low, 1)
+    grey = np.clip((np.nan_to_num(tile.astype(np.float64)) - low) / spread, 0, 1)
+    return np.broadcast_to(grey, (3, *tile.shape[1:])).transpose(1, 2, 0)
