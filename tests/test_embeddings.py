@@ -113,6 +113,26 @@ def test_a_folder_of_several_models_is_refused(tmp_path: Path) -> None:
         embeddings.read(tmp_path)
 
 
+def test_batches_are_what_is_read_at_once(tmp_path: Path) -> None:
+    save_own(tmp_path / "a.parquet", dtype="int8")
+    save_own(tmp_path / "b.parquet")
+    whole, pieces = embeddings.read(tmp_path), list(embeddings.batches(tmp_path, 2))
+    assert [len(piece) for piece in pieces] == [2, 2, 1, 2, 2, 1]
+    assert embeddings.count(tmp_path) == len(whole)
+    for name in ("vectors", "geometry", "tile_id", "scene", "datetime"):
+        assert (np.concatenate([getattr(piece, name) for piece in pieces]) == getattr(whole, name)).all()
+    save_own(tmp_path / "c.parquet", model="other")
+    with pytest.raises(DataError, match="made by another model"):
+        list(embeddings.batches(tmp_path, 2))
+
+
+def test_batches_of_nothing_are_refused(tmp_path: Path) -> None:
+    save_foreign(tmp_path / "a.parquet", lists())
+    pq.write_table(pq.read_table(tmp_path / "a.parquet").slice(0, 0), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="holds no rows"):
+        list(embeddings.batches(tmp_path, 2))
+
+
 # --- other people's ----------------------------------------------------------------------------
 
 

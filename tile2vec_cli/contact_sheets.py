@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from tile2vec_cli.figures import figure_file
@@ -33,42 +35,43 @@ class Group:
 def write(path: Path, groups: Sequence[Group]) -> None:
     """A PNG of the groups below each other, at most ten tiles a row, all in one stretch."""
     columns = min(_COLUMNS, max(5, *(len(group.captions) for group in groups)))
-    step, line = 1 + _GAP, 1 + _TEXT + _GAP
+    step = 1 + _GAP
     lines = [-(-len(group.captions) // columns) for group in groups]
-    height = sum(_HEAD + count * line for count in lines)
+    height = sum(_HEAD + count * _line(group) for group, count in zip(groups, lines, strict=True))
     width = columns * step - _GAP
     low, high = _limits([group.pixels for group in groups])
     with figure_file(path, width=width * _CELL, height=height * _CELL) as figure:
         figure.set_layout_engine("none")
         axis = figure.add_axes((0, 0, 1, 1))
         axis.set_axis_off()
-        axis.set(xlim=(0, width), ylim=(height, 0))
         top = 0.0
         for group, count in zip(groups, lines, strict=True):
             axis.text(0, top + _HEAD / 2, group.heading, va="center", fontsize=8, fontweight="bold")
             top += _HEAD
             for number, caption in enumerate(group.captions):
                 row, column = divmod(number, columns)
-                left, upper = column * step, top + row * line
-                box = (left, left + 1, upper + 1, upper)
-                # aspect: else imshow would set the axes' own anew for each tile.
-                axis.imshow(
-                    _shown(group.pixels[number], low, high),
-                    extent=box,
-                    aspect="auto",
-                    interpolation="nearest",
-                )
-                thick = 1.2 if group.colour else 0.4
-                axis.plot(
-                    [left, left + 1, left + 1, left, left],
-                    [upper, upper, upper + 1, upper + 1, upper],
-                    color=_EDGE[group.colour],
-                    linewidth=thick,
-                    clip_on=False,
-                )
-                axis.text(left + 0.5, upper + 1 + _TEXT / 2, caption, ha="center", va="center", fontsize=6)
-            top += count * line
+                left, upper = column * step, top + row * _line(group)
+                _tile(axis, left, upper, _shown(group.pixels[number], low, high), caption, group.colour)
+            top += count * _line(group)
         axis.set(xlim=(0, width), ylim=(height, 0))  # imshow has moved them
+
+
+def _tile(
+    axis: Axes, left: float, upper: float, image: NDArray[np.float64], caption: str, colour: str
+) -> None:
+    # aspect: else imshow would set that of the axes.
+    axis.imshow(image, extent=(left, left + 1, upper + 1, upper), aspect="auto", interpolation="nearest")
+    thick = 1.2 if colour else 0.4
+    frame = Rectangle(
+        (left, upper), 1, 1, fill=False, edgecolor=_EDGE[colour], linewidth=thick, clip_on=False
+    )
+    axis.add_patch(frame)
+    axis.text(left + 0.5, upper + 1 + _TEXT / 2, caption, ha="center", va="center", fontsize=6)
+
+
+def _line(group: Group) -> float:
+    """The height of a row of tiles; text below takes room only where there is some."""
+    return 1 + _GAP + _TEXT * any(group.captions)
 
 
 def _limits(pixels: Sequence[NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -21,7 +21,7 @@ import shapely
 from tile2vec_cli import contact_sheets, geoparquet, parts, similarity
 from tile2vec_cli.config import SimilarConfig
 from tile2vec_cli.contact_sheets import Group
-from tile2vec_cli.errors import DataError, OutputError, UsageError
+from tile2vec_cli.errors import DataError, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.parts import Progress, silent
 from tile2vec_cli.provenance import content, relative
 from tile2vec_cli.similarity import Found, TileId
@@ -113,6 +113,8 @@ def _outputs(
             raise OutputError(f"{path}: is a folder; a file is written here. Give it another name.")
         if embeddings.resolve() in (path.resolve(), path.resolve().parent):
             raise UsageError(f"{path}: lies where the embeddings do; a place of its own is needed.")
+    if out is None and picture is None:
+        return []
     found = []
     state = content(str(embeddings))
 
@@ -142,19 +144,33 @@ def _current(output: _Output, overwrite: bool) -> Keys | None:
     Raises DataError where the output was made otherwise and is not to be replaced.
     """
     path = output.path
+    record = _record(output.record)
+    if not (record or overwrite) and output.record.exists():
+        raise _unrelated(output.record)
     if not path.exists():
         return None
-    record = parts.read_json(output.record, FORMAT) if output.record.exists() and not overwrite else {}
     is_ours = record.get("sha256") == parts.sha256_file(path)
-    if overwrite:
+    if overwrite and not (is_ours and record["made_from"] == output.made_from):
         return None
     if not is_ours:
-        raise DataError(
-            f"{path}: exists and is not what `similar` wrote; nothing else is replaced. "
-            "Choose another output, or --overwrite to replace it."
-        )
+        raise _unrelated(path)
     parts.require_same_settings(path, record["made_from"]["settings"], output.made_from["settings"])
     return dict(record["found"]) if record["made_from"] == output.made_from else None
+
+
+def _unrelated(path: Path) -> DataError:
+    return DataError(
+        f"{path}: exists and is not what `similar` wrote; nothing else is replaced. "
+        "Choose another output, or --overwrite to replace it."
+    )
+
+
+def _record(path: Path) -> Keys:
+    """{} where it is missing or none of ours: then nothing tells that the output is."""
+    try:
+        return parts.read_json(path, FORMAT)
+    except Tile2VecError:
+        return {}
 
 
 def _write(output: _Output, found: Found, keys: Keys) -> None:
@@ -231,7 +247,7 @@ def _picture(path: Path, found: Found, tiles: TileSet, bands: list[int]) -> None
         if ids:
             plural = "s" * (len(ids) > 1)
             groups.append(group(heading + plural, list(ids), [""] * len(ids), colour))
-    captions = [f"{rank}   d = {one.distance:.3g}" for rank, one in enumerate(near, 1)]
+    captions = [f"{rank}   d = {one.distance:#.3g}".rstrip(".") for rank, one in enumerate(near, 1)]
     groups.append(group("Nearest tiles", [one.tile_id for one in near], captions))
     contact_sheets.write(path, groups)
 

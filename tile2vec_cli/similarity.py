@@ -138,15 +138,12 @@ def _merged(near: list[Near], batch: _Batch, distance: Floats, top: int) -> list
     bound = near[-1].distance if len(near) == top else np.inf
     if len(distance) > top:
         bound = min(bound, float(np.partition(distance, top - 1)[top - 1]))
-    picked = np.flatnonzero((distance <= bound) & np.isfinite(distance))
-    picked = np.array(sorted(picked, key=lambda i: (distance[i], _order(batch.ids[i])))[:top], dtype=np.int64)
-    if not len(picked):
-        return near
+    picked = np.flatnonzero((distance <= bound) & np.isfinite(distance)).tolist()
+    picked = sorted(picked, key=lambda row: (distance[row], _order(batch.ids[row])))[:top]
     geometry = batch.rows.geometry[picked]
-    centres = geoparquet.centres(geometry)
     new = [
         Near(batch.ids[row], float(distance[row]), (float(lon), float(lat)), shape)
-        for row, (lon, lat), shape in zip(picked, centres, geometry, strict=True)
+        for row, (lon, lat), shape in zip(picked, geoparquet.centres(geometry), geometry, strict=True)
     ]
     return sorted([*near, *new], key=lambda one: one.order)[:top]
 
@@ -171,9 +168,9 @@ def _resolved(
                 vectors[tile_id] = batch.rows.vectors[row].astype(np.float64)
                 by_text[str(tile_id)] = tile_id
         for point, hit in zip(points, hits, strict=True):
-            row = _improve(hit, point, batch)
-            if row is not None:
-                vectors[hit.tile_id] = batch.rows.vectors[row].astype(np.float64)
+            better = _improve(hit, point, batch)
+            if better is not None:
+                vectors[hit.tile_id] = batch.rows.vectors[better].astype(np.float64)
         done += len(batch.ids)
         on_rows(done)
     found: dict[Place, TileId] = {}
@@ -203,9 +200,8 @@ def _improve(hit: _Hit, point: Floats, batch: _Batch) -> int | None:
     rows = np.flatnonzero(inside) if inside.any() else np.arange(len(inside))
     centres = batch.rows.lonlat[rows]
     away = ground_m(centres, np.broadcast_to(point, centres.shape))
-    best = min(np.flatnonzero(away == away.min()), key=lambda i: _order(batch.ids[rows[i]]))
-    row = int(rows[best])
-    new = _Hit(float(away[best]), batch.ids[row], bool(inside.any()))
+    row: int = min(rows[away == away.min()].tolist(), key=lambda row: _order(batch.ids[row]))
+    new = _Hit(float(away.min()), batch.ids[row], bool(inside.any()))
     if new.order >= hit.order:
         return None
     hit.distance_m, hit.tile_id, hit.inside = new.distance_m, new.tile_id, new.inside
