@@ -1,0 +1,80 @@
+"""Command lines as processes that are forked, several at once, from one that has imported everything."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PRELOADED = ("cli", "cutting", "inference", "mapping", "probe_reports", "training", "weak_reports")
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload([f"tile2vec_cli.{name}" for name in _PRELOADED])
+_ENVIRONMENT = {"SLURM_CPUS_PER_TASK": "1", "OMP_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Fork:
+    """A running command line."""
+
+    def __init__(self, argv: Sequence[object], gate: object = None, **environment: str) -> None:
+        self._files = tempfile.TemporaryDirectory()
+        self._paths = [Path(self._files.name) / name for name in ("out", "err")]
+        words = [str(word) for word in argv]
+        arguments = (words, [str(path) for path in self._paths], {**_ENVIRONMENT, **environment}, gate)
+        self.process = _context.Process(target=_child, args=arguments)
+        self.process.start()
+
+    def result(self, timeout_s: float = 300) -> Result:
+        self.process.join(timeout_s)
+        assert self.process.exitcode is not None, "it does not end"
+        out, err = (path.read_text() for path in self._paths)
+        assert "Traceback" not in err, err
+        self._files.cleanup()
+        return Result(self.process.exitcode, out, err)
+
+
+def run(argv: Sequence[object], **environment: str) -> Result:
+    return Fork(argv, **environment).result()
+
+
+def at_once(
+    commands: Sequence[Sequence[object]], environments: Sequence[Mapping[str, str]] = ()
+) -> list[Result]:
+    """Run all, none of which begins before all are there."""
+    gate = _context.Barrier(len(commands))
+    settings = environments or [{}] * len(commands)
+    forks = [Fork(argv, gate, **extra) for argv, extra in zip(commands, settings, strict=True)]
+    return [fork.result() for fork in forks]
+
+
+def _child(argv: list[str], outputs: list[str], environment: dict[str, str], gate: object) -> None:
+    from tile2vec_cli import cli
+
+    for number, path in enumerate(outputs, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    if environment.pop("CLOSED_STDOUT", None):
+        reading, writing = os.pipe()
+        os.dup2(writing, 1)
+        os.close(writing)
+        os.close(reading)
+    os.environ.update(environment)
+    # As files of their own: a fork server's streams may be wrapped.
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    sys.argv = ["tile2vec", *argv]
+    if gate is not None:
+        gate.wait(120)  # type: ignore[attr-defined]
+    try:
+        cli.main()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
