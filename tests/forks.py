@@ -34,6 +34,10 @@ class Fork:
         self.process = _context.Process(target=_child, args=arguments)
         self.process.start()
 
+    def send(self, number: int) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
     def result(self, timeout_s: float = 300) -> Result:
         self.process.join(timeout_s)
         assert self.process.exitcode is not None, "it does not end"
