@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import geopandas
 import numpy as np
@@ -120,7 +121,7 @@ def test_the_footer_holds_the_fields_of_the_stac_extension() -> None:
     assert emb["quantization"]["method"] == "linear"
     assert emb["quantization"]["scale"] == [0.5]
     assert emb["model"]["fingerprint"] == "abc"
-    own = embedding_files.header(found)
+    own = embedding_files.header(found, Path("a.parquet"))
     assert own["format"] == "tile2vec-embeddings/1"
     assert own["scale"] == 0.5
     assert own["parts"] == header["parts"]
@@ -130,4 +131,4 @@ def test_the_footer_holds_the_fields_of_the_stac_extension() -> None:
     "footer", [{}, {"tile2vec": "{"}, {"tile2vec": "[]"}, {"tile2vec": '{"format": "x/1"}'}]
 )
 def test_a_footer_of_others_has_no_header(footer: dict[str, str]) -> None:
-    assert embedding_files.header(footer) == {}
+    assert embedding_files.header(footer, Path("a.parquet")) == {}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tile2vec_cli import embedding_files, embedding_outputs, geoparquet, models, parts, tiles, triplets
+from tile2vec_cli import embedding_files, embedding_outputs, geoparquet, models, parts, tile_files, triplets
 from tile2vec_cli.errors import DataError, Failure, InputError, Tile2VecError
 from tile2vec_cli.parts import Progress, read_json, silent
 
@@ -52,9 +52,9 @@ def _units(path: Path) -> tuple[str, list[tuple[Path, Verify]]]:
     if (path / models.DESCRIPTION).exists():
         return "model", [(path, models.verify)]
     if (path / "parts").is_dir():
-        manifest = read_json(path / tiles.MANIFEST, tiles.FORMAT)
+        manifest = tile_files.read_manifest(path)
         folders = sorted((path / "parts").glob("[!.]*"))
-        return "tiles", [(folder, lambda f: tiles.open_part(f, manifest).verify()) for folder in folders]
+        return "tiles", [(folder, lambda f: tile_files.open_part(f, manifest).verify()) for folder in folders]
     read_json(path / embedding_outputs.MANIFEST, embedding_files.FORMAT)
     return "embeddings", [(file, _verify_embeddings) for file in sorted(path.glob("[!.]*.parquet"))]
 
@@ -66,5 +66,5 @@ def _verify_triplets(path: Path) -> None:
 
 def _verify_embeddings(path: Path) -> None:
     geoparquet.verify(path)
-    if not embedding_files.header(geoparquet.read_metadata(path)):
+    if not embedding_files.header(geoparquet.read_metadata(path), path):
         raise DataError(f"{path}: no embeddings of ours; a {embedding_files.FORMAT} file is needed.")

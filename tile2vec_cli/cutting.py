@@ -21,7 +21,7 @@ from tile2vec_cli.rasters import exists, identity
 from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scene_lists import scene_name
 from tile2vec_cli.scenes import open_scene
-from tile2vec_cli.tiles import FORMAT, MANIFEST, PART_FORMAT, part_of
+from tile2vec_cli.tile_files import FORMAT, MANIFEST, part_of, read_manifest, read_part
 
 Info = dict[str, Any]
 
@@ -108,7 +108,7 @@ def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConf
     """The tile set's manifest: the one that is there, or a new one with the first readable scene's bands."""
     path = out / MANIFEST
     if path.exists():
-        found = parts.read_json(path, FORMAT)
+        found = read_manifest(out)
         if found["settings"] == settings:
             return found
         if not overwrite and _holds_tiles(out / "parts"):
@@ -151,7 +151,7 @@ def _infos(folder: Path) -> Iterator[Info]:
     """part.json of every part in the folder, with its path. Damaged parts are as good as absent."""
     for path in sorted(folder.glob("[!.]*")):
         try:
-            yield {**parts.read_json(path / "part.json", PART_FORMAT), "path": path}
+            yield {**read_part(path), "path": path}
         except Tile2VecError:
             continue
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from tile2vec_cli import geoparquet
 from tile2vec_cli.grid import Floats, Ints
+from tile2vec_cli.parts import is_version_of, require_format
 
 FORMAT = "tile2vec-embeddings/1"
 KEY = "tile2vec"  # of the footer
@@ -97,10 +99,16 @@ def footer(header: Mapping[str, Any], chip_layout: Mapping[str, Any], scale: flo
     return {KEY: json.dumps(own, allow_nan=False), "emb": json.dumps(emb, allow_nan=False)}
 
 
-def header(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What a footer says under `tile2vec`; {} where the file is none of ours."""
+def header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """What a footer says under `tile2vec`; {} where the file is none of ours.
+
+    Raises DataError for a file of ours in another version: read as other people's, it would lose its scale.
+    """
     try:
         found = json.loads(metadata.get(KEY, "{}"))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) and found.get("format") == FORMAT else {}
+    if not isinstance(found, dict) or not is_version_of(found.get("format"), FORMAT):
+        return {}
+    require_format(path, found["format"], FORMAT)
+    return found

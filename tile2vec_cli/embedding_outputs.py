@@ -12,7 +12,8 @@ from typing import Any
 
 from tile2vec_cli import embedding_files, geoparquet, parts
 from tile2vec_cli.errors import DataError, OutputError, Tile2VecError
-from tile2vec_cli.tiles import Part, TileSet
+from tile2vec_cli.tile_files import Part
+from tile2vec_cli.tiles import TileSet
 
 MANIFEST = "manifest.json"
 
@@ -30,7 +31,7 @@ def names(made_of: Sequence[Part]) -> list[dict[str, str]]:
 def _header_of(path: Path) -> Header:
     """{} where the file is damaged or none of ours."""
     try:
-        return embedding_files.header(geoparquet.read_metadata(path))
+        return embedding_files.header(geoparquet.read_metadata(path), path)
     except DataError:
         return {}
 
@@ -76,7 +77,7 @@ def open_folder(out: Path, header: Header, overwrite: bool) -> None:
     parts.sweep(out)
     path = out / MANIFEST
     if path.exists():
-        found = parts.read_json(path, embedding_files.FORMAT)
+        found = parts.read_json(path, embedding_files.FORMAT, {"settings": dict})
         if _agrees(found, header):
             return
         if not overwrite:

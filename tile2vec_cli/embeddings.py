@@ -154,7 +154,7 @@ def _of_table(path: Path, table: pa.Table, layout: _Layout) -> Embeddings:
         _texts(table, "tile_id"),
         _texts(table, "scene"),
         _times(table),
-        header(layout.metadata),
+        header(layout.metadata, path),
     )
 
 

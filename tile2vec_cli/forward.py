@@ -20,7 +20,7 @@ from tile2vec_cli.batches import ahead
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.errors import DataError, Tile2VecError
 from tile2vec_cli.parts import Progress
-from tile2vec_cli.tiles import Part
+from tile2vec_cli.tile_files import Part
 
 Vectors = NDArray[np.float32]
 

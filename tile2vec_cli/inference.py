@@ -24,7 +24,8 @@ from tile2vec_cli.errors import DataError, Failure, OutputError, Tile2VecError, 
 from tile2vec_cli.forward import Forward
 from tile2vec_cli.models import Model
 from tile2vec_cli.parts import Progress, Shard, silent
-from tile2vec_cli.tiles import Part, TileSet
+from tile2vec_cli.tile_files import Part
+from tile2vec_cli.tiles import TileSet
 
 _WRITERS = 4  # most of a small file's time is spent waiting for the disk
 

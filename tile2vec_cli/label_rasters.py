@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tile2vec_cli import cdl, grid, places, rasters, sampling
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Floats, Ints
-from tile2vec_cli.tiles import Mask, TileSet
+from tile2vec_cli.tile_files import Mask
+from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.votes import Votes
 
 Geometry = NDArray[np.object_]

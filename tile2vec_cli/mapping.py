@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tile2vec_cli import cogs, models, segmentation, work
 from tile2vec_cli.batches import ahead
 from tile2vec_cli.cogs import Layer
-from tile2vec_cli.config import MapConfig
+from tile2vec_cli.config import MapConfig, TileConfig
 from tile2vec_cli.device import Runtime, choose
 from tile2vec_cli.errors import DataError, Failure, UsageError
 from tile2vec_cli.models import Model
@@ -74,6 +74,8 @@ class _Machine:
 
     segmenter: Segmenter
     model: Model
+    resolution_m: float  # of the scenes it was trained on
+    tiles: TileConfig  # how these were read
     runtime: Runtime
     config: MapConfig
 
@@ -98,7 +100,8 @@ def run(
     """
     runtime = choose(config.device, config.precision)
     segmenter, model = segmentation.load(model_path, runtime.device)
-    machine = _Machine(segmenter, model, runtime, config)
+    resolution_m, tiles = segmentation.origin(model_path, model)
+    machine = _Machine(segmenter, model, resolution_m, tiles, runtime, config)
     own = (shard or Shard()).take(scenes)
     plans = _plans(scenes, own, out, config, models.fingerprint(model_path), model)
     sweep(make_folder(out.parent if _is_file(out) else out))
@@ -197,14 +200,14 @@ def _map(plan: _Plan, machine: _Machine, overwrite: bool, on_pixels: Any) -> int
     current = [_is_up_to_date(path, tags, overwrite) for path in paths]
     if all(current):
         return 0
-    settings = machine.model.provenance["tile_settings"]
+    tiles = machine.tiles
     with ExitStack() as stack:
         scene = stack.enter_context(
             open_scene(
                 plan.scene,
-                bands=settings["bands"],
-                alpha=settings["alpha"],
-                nodata=_number(settings["nodata"]),
+                bands=tiles.bands,
+                alpha=tiles.alpha,
+                nodata=tiles.nodata,
             )
         )
         _require_fit(scene, machine)
@@ -272,7 +275,7 @@ def _require_fit(scene: Scene, machine: _Machine) -> None:
             f"{scene.path}: its pixels are {scene.dtype}; the model is for {model.dtype}. "
             "Map scenes of the kind it was trained on."
         )
-    own, wanted = scene.raster.resolution_m, float(model.provenance["resolution_m"])
+    own, wanted = scene.raster.resolution_m, machine.resolution_m
     if abs(own / wanted - 1) > _TOLERANCE and not machine.config.any_resolution:
         raise DataError(
             f"{scene.path}: its pixels measure {own:.4g} m; the model is for {wanted:.4g} m. "
@@ -282,10 +285,6 @@ def _require_fit(scene: Scene, machine: _Machine) -> None:
 
 def _list(bands: Sequence[int]) -> str:
     return ", ".join(map(str, bands))
-
-
-def _number(nodata: Any) -> float | None:
-    return float("nan") if nodata == "nan" else nodata
 
 
 def _classes(tags: dict[str, str]) -> Layer:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,23 +195,37 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(dump_json(value), encoding="utf-8")
 
 
-def read_json(path: Path, format: str) -> dict[str, Any]:
-    """Read a JSON object whose `"format"` is `format` ("name/major")."""
+def read_json(path: Path, format: str, keys: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """Read a JSON object whose `"format"` is `format` ("name/major") and that holds values of these types."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; a {format} file is needed.") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; it cannot be read.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON; a {format} file is needed. Make it again.") from error
-    found = value.get("format") if isinstance(value, dict) else None
+    require_format(path, value.get("format") if isinstance(value, dict) else None, format)
+    for key, kind in (keys or {}).items():
+        if not isinstance(value.get(key), kind):
+            raise DataError(
+                f"{path}: its {key!r} is {value.get(key)!r}; a {format} file is needed. Make it again."
+            )
+    return dict(value)
+
+
+def require_format(path: Path, found: object, format: str) -> None:
+    """Raise DataError where a file's format is another, or of another version."""
     if found != format:
         raise DataError(
             f"{path}: its format is {found!r}; this version reads {format!r}. "
             "Use the version of tile2vec that wrote it, or make it again."
         )
-    return dict(value)
+
+
+def is_version_of(found: object, format: str) -> bool:
+    """Whether a format is this one in any version: one of ours, then, and no other program's."""
+    return isinstance(found, str) and found.rpartition("/")[0] == format.rpartition("/")[0]
 
 
 # --- identity --------------------------------------------------------------------------------

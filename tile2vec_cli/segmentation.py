@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from tile2vec_cli import models
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.device import Runtime
-from tile2vec_cli.errors import DataError
+from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.models import Model
 from tile2vec_cli.tiles import TileSet
@@ -126,6 +128,29 @@ def load(path: Path, device: torch.device) -> tuple[Segmenter, Model]:
     return segmenter.eval().to(device), model
 
 
+def origin(path: Path, model: Model) -> tuple[float, TileConfig]:
+    """The resolution in metres of the scenes that a segmenter was trained on, and how they were cut.
+
+    Raises DataError where model.json does not tell.
+    """
+    try:
+        resolution_m, found = float(model.provenance["resolution_m"]), model.provenance["tile_settings"]
+        bands, nodata = found["bands"], found["nodata"]
+        config = TileConfig(
+            bands=None if bands is None else tuple(map(int, bands)),
+            alpha=found["alpha"],
+            nodata=None if nodata is None else float(nodata),
+        )
+        if not 0 < resolution_m < math.inf:
+            raise ValueError(resolution_m)
+    except (KeyError, TypeError, ValueError, OverflowError, UsageError) as error:
+        raise DataError(
+            f"{path / models.DESCRIPTION}: does not tell how the scenes of its training were read; "
+            "a model of `tile2vec weak-segment` is needed. Train it again."
+        ) from error
+    return resolution_m, config
+
+
 def _build(path: Path, model: Model) -> Segmenter:
     """The segmenter that model.json describes, without memory for its weights."""
     try:
@@ -136,7 +161,7 @@ def _build(path: Path, model: Model) -> Segmenter:
         with torch.device("meta"):
             members = [UNet(bands, **_checked(shape)) for shape in shapes]
             return Segmenter(Standardise([0.0] * bands, [1.0] * bands), members)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path / models.DESCRIPTION}: its architecture is unknown: {error}; "
             "a model of `tile2vec weak-segment` is needed. Train it again."

@@ -27,7 +27,7 @@ from tile2vec_cli.rasters import Raster, identity
 from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scenes import Mask, Pixels, Scene, open_scene
 from tile2vec_cli.strips import Tiles
-from tile2vec_cli.tiles import PART_FORMAT, part_fingerprint
+from tile2vec_cli.tile_files import PART_FORMAT, part_fingerprint
 
 PART_BYTES = 1 << 30
 _ROW_BYTES = 1 << 30  # of tiles side by side, which are in memory together

@@ -21,13 +21,14 @@ from tile2vec_cli import geoparquet
 from tile2vec_cli.config import TripletConfig
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.grid import Floats, Ints
-from tile2vec_cli.parts import Progress, require_same_settings, silent
+from tile2vec_cli.parts import Progress, is_version_of, require_format, require_same_settings, silent
 from tile2vec_cli.shells import Shell, distance_m, nearest_m
 from tile2vec_cli.tiles import TileSet
 
 FORMAT = "tile2vec-triplets/1"
 COLUMNS = ("anchor", "neighbor", "distant")
 _KEY = "tile2vec"  # of the footer
+_HEADER_KEYS = {"settings": dict, "asked": dict, "parts": list}
 _DRAWN_AT_ONCE = 65_536  # what the processor's cache holds
 
 
@@ -262,7 +263,7 @@ def is_current(path: Path, tiles: TileSet, config: TripletConfig, *, overwrite: 
 
 def is_triplets(path: Path) -> bool:
     """Whether a Parquet file holds triplets. Raises InputError and DataError where it is no such file."""
-    return f'"{FORMAT}"' in geoparquet.read_metadata(path).get(_KEY, "")
+    return f'"{FORMAT.partition("/")[0]}/' in geoparquet.read_metadata(path).get(_KEY, "")
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -270,8 +271,12 @@ def _header(path: Path) -> dict[str, Any]:
         header = json.loads(geoparquet.read_metadata(path).get(_KEY, "null"))
     except ValueError:
         header = None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if isinstance(header, dict) and is_version_of(header.get("format"), FORMAT):
+        require_format(path, header["format"], FORMAT)
+    else:
         raise DataError(
             f"{path}: not a {FORMAT} file; triplets are needed. Make them with `tile2vec sample-triplets`."
         )
+    if not all(isinstance(header.get(key), kind) for key, kind in _HEADER_KEYS.items()):
+        raise DataError(f"{path}: its header is damaged; a {FORMAT} file is needed. Draw it again.")
     return header
