@@ -21,7 +21,7 @@ from rasterio.errors import RasterioError
 
 from tile2vec_cli.errors import OutputError
 from tile2vec_cli.parts import new_file_from
-from tile2vec_cli.rasters import Raster, opened
+from tile2vec_cli.rasters import Raster, cache_bytes, opened
 
 Write = Callable[[int, int, NDArray[Any]], None]
 """Called with row, column, and pixels (H, W) whose upper left corner lies there."""
@@ -64,7 +64,7 @@ def new_cog(path: Path, scene: Raster, layer: Layer) -> Iterator[Write]:
         source = room / "pixels.vrt"
         source.write_bytes(_described(scene, layer, dtype))
         try:
-            with rasterio.Env(GDAL_CACHEMAX=128 << 20):
+            with rasterio.Env(GDAL_CACHEMAX=cache_bytes()):
                 rasterio.shutil.copy(source, cog, **_options(layer))
         except (RasterioError, CPLE_BaseError) as error:
             reason = " ".join(str(error.__cause__ or error).split())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from tile2vec_cli import memory
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.parts import usable_cpus
 
@@ -58,11 +59,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on the device; for the CPU within this job's own limit."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, ValueError):
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        free = min(free, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    return max(free, 0)
+    return memory.free()
 
 
 def _has_bf16(device: str) -> bool:

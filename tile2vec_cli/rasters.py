@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from tile2vec_cli import remote
+from tile2vec_cli import memory, remote
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
 from tile2vec_cli.grid import Floats, Transform, map_xy
 from tile2vec_cli.places import ground_m, to_lonlat
@@ -127,7 +127,7 @@ def opened(path: str) -> Iterator[Any]:
     suffix = Path(path).suffix.lower()
     with ExitStack() as stack:
         options = remote.GDAL_OPTIONS if is_remote(path) else {}
-        environment = {"GDAL_VRT_ENABLE_PYTHON": "NO", "GDAL_CACHEMAX": _cache_bytes(), **options}
+        environment = {"GDAL_VRT_ENABLE_PYTHON": "NO", "GDAL_CACHEMAX": cache_bytes(), **options}
         stack.enter_context(rasterio.Env(**environment))
         try:
             # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
@@ -159,16 +159,10 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error.__cause__ or error).split()).rstrip(".") or type(error).__name__
 
 
-def _cache_bytes() -> int:
+def cache_bytes() -> int:
+    """For GDAL's cache of blocks: a small share of what this job may use."""
     low, high = _CACHE_BYTES
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return low
-    granted = os.environ.get("SLURM_MEM_PER_NODE", "")
-    if granted.isdigit():
-        memory = min(memory, int(granted) << 20)
-    return max(low, min(high, memory // 32))
+    return max(low, min(high, memory.granted() // 32))
 
 
 def described(path: str, source: Any) -> Raster:

@@ -1,0 +1,84 @@
+"""How much memory this job may use: not the node's, but what the queue and the control groups grant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def granted() -> int:
+    """Bytes that this job may use in all: of the machine, Slurm's grant and the control groups the least."""
+    limits = [limit for limit, _ in _groups()]
+    return min([_pages("SC_PHYS_PAGES"), *_slurm(), *limits])
+
+
+def free() -> int:
+    """Bytes that can still be taken. What the system only keeps of files, and gives back, counts as free."""
+    left = [limit - used for limit, used in _groups()]
+    left += [limit - _own() for limit in _slurm()]
+    return max(0, min([_available(), *left]))
+
+
+def _pages(name: str) -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf(name)
+    except (ValueError, OSError):  # no such name on this system
+        return 1 << 62
+
+
+def _available() -> int:
+    with suppress(OSError, ValueError, IndexError):
+        for line in (_PROC / "meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return _pages("SC_AVPHYS_PAGES")
+
+
+def _own() -> int:
+    """Bytes that this process holds."""
+    with suppress(OSError, ValueError, IndexError):
+        return int((_PROC / "self" / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _slurm() -> list[int]:
+    """What Slurm grants, which not every cluster enforces by a control group."""
+    found = {name: os.environ.get(f"SLURM_{name}", "") for name in ("MEM_PER_NODE", "MEM_PER_CPU")}
+    cpus = os.environ.get("SLURM_CPUS_ON_NODE", "") or os.environ.get("SLURM_CPUS_PER_TASK", "")
+    times = {"MEM_PER_NODE": 1, "MEM_PER_CPU": int(cpus) if cpus.isdigit() else 1}
+    # 0 stands for all that the node has.
+    return [int(mib) * times[name] << 20 for name, mib in found.items() if mib.isdigit() and int(mib)]
+
+
+def _groups() -> Iterator[tuple[int, int]]:
+    """(limit, used) bytes of each control group that holds this process and has a limit; versions 2 and 1."""
+    try:
+        lines = (_PROC / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            yield from _up(_CGROUPS, path, "memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            yield from _up(_CGROUPS / "memory", path, *names)
+
+
+def _up(root: Path, path: str, limit: str, used: str, cached: str) -> Iterator[tuple[int, int]]:
+    """From a group up to the root: a parent's limit holds too. Inside a container the path leads nowhere."""
+    inner = root / path.strip("/")
+    for folder in (inner, *inner.parents):
+        with suppress(OSError, ValueError):
+            most = int((folder / limit).read_text())  # "max": no limit
+            taken = int((folder / used).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            yield most, taken - int(stat.get(cached, 0))
+        if folder == root:
+            return
