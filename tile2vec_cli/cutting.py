@@ -207,7 +207,8 @@ def _up_to_date(path: str, there: list[Info]) -> list[Info]:
 
 
 def _is_intact(info: Info, manifest: Info) -> bool:
-    return part_of(info["path"], info, manifest).is_intact()
+    written = {key: value for key, value in info.items() if key != "path"}
+    return part_of(info["path"], written, manifest).is_intact()
 
 
 def _plans_of(path: str, name: str, config: TileConfig, manifest: Info) -> list[tile_parts.Plan]:

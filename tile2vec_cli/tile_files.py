@@ -106,6 +106,8 @@ class Part:
 
         Files that are younger than part.json, which is written last, have been touched and are verified.
         """
+        if part_fingerprint(self.info) != self.fingerprint:
+            return False
         written = (self.path / "part.json").stat().st_mtime_ns
         files = {path.name: path.stat().st_mtime_ns for path in self.path.iterdir()}
         if set(self.info["sha256"]) <= set(files) and max(files.values()) == written:
