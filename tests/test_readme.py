@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,18 +27,30 @@ def block(holding: str) -> str:
     return next(text for text in BLOCKS if holding in text)
 
 
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def install(folder: Path) -> None:
+    """Put `tile2vec` into a folder of programs."""
+    command = f'PYTHONPATH={shlex.quote(str(ROOT))} exec {sys.executable} -m tile2vec_cli "$@"'
+    program(folder / "tile2vec", command)
+
+
+def bare(folder: Path) -> dict[str, str]:
+    """An environment that finds the programs in folder/bin, and is otherwise bare."""
+    return {"PATH": f"{folder}/bin:/usr/bin:/bin", "HOME": str(folder)}
+
+
 def run_script(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a block in a shell that finds `tile2vec` and is otherwise bare."""
-    (folder / "bin").mkdir(exist_ok=True)
-    command = folder / "bin" / "tile2vec"
-    command.write_text(
-        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {sys.executable} -m tile2vec_cli "$@"\n'
-    )
-    command.chmod(0o755)
+    install(folder / "bin")
     return subprocess.run(
         ["bash", "-euc", text],
         cwd=folder,
-        env={"PATH": f"{folder}/bin:/usr/bin:/bin", "HOME": str(folder)},
+        env=bare(folder),
         capture_output=True,
         text=True,
         check=False,
@@ -69,24 +84,76 @@ def test_weak_labels_end_in_maps(project: Path) -> None:
     assert len(list((project / "maps").glob("*.tif"))) == 2 * 6
 
 
-def test_the_array_and_the_cron_line_run(project: Path, tmp_path: Path) -> None:
-    array = block("--array")
-    assert subprocess.run(["bash", "-n"], input=array, text=True, check=False).returncode == 0
+def test_the_scripts_for_slurm_are_scripts() -> None:
+    scripts = [text for text in BLOCKS if "#SBATCH" in text]
+    assert len(scripts) == 2
+    for text in scripts:
+        assert text.startswith("#!/bin/bash\n#SBATCH ")
+        assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
+
+
+def test_the_array_runs(project: Path) -> None:
     for task in (0, 1):
         exported = f"export SLURM_ARRAY_TASK_ID={task} SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_COUNT=2\n"
-        done = run_script(exported + array, project)
+        done = run_script(exported + block("--array"), project)
         assert done.returncode == 0, done.stderr
     assert len(list((project / "embeddings").glob("*.parquet"))) == 6
+
+
+def test_the_crontab_runs_as_cron_runs_it(project: Path) -> None:
+    """Bare environment, /bin/sh, no terminal; in the second night a scene has come in, and a bad one."""
     shutil.move(project / "scenes", project / "incoming")  # moved scenes are the same scenes
-    line = block("15 3 * * *").split("*  ", 1)[1].replace("/data/project", shlex.quote(str(project)))
-    done = run_script(line, project)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    first, *_, late = sorted((project / "incoming").iterdir())
+    shutil.rmtree(project / "tiles" / "parts" / late.stem)
+    for scene in (first, late):
+        (project / "embeddings" / f"{scene.stem}.parquet").unlink()
+    late.rename(project / "late")
+    install(project / ".venv" / "bin")
+    text = block("15 3 * * *").replace("/data/project", str(project))
+    setting, line = text.splitlines()
+    name, path = setting.split("=")
+    assert name == "PATH" and "$" not in path  # a crontab expands nothing
+    assert "%" not in line  # which ends a command there
+    command = ["env", "-i", setting, f"HOME={project}", "SHELL=/bin/sh", "/bin/sh", "-c"]
+    command.append(line.split("*  ", 1)[1])
+
+    def night() -> list[str]:
+        (project / "cron.log").unlink(missing_ok=True)
+        subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, check=False)
+        log = (project / "cron.log").read_bytes()
+        assert not set(log) & (set(range(32)) - {ord("\n")})
+        return log.decode().splitlines()
+
+    lines = night()
+    assert lines[-1] == "embed: 1 made, 4 skipped (up to date), 0 failed"
+    (project / "late").rename(late)
+    (project / "incoming" / "bad.tif").write_text("no raster")
+    lines = night()
+    assert "tile: 1 made, 5 skipped (up to date), 1 failed" in lines
+    assert sum(line.startswith("error: ") and "bad.tif" in line for line in lines) == 1
+    assert lines[-1] == "embed: 1 made, 5 skipped (up to date), 0 failed"
 
 
-def test_the_requeueing_script_is_a_script() -> None:
-    text = block("--signal=USR1")
-    assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
+def test_the_training_script_goes_on_after_slurms_warning(project: Path) -> None:
+    """Slurm sends its signal to what `srun` has started; the script asks for another turn, once."""
+    install(project / "bin")
+    program(project / "bin" / "srun", 'echo $$ > task; exec "$@"')
+    program(project / "bin" / "scontrol", 'echo "$@" >> asked')
+    text = block("--signal=USR1").replace("--out model --epochs 50", "--out second --steps 8")
+    arguments = ["bash", "-c", text]
+    environment = {**bare(project), "SLURM_JOB_ID": "7"}
+    with subprocess.Popen(arguments, cwd=project, env=environment, stderr=subprocess.PIPE) as script:
+        deadline = time.monotonic() + 120
+        while not (project / ".second.training" / "last").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(int((project / "task").read_text()), signal.SIGUSR1)
+        script.communicate(timeout=60)
+    assert script.returncode == 75
+    assert (project / "asked").read_text() == "requeue 7\n"
+    done = subprocess.run(arguments, cwd=project, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert (project / "asked").read_text() == "requeue 7\n"
+    assert (project / "second" / "model.json").exists()
 
 
 def test_the_two_set_up_commands_name_what_there_is() -> None:

@@ -80,7 +80,7 @@ class Console:
                 "up_to_date": up_to_date,
                 **keys,
             }
-            print(json.dumps(envelope, ensure_ascii=False, allow_nan=False))
+            print(json.dumps(envelope, ensure_ascii=False, allow_nan=False), flush=True)
             return
         if up_to_date:
             self.say(f"{', '.join(map(str, outputs))}: up to date")
@@ -88,12 +88,17 @@ class Console:
             rows = [(key, _text(value)) for key, value in keys.items() if _is_shown(value)]
             if outputs:
                 rows = [*rows, ("output", ", ".join(map(str, outputs)))]
-        print(table(rows, header))
+        print(table(rows, header), flush=True)  # before the lines on stderr, in a log that holds both
 
-    def finish(self, failures: Sequence[Failure]) -> None:
-        """Name each failed unit on stderr, even under `--quiet`, and leave with the first one's exit code."""
+    def finish(self, failures: Sequence[Failure], done: str = "") -> None:
+        """Name each failed unit on stderr, even under `--quiet`, and leave with the first one's exit code.
+
+        `done` begins the last line, which tells the reader of a log what the run came to.
+        """
         for failure in failures:
             error(failure.message)
+        if done:
+            self.say(f"{self.command}: {done}, {len(failures):,} failed")
         if failures:
             sys.exit(failures[0].exit_code)
 

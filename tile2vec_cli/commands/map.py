@@ -85,4 +85,5 @@ def map_scenes(
         outputs=[out],
         up_to_date=not report.made and not report.failed,
     )
-    console.finish(report.failed)
+    kept = len(report.maps) - report.made
+    console.finish(report.failed, f"{report.made:,} made, {kept:,} skipped (up to date)")

@@ -101,4 +101,5 @@ def tile(
         outputs=[out],
         up_to_date=not report.made and not report.failed,
     )
-    console.finish(report.failed)
+    kept = report.parts - report.made
+    console.finish(report.failed, f"{report.made:,} made, {kept:,} skipped (up to date)")
