@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
@@ -29,8 +31,9 @@ Write = Callable[[int, int, NDArray[Any]], None]
 _BLOCK = 512
 _PIXELS = "pixels.raw"
 _lock = threading.Lock()
-_hushing = 0  # writers at work
-_loud: int | None = None  # C's stderr, while they are
+_listening = 0  # writers at work
+_loud: int | None = None  # C's stderr, meanwhile
+_CANNOT_WRITE = re.compile(r"_tiff(Write|Seek)Proc|[Ww]rit")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def new_cog(path: Path, scene: Raster, layer: Layer) -> Iterator[Write]:
 
     In between they lie in a scratch file near it, as they are. Raises OutputError.
     """
-    with new_file_from(path) as (cog, room), _libtiff_hushed():
+    with new_file_from(path) as (cog, room):
         dtype = np.dtype(layer.dtype).newbyteorder("<")
         with (room / _PIXELS).open("wb") as file:
             file.truncate(dtype.itemsize * scene.height * scene.width)
@@ -64,7 +67,7 @@ def new_cog(path: Path, scene: Raster, layer: Layer) -> Iterator[Write]:
         source = room / "pixels.vrt"
         source.write_bytes(_described(scene, layer, dtype))
         try:
-            with rasterio.Env(GDAL_CACHEMAX=cache_bytes()):
+            with _libtiff_heard(path), rasterio.Env(GDAL_CACHEMAX=cache_bytes()):
                 rasterio.shutil.copy(source, cog, **_options(layer))
         except (RasterioError, CPLE_BaseError) as error:
             reason = " ".join(str(error.__cause__ or error).split())
@@ -78,38 +81,48 @@ def tags(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _libtiff_hushed() -> Iterator[None]:
-    """Keep libtiff's own lines about a full disk off stderr; the error that is raised says it once.
+def _libtiff_heard(path: Path) -> Iterator[None]:
+    """Raise OutputError where libtiff could not write, which GDAL may pass over as if all were well.
 
-    libtiff prints them through C's `stderr`, which Python's does not use: file descriptor 2 stays open.
+    libtiff says it through C's `stderr`, which Python's is not: file descriptor 2 stays as it is. What
+    it says of another thread's file ends this one too; neither is taken for whole.
     """
-    global _hushing, _loud
-    stream = None
-    for name in ("stderr", "__stderrp"):  # Linux, macOS
-        with suppress(ValueError):
-            stream = stream or ctypes.c_void_p.in_dll(ctypes.CDLL(None), name)
-    if stream is None:
+    if not hasattr(os, "memfd_create"):  # Linux has it, and no disk that could be full
         yield
         return
+    global _listening, _loud
+    heard, stream = _ear()
     with _lock:
-        if not _hushing:
-            _loud, stream.value = stream.value, _silence()
-        _hushing += 1
+        start = heard.seek(0, os.SEEK_END)
+        if not _listening:
+            _loud, _c_stderr().value = _c_stderr().value, stream
+        _listening += 1
     try:
         yield
     finally:
         with _lock:
-            _hushing -= 1
-            if not _hushing:
-                stream.value = _loud
+            _listening -= 1
+            if not _listening:
+                _c_stderr().value = _loud
+            ctypes.CDLL(None).fflush(ctypes.c_void_p(stream))
+            heard.seek(start)
+            said = heard.read().decode(errors="replace").splitlines()
+    for line in said:
+        if _CANNOT_WRITE.search(line):
+            raise OutputError(f"{path}: cannot be written ({line}). Is the disk full?")
 
 
 @cache
-def _silence() -> int | None:
-    """A C stream into nothing, for as long as the process lives."""
-    fopen = ctypes.CDLL(None).fopen
-    fopen.restype = ctypes.c_void_p
-    return cast("int | None", fopen(b"/dev/null", b"w"))
+def _ear() -> tuple[BinaryIO, int]:
+    """A file in memory and a C stream into it, for as long as the process lives."""
+    heard = os.fdopen(os.memfd_create("libtiff"), "rb", buffering=0)
+    fdopen = ctypes.CDLL(None).fdopen
+    fdopen.restype = ctypes.c_void_p
+    return heard, fdopen(os.dup(heard.fileno()), b"a")
+
+
+def _c_stderr() -> ctypes.c_void_p:
+    return ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr")
 
 
 def _described(scene: Raster, layer: Layer, dtype: np.dtype[Any]) -> bytes:
