@@ -69,7 +69,12 @@ def test_coordinates_instead_of_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "field", "kind", "message"),
     [
-        ("tile_id,label\nq,a\n", "label", DataError, "none of its 1 tile_ids .such as q. is a tile"),
+        (
+            "tile_id,label\nq,a\n",
+            "label",
+            DataError,
+            "none of its 1 tile_ids .such as q. is one of the tiles",
+        ),
         ("tile_id,label\n", "label", DataError, "none of its 0 tile_ids"),
         ("tile_id,a,b\ns/0/0,1,2\n", None, UsageError, "--field is needed; it has a, b"),
         ("tile_id,a,b\ns/0/0,1,2\n", "c", DataError, "has no field 'c'; it has a, b"),

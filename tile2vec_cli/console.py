@@ -90,15 +90,16 @@ class Console:
                 rows = [*rows, ("output", ", ".join(map(str, outputs)))]
         print(table(rows, header), flush=True)  # before the lines on stderr, in a log that holds both
 
-    def finish(self, failures: Sequence[Failure], done: str = "") -> None:
+    def finish(self, failures: Sequence[Failure], made: int = 0, kept: int = 0) -> None:
         """Name each failed unit on stderr, even under `--quiet`, and leave with the first one's exit code.
 
-        `done` begins the last line, which tells the reader of a log what the run came to.
+        The last line tells the reader of a log what the run came to, where there is more than errors.
         """
         for failure in failures:
             error(failure.message)
-        if done:
-            self.say(f"{self.command}: {done}, {len(failures):,} failed")
+        if made or kept:
+            failed = len(failures)
+            self.say(f"{self.command}: {made:,} made, {kept:,} skipped (up to date), {failed:,} failed")
         if failures:
             sys.exit(failures[0].exit_code)
 

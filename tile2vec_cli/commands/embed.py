@@ -74,5 +74,4 @@ def embed(
     keys = {**asdict(report), "failed": [failure.name for failure in report.failed]}
     up_to_date = not report.made and not report.failed
     console.report(keys, inputs=[tiles, model], outputs=[out], up_to_date=up_to_date)
-    kept = report.parts - report.made
-    console.finish(report.failed, f"{report.made:,} made, {kept:,} skipped (up to date)")
+    console.finish(report.failed, report.made, report.parts - report.made)

@@ -85,5 +85,4 @@ def map_scenes(
         outputs=[out],
         up_to_date=not report.made and not report.failed,
     )
-    kept = len(report.maps) - report.made
-    console.finish(report.failed, f"{report.made:,} made, {kept:,} skipped (up to date)")
+    console.finish(report.failed, report.made, len(report.maps) - report.made)

@@ -101,5 +101,4 @@ def tile(
         outputs=[out],
         up_to_date=not report.made and not report.failed,
     )
-    kept = report.parts - report.made
-    console.finish(report.failed, f"{report.made:,} made, {kept:,} skipped (up to date)")
+    console.finish(report.failed, report.made, report.parts - report.made)
