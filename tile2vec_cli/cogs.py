@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
@@ -93,7 +93,7 @@ def _libtiff_heard(path: Path) -> Iterator[None]:
     global _listening, _loud
     heard, stream = _ear()
     with _lock:
-        start = heard.seek(0, os.SEEK_END)
+        start = os.fstat(heard).st_size
         if not _listening:
             _loud, _c_stderr().value = _c_stderr().value, stream
         _listening += 1
@@ -105,20 +105,20 @@ def _libtiff_heard(path: Path) -> Iterator[None]:
             if not _listening:
                 _c_stderr().value = _loud
             ctypes.CDLL(None).fflush(ctypes.c_void_p(stream))
-            heard.seek(start)
-            said = heard.read().decode(errors="replace").splitlines()
+            end = os.fstat(heard).st_size
+    said = os.pread(heard, end - start, start).decode(errors="replace").splitlines()
     for line in said:
         if _CANNOT_WRITE.search(line):
             raise OutputError(f"{path}: cannot be written ({line}). Is the disk full?")
 
 
 @cache
-def _ear() -> tuple[BinaryIO, int]:
+def _ear() -> tuple[int, int]:
     """A file in memory and a C stream into it, for as long as the process lives."""
-    heard = os.fdopen(os.memfd_create("libtiff"), "rb", buffering=0)
+    heard = os.memfd_create("libtiff")
     fdopen = ctypes.CDLL(None).fdopen
     fdopen.restype = ctypes.c_void_p
-    return heard, fdopen(os.dup(heard.fileno()), b"a")
+    return heard, fdopen(heard, b"a")
 
 
 def _c_stderr() -> ctypes.c_void_p:

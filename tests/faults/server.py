@@ -35,7 +35,9 @@ from tile2vec_cli import (  # noqa: F401
 
 warnings.simplefilter("ignore")
 
-_TURNS_FOR_S = 60  # of processor time: no command here takes a tenth of that, unless it hangs
+_TURNS_FOR_S = (
+    60  # of processor time; no command here takes a tenth of that. The signal tells of one that hangs
+)
 
 
 def child(request: dict, out: int, err: int, answer: int) -> None:
