@@ -27,6 +27,10 @@ def block(holding: str) -> str:
     return next(text for text in BLOCKS if holding in text)
 
 
+def array(holding: str) -> str:
+    return next(text for text in BLOCKS if "--array" in text and holding in text)
+
+
 def program(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")
@@ -86,17 +90,20 @@ def test_weak_labels_end_in_maps(project: Path) -> None:
 
 def test_the_scripts_for_slurm_are_scripts() -> None:
     scripts = [text for text in BLOCKS if "#SBATCH" in text]
-    assert len(scripts) == 2
+    assert len(scripts) == 3
     for text in scripts:
         assert text.startswith("#!/bin/bash\n#SBATCH ")
         assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
 
 
-def test_the_array_runs(project: Path) -> None:
-    for task in (0, 1):
-        exported = f"export SLURM_ARRAY_TASK_ID={task} SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_COUNT=2\n"
-        done = run_script(exported + block("--array"), project)
-        assert done.returncode == 0, done.stderr
+def test_the_arrays_run(project: Path) -> None:
+    """First every task that cuts, then every task that embeds: the one counts what the other has made."""
+    shutil.rmtree(project / "tiles")
+    for script in ("tile2vec tile scenes/ --out tiles --shard", "tile2vec embed tiles --model model --out e"):
+        for task in (0, 1):
+            exported = f"export SLURM_ARRAY_TASK_ID={task} SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_COUNT=2\n"
+            done = run_script(exported + array(script), project)
+            assert done.returncode == 0, done.stderr
     assert len(list((project / "embeddings").glob("*.parquet"))) == 6
 
 
