@@ -89,3 +89,34 @@ def test_one_run_at_a_time_and_nothing_left_behind(tmp_path: Path) -> None:
     with checkpoints.workspace(out) as path:
         assert not list(path.parent.iterdir())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_at_work_keeps_its_checkpoint(tmp_path: Path) -> None:
+    """While one replaces a model by one of other settings, another finds the old one up to date."""
+    out = tmp_path / "model"
+    with checkpoints.workspace(out) as path:
+        path.mkdir()
+        checkpoints.discard(out)
+        assert path.exists()
+    checkpoints.discard(out)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_on_a_removed_folder_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that held it removes the folder between another's opening and locking it."""
+    out = tmp_path / "model"
+    room = checkpoints._room(out)
+    lock = checkpoints.fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        monkeypatch.undo()
+        room.rmdir()
+        lock(handle, how)
+
+    monkeypatch.setattr(checkpoints.fcntl, "flock", late)
+    with (
+        checkpoints.workspace(out) as path,
+        pytest.raises(OutputError, match="another run"),
+        checkpoints.workspace(out),
+    ):
+        path.touch()

@@ -58,6 +58,26 @@ def test_a_folder_replaces_an_older_one(tmp_path: Path) -> None:
     assert entries(tmp_path / "folder") == ["two"]
 
 
+def test_a_folder_that_another_process_has_made_meanwhile_stays(tmp_path: Path) -> None:
+    """It may have readers by now."""
+    with parts.new_folder(tmp_path / "folder") as late:
+        (late / "late").touch()
+        with parts.new_folder(tmp_path / "folder") as early:
+            (early / "early").touch()
+    assert entries(tmp_path) == ["folder"]
+    assert entries(tmp_path / "folder") == ["early"]
+
+
+def test_a_file_with_others_beside_it_while_it_is_made(tmp_path: Path) -> None:
+    with parts.new_file_from(tmp_path / "a.tif") as (path, room):
+        path.write_text("whole")
+        (room / "a.tif.ovr.tmp").write_text("of a library")
+        parts.sweep(tmp_path)  # by another run, at work beside this one
+        assert path.exists() and (room / "a.tif.ovr.tmp").exists()
+        assert not (tmp_path / "a.tif").exists()
+    assert entries(tmp_path) == ["a.tif"]
+
+
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file"):
@@ -120,6 +140,19 @@ def test_slurm_arrays(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
     for name, value in variables.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
     assert Shard.parse("slurm") == expected
+
+
+@given(st.integers(0, 50), st.sampled_from([0, 1, 7]), st.integers(1, 5), st.integers(1, 9))
+def test_slurm_arrays_take_each_unit_once(units: int, first: int, step: int, count: int) -> None:
+    taken: list[int] = []
+    array = {"MIN": first, "MAX": first + step * (count - 1), "STEP": step, "COUNT": count}
+    for number in range(first, array["MAX"] + 1, step):
+        variables = {f"SLURM_ARRAY_TASK_{k}": str(v) for k, v in {**array, "ID": number}.items()}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            taken += Shard.parse("slurm").take(range(units))
+    assert sorted(taken) == list(range(units))
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/2", "1/2/3", "slurm"])
