@@ -1,4 +1,7 @@
-"""weak-segment and map, stopped by signals: the exit code within ten seconds, and the same bytes after."""
+"""Commands of many units of work, stopped by signals: the exit code within ten seconds, the same bytes after.
+
+`train` has tests of its own.
+"""
 
 from __future__ import annotations
 
@@ -34,39 +37,51 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+CPU = ("--device", "cpu", "--precision", "fp32", "--quiet")
+
+
 def train(land: Path, *options: object) -> tuple[object, ...]:
-    common = (
-        "--positive",
-        "1",
-        "--supervision",
-        "image",
-        "--device",
-        "cpu",
-        "--precision",
-        "fp32",
-        "--quiet",
-    )
-    return (
-        "weak-segment",
-        land / "tiles",
-        "--labels",
-        land / "labels.tif",
-        "--epochs",
-        "1",
-        *common,
-        *options,
-    )
+    arguments = ("weak-segment", land / "tiles", "--labels", land / "labels.tif", "--positive", "1")
+    return (*arguments, "--supervision", "image", "--epochs", "1", *CPU, *options)
 
 
 @pytest.fixture(scope="module")
 def commands(land: Path) -> Commands:
     """Arguments, the output's name, and what shows that a first unit of work is done."""
     study = train(land, "--n-labels", "20", "--repeats", "5")
-    maps = ("map", land / "scenes", "--model", land / "model", "--device", "cpu", "--precision", "fp32")
+    maps = ("map", land / "scenes", "--model", land / "model", *CPU)
+    (land / "many").mkdir()
+    for number in range(60):
+        (land / "many" / f"m{number:02}.tif").symlink_to(land / "scenes" / "land.tif")
+    cut = ("tile", land / "many", "--size", fields.SIDE, "--min-valid", "0.25", "--workers", "1", "--quiet")
+    drawn, encoder = land / "triplets.parquet", land / "encoder"
+    learn = (
+        "train",
+        drawn,
+        "--tiles",
+        land / "tiles",
+        "--encoder",
+        "small",
+        "--dim",
+        "8",
+        "--steps",
+        "1",
+        *CPU,
+    )
+    for argv, out in (
+        (cut, land / "many-tiles"),
+        (("sample-triplets", land / "tiles", "--count", "100", "--quiet"), drawn),
+        (learn, encoder),
+    ):
+        done = forks.run((*argv, "--out", out))
+        assert done.code == 0, done.stderr
+    embed = ("embed", land / "many-tiles", "--model", encoder, *CPU)
     return {
+        "tile": (cut, "cut", "cut/parts/*"),
+        "embed": (embed, "vectors", "vectors/*.parquet"),
         "weak-segment": (study, "study", ".study.training/last/image-*.json"),
-        "map": ((*maps, "--workers", "1", "--quiet"), "maps", "maps/*.tif"),
-        "map with workers": ((*maps, "--workers", "3", "--quiet"), "maps", "maps/*.tif"),
+        "map": ((*maps, "--workers", "1"), "maps", "maps/*.tif"),
+        "map with workers": ((*maps, "--workers", "3"), "maps", "maps/*.tif"),
     }
 
 
@@ -81,7 +96,7 @@ def undisturbed(land: Path, commands: Commands) -> dict[str, dict[str, bytes]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["weak-segment", "map", "map with workers"])
+@pytest.mark.parametrize("name", ["tile", "embed", "weak-segment", "map", "map with workers"])
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_stops_it_soon_and_loses_nothing(
     land: Path,
@@ -109,5 +124,5 @@ def test_a_signal_stops_it_soon_and_loses_nothing(
     assert again.code == 0, again.stderr
     assert content(folder / out) == undisturbed[out]
     assert not strays(folder)
-    if out == "maps":
+    if name != "weak-segment":  # whose state goes when the model is there
         assert finished(folder, state).items() >= saved.items()
