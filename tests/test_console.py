@@ -98,3 +98,19 @@ def test_signals_become_exit_codes(name: str, code: int) -> None:
         _, err = process.communicate(timeout=20)
     assert process.returncode == code
     assert err.startswith("error: stopped on a signal") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_to_a_process_that_ends_changes_nothing(name: str) -> None:
+    """As Slurm's warning may: Python has given up its handlers when modules are taken down."""
+    program = (
+        "import os, signal\n"
+        "from tile2vec_cli import cli\n"
+        "class Late:\n"
+        f"    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.{name}): kill(pid, number)\n"
+        "late = Late()\n"
+        "cli.app = lambda: print('done')\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

@@ -66,3 +66,5 @@ def main() -> None:
         console.error("stopped on a signal; what was finished is kept. Run the same command to go on.")
         # Threads still reading a scene must not keep a job alive past its grace time.
         os._exit(code)
+    finally:
+        interrupts.leave()

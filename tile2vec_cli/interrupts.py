@@ -39,6 +39,17 @@ def install() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
+def leave() -> None:
+    """Ignore what a batch system sends to a process that is done.
+
+    While Python ends, which takes a while with torch, a handled signal has its default again and would
+    kill: a job that has finished would count as failed.
+    """
+    for name in ("SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 @contextmanager
 def held() -> Iterator[None]:
     """Hold signals back: inside, poll `stop_requested()`. Only in the main thread."""
