@@ -82,6 +82,12 @@ def test_the_pipeline_runs_on_a_users_files(project: Path) -> None:
     assert made <= {path.name for path in project.iterdir()}
 
 
+def test_similar_tiles_are_found_at_a_place(project: Path) -> None:
+    done = run_script(block("tile2vec similar"), project)
+    assert done.returncode == 0, done.stderr
+    assert {"near.geojson", "near.png"} <= {path.name for path in project.iterdir()}
+
+
 def test_weak_labels_end_in_maps(project: Path) -> None:
     done = run_script(block("weak-segment").replace("--n-labels 300", "--n-labels 30 --epochs 1"), project)
     assert done.returncode == 0, done.stderr

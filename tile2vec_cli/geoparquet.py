@@ -202,8 +202,12 @@ def read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, di
 
 
 def batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
-    """The table of `read`, at most so many rows at a time; one empty table where there are none."""
-    with _opened(path) as file:
+    """The table of `read`, at most so many rows at a time; one empty table where there are none.
+
+    Without pre-buffering, which would hold the compressed file, and in buffers, without which whole row
+    groups would lie in memory.
+    """
+    with _opened(path, pre_buffer=False, buffer_size=1 << 20) as file:
         if file.metadata.num_rows == 0:
             yield file.schema_arrow.empty_table().select(list(columns))
         for batch in file.iter_batches(rows, columns=list(columns)):
