@@ -42,7 +42,7 @@ CPU = ("--device", "cpu", "--precision", "fp32", "--quiet")
 
 def train(land: Path, *options: object) -> tuple[object, ...]:
     arguments = ("weak-segment", land / "tiles", "--labels", land / "labels.tif", "--positive", "1")
-    return (*arguments, "--supervision", "image", "--epochs", "1", *CPU, *options)
+    return (*arguments, "--recipe", "paper", "--supervision", "image", "--epochs", "1", *CPU, *options)
 
 
 @pytest.fixture(scope="module")

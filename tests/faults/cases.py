@@ -63,7 +63,8 @@ def cases(faults: Faults, folder: Path) -> list[Case]:
         "--block",
         "100",
     )
-    weak += ("--supervision", "image", "--epochs", "1", "--device", "cpu", "--precision", "fp32", "--quiet")
+    weak += ("--recipe", "paper", "--supervision", "image", "--epochs", "1")
+    weak += ("--device", "cpu", "--precision", "fp32", "--quiet")
     made = ((cut, tiles), (draw, triplets), (train, model), (embed, vectors))
     for argv, out in (*made, ((*weak, "--n-labels", "20"), segmenter)):
         result = faults.run((*argv, "--out", str(out)), folder / "nowhere")
