@@ -16,6 +16,9 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: a thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 SceneWriter = Callable[..., Path]

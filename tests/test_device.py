@@ -31,12 +31,11 @@ def test_autocast_follows_the_precision() -> None:
 
 
 def test_threads_are_those_the_job_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
-    device.choose("cpu")
-    assert torch.get_num_threads() == 3
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
-    device.choose("cpu")
-    assert torch.get_num_threads() == 1
+    for granted, asked, threads in (("3", "", 3), ("1", "", 1), ("3", "2", 2), ("3", "8", 3), ("3", "0", 3)):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", granted)
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        device.choose("cpu")
+        assert torch.get_num_threads() == threads
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -47,12 +47,18 @@ def choose(device: str = "auto", precision: str = "auto") -> Runtime:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    torch.set_num_threads(usable_cpus())
+    torch.set_num_threads(threads())
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # one order of summation
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
     return Runtime(torch.device(device), precision)
+
+
+def threads() -> int:
+    """Threads for the networks: the CPUs this process may use, or fewer where OMP_NUM_THREADS says so."""
+    granted, asked = usable_cpus(), os.environ.get("OMP_NUM_THREADS", "")
+    return min(granted, int(asked)) if asked.isdigit() and int(asked) else granted
 
 
 def free_memory(device: torch.device) -> int:

@@ -18,7 +18,7 @@ from tile2vec_cli import cogs, models, segmentation, work
 from tile2vec_cli.batches import ahead
 from tile2vec_cli.cogs import Layer
 from tile2vec_cli.config import MapConfig, TileConfig
-from tile2vec_cli.device import Runtime, choose
+from tile2vec_cli.device import Runtime, choose, threads
 from tile2vec_cli.errors import DataError, Failure, UsageError
 from tile2vec_cli.models import Model
 from tile2vec_cli.parts import (
@@ -29,7 +29,6 @@ from tile2vec_cli.parts import (
     make_folder,
     silent,
     sweep,
-    usable_cpus,
 )
 from tile2vec_cli.rasters import describe, identity
 from tile2vec_cli.scene_lists import scene_name
@@ -106,7 +105,7 @@ def run(
     plans = _plans(scenes, own, out, config, models.fingerprint(model_path), model)
     sweep(make_folder(out.parent if _is_file(out) else out))
     workers = max(1, min(workers, len(plans)))
-    torch.set_num_threads(max(1, usable_cpus() // workers))
+    torch.set_num_threads(max(1, threads() // workers))
     lock, done, total = threading.Lock(), 0, _pixels(plans)
 
     def on_pixels(count: int) -> None:
