@@ -21,13 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models
+from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models, questions
 from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.errors import DataError, Interrupted, UsageError
 from tile2vec_cli.grid import Ints
+from tile2vec_cli.objectives import Task
 from tile2vec_cli.parts import Progress
 
 Network = Callable[[Tensor, Tensor | None], Tensor]
@@ -45,10 +46,8 @@ class Run:
     checkpoint: Path
     model: models.Model
     pixels: Pixels
-    train: Ints  # (T, 3) anchor, neighbor, distant
-    val: Ints  # (V, 3)
-    places: Tensor  # (U, 3) earth-centred, float64
-    distant_min_m: float
+    task: Task
+    val: Ints  # (V, 3) anchor, neighbor, distant
     batch_size: int
     encoder: encoders.Encoder
     optimizer: Adam
@@ -60,9 +59,8 @@ class Run:
         """Train until steps, epochs, minutes or patience are used up."""
         state, first = self.state, self.state.step
         network = self._network()
-        kinds = 3 if self.config.distants == "saved" else 2
-        order = batches.order(len(self.train), self.batch_size, self.config.seed, first)
-        steps = self.pixels.stream(self.train[rows, :kinds] for rows in order)
+        order = batches.order(len(self.task.train), self.batch_size, self.config.seed, first)
+        steps = self.pixels.stream(self.task.train[rows] for rows in order)
         self.save()  # a disk that takes no checkpoint is found now, not after an hour
         saved, pause = time.monotonic(), CHECKPOINT_EVERY_S
         try:
@@ -87,7 +85,7 @@ class Run:
     @property
     def per_epoch(self) -> int:
         """Steps an epoch."""
-        return batches.steps_per_epoch(len(self.train), self.batch_size)
+        return batches.steps_per_epoch(len(self.task.train), self.batch_size)
 
     @property
     def share(self) -> float:
@@ -138,9 +136,10 @@ class Run:
         try:
             if self.config.augment:
                 pixels = batches.turned(pixels, self.config.seed, state.step)
+            question = self.task.ask(numbers, pixels)
             with self.runtime.autocast():
-                vectors = network(pixels, self._light(len(pixels)))
-            loss = self._loss(vectors, self._far(numbers))
+                vectors = network(question.seen, self._light(len(question.seen)))
+            loss = self.task.loss(question, self.encoder.parts(vectors))
             loss.backward()  # type: ignore[no-untyped-call]
             value = self._finite(loss)
         except BaseException:
@@ -156,25 +155,6 @@ class Run:
         seconds = time.monotonic() - began
         state.seconds += seconds
         state.step_seconds += seconds
-
-    def _far(self, numbers: Ints) -> Tensor | None:
-        """(B, 2B) which of a batch's tiles are distant for each anchor; None where saved distants count."""
-        if numbers.shape[1] == 3:
-            return None
-        places = self.places[torch.from_numpy(numbers.T.ravel()).to(self.places.device)]
-        return losses.far_apart(places[: len(numbers)], places, self.distant_min_m)
-
-    def _loss(self, vectors: Tensor, far: Tensor | None) -> Tensor:
-        """Mean of the columns' losses; `vectors` of anchors, neighbors and, without `far`, distants."""
-        found, margin, l2 = [], self.config.margin, self.config.l2
-        for part in self.encoder.parts(vectors):
-            if far is None:
-                anchor, neighbor, distant = part.chunk(3)
-                found.append(losses.triplet_loss(anchor, neighbor, distant, margin, l2))
-            else:
-                anchor, neighbor = part.chunk(2)
-                found.append(losses.in_batch_loss(anchor, neighbor, far, margin, l2))
-        return torch.stack(found).mean()
 
     def _light(self, tiles: int) -> Tensor | None:
         """The light of the second column in the next step."""
@@ -245,15 +225,19 @@ class Run:
             with self.runtime.autocast():
                 found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
         anchor, neighbor, distant = torch.cat(found, dim=1)
-        loss = self._loss(torch.cat([anchor, neighbor, distant]), None)
+        apart = [
+            questions.saved_triplets(part, self.config)
+            for part in self.encoder.parts(torch.cat([anchor, neighbor, distant]))
+        ]
+        loss = torch.stack(apart).mean()
         nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
         return float(loss), float(nearer.double().mean())
 
     def _network(self) -> Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
-            kinds = 3 if self.config.distants == "saved" else 2
-            _, example = next(self.pixels.stream([self.train[: self.batch_size, :kinds]]))
+            numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]]))
+            example = self.task.ask(numbers, pixels).seen
             with self.runtime.autocast():
                 return _compiled(self.encoder, example, self._light(len(example)))
         if self.runtime.name == "cpu":

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.optim import Adam
 
 from tile2vec_cli import batches, checkpoints, encoders, interrupts, models
@@ -17,6 +18,7 @@ from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import choose
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.loop import Run
+from tile2vec_cli.objectives import OBJECTIVES, Task
 from tile2vec_cli.parts import (
     Progress,
     fingerprint,
@@ -149,10 +151,15 @@ def _prepare(
         checkpoint=checkpoint,
         model=model,
         pixels=pixels,
-        train=numbers[held_out.train],
+        task=Task(
+            OBJECTIVES["triplet"],
+            config,
+            numbers[held_out.train, : 3 if config.distants == "saved" else 2],
+            torch.from_numpy(tiles.ecef[used]).to(runtime.device),
+            triplets.settings["distant_min_m"],
+            nn.ModuleList(nn.Identity() for _ in encoder.columns),
+        ),
         val=numbers[held_out.val],
-        places=torch.from_numpy(tiles.ecef[used]).to(runtime.device),
-        distant_min_m=triplets.settings["distant_min_m"],
         batch_size=min(config.batch_size or row.batch_size, len(held_out.train)),
         encoder=encoder,
         optimizer=optimizer,
