@@ -1,7 +1,7 @@
-"""The loop that trains an encoder on triplets: steps, epochs, budget, checkpoints, signals.
+"""The loop that trains an encoder, whatever for: steps, epochs, budget, checkpoints, signals.
 
-Anchors, neighbors and (with saved distants) distants of a step go through the encoder as one
-batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
+All tiles of a step (anchors, neighbors and, with saved distants, distants) go through the encoder as
+one batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
 norm sees: mean and deviation are taken over all tiles of the step, so that the three kinds of
 tile are scaled alike and the loss cannot be lowered by what tells one kind's batch from
 another's. Three passes would norm each kind by itself, and move the running statistics three
@@ -106,9 +106,8 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint."""
-        checkpoints.save(
-            self.checkpoint, self.described(), self.encoder, self.optimizer, self.state, self.best
-        )
+        model, heads = self.described(), self.task.heads
+        checkpoints.save(self.checkpoint, model, self.encoder, self.optimizer, self.state, self.best, heads)
 
     def described(self) -> models.Model:
         """The model with the scores of the weights that are kept."""
@@ -134,9 +133,9 @@ class Run:
         self.encoder.train()
         self.optimizer.zero_grad()
         try:
-            if self.config.augment:
+            if self.config.augment and self.task.objective.turns:
                 pixels = batches.turned(pixels, self.config.seed, state.step)
-            question = self.task.ask(numbers, pixels)
+            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, state.step))
             with self.runtime.autocast():
                 vectors = network(question.seen, self._light(len(question.seen)))
             loss = self.task.loss(question, self.encoder.parts(vectors))
@@ -166,7 +165,8 @@ class Run:
 
     def _finite(self, loss: Tensor) -> float:
         """The loss as a number; DataError where it, its gradient or what batch norm has seen is none."""
-        seen = [p.grad for p in self.encoder.parameters() if p.grad is not None]
+        trained = (*self.encoder.parameters(), *self.task.heads.parameters())
+        seen = [p.grad for p in trained if p.grad is not None]
         seen += [buffer for buffer in self.encoder.buffers() if buffer.is_floating_point()]
         value, size = torch.stack([loss.detach(), torch.nn.utils.get_total_norm(seen)]).tolist()
         if not math.isfinite(value + size):
@@ -213,7 +213,10 @@ class Run:
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None]:
-        """Loss against the saved distants, and share with ‖a−n‖ < ‖a−d‖, over the validation triplets."""
+        """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖.
+
+        The loss of triplets is that against the saved distants.
+        """
         if not len(self.val):
             return None, None
         self.encoder.eval()
@@ -225,19 +228,20 @@ class Run:
             with self.runtime.autocast():
                 found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
         anchor, neighbor, distant = torch.cat(found, dim=1)
-        apart = [
-            questions.saved_triplets(part, self.config)
-            for part in self.encoder.parts(torch.cat([anchor, neighbor, distant]))
-        ]
-        loss = torch.stack(apart).mean()
         nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
-        return float(loss), float(nearer.double().mean())
+        accuracy = float(nearer.double().mean())
+        if self.config.objective != "triplet":
+            loss = self.task.held_out(self.encoder, self.pixels, self.runtime, self.batch_size)
+            return loss, accuracy
+        parts = self.encoder.parts(torch.cat([anchor, neighbor, distant]))
+        each = [questions.saved_triplets(part, self.config) for part in parts]
+        return float(torch.stack(each).mean()), accuracy
 
     def _network(self) -> Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
             numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]]))
-            example = self.task.ask(numbers, pixels).seen
+            example = self.task.ask(numbers, pixels, batches.question(self.config.seed, 0)).seen
             with self.runtime.autocast():
                 return _compiled(self.encoder, example, self._light(len(example)))
         if self.runtime.name == "cpu":
