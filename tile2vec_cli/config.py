@@ -307,6 +307,7 @@ class WeakConfig:
     label_noise: float = 0.0  # share of the training labels that are flipped
     threshold: float | None = None  # of the probability; None: from the training labels
     evaluate: str | None = None  # raster of clean labels to score against
+    init: str | None = None  # a segmenter to start from
     epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None
@@ -344,6 +345,8 @@ class WeakConfig:
         found = {**asdict(self), "n_labels": list(self.n_labels)}
         found["positive"] = self.positive or CROPLAND
         del found["device"]
+        if self.init is None:
+            del found["init"]
         return found
 
 

@@ -15,7 +15,7 @@ from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import choose
-from tile2vec_cli.errors import DataError, UsageError
+from tile2vec_cli.errors import DataError
 from tile2vec_cli.examples import Source
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.heads import Sizes
@@ -106,10 +106,7 @@ def _made_from(triplets_path: Path, out: Path, config: TrainConfig) -> dict[str,
         rasters.exists(config.labels)
         found["labels"] = content(config.labels) or config.labels
     if config.init is not None:
-        if Path(config.init).absolute() == out:
-            raise UsageError(f"--init {config.init}: is --out as well. Choose another --out.")
-        models.describe(Path(config.init))
-        found["init"] = models.fingerprint(Path(config.init))
+        found["init"] = models.start_fingerprint(Path(config.init), out)
     return found
 
 
@@ -220,18 +217,14 @@ def _start(config: TrainConfig, tiles: TileSet) -> tuple[encoders.Encoder, model
     if config.init is None:
         return None, None
     encoder, model = models.load_encoder(Path(config.init), torch.device("cpu"))
-    own = model.architecture
-    for what, found, wanted in (
-        ("bands", list(model.bands), list(tiles.bands)),
-        ("dtype", model.dtype, tiles.dtype.name),
-        ("encoder", own["encoder"], own["encoder"] if config.encoder == "auto" else config.encoder),
-        ("dim", own["dim"], config.dim or own["dim"]),
-    ):
-        if found != wanted:
-            raise DataError(
-                f"--init {config.init}: its {what} is {found}; this run needs {wanted}. "
-                "Start from another model, or leave --init out."
-            )
+    name, dim = (model.architecture[key] for key in ("encoder", "dim"))
+    models.require_start(
+        Path(config.init),
+        model,
+        tiles,
+        ("encoder", name, name if config.encoder == "auto" else config.encoder),
+        ("dim", dim, config.dim or dim),
+    )
     return encoder, model
 
 
