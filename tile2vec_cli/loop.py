@@ -1,7 +1,7 @@
-"""The loop that trains an encoder on triplets: steps, epochs, budget, checkpoints, signals.
+"""The loop that trains an encoder, whatever for: steps, epochs, budget, checkpoints, signals.
 
-Anchors, neighbors and (with saved distants) distants of a step go through the encoder as one
-batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
+All tiles of a step (anchors, neighbors and, with saved distants, distants) go through the encoder as
+one batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
 norm sees: mean and deviation are taken over all tiles of the step, so that the three kinds of
 tile are scaled alike and the loss cannot be lowered by what tells one kind's batch from
 another's. Three passes would norm each kind by itself, and move the running statistics three
@@ -21,13 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models
+from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models, questions
 from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.errors import DataError, Interrupted, UsageError
 from tile2vec_cli.grid import Ints
+from tile2vec_cli.objectives import Task
 from tile2vec_cli.parts import Progress
 
 Network = Callable[[Tensor, Tensor | None], Tensor]
@@ -45,10 +46,8 @@ class Run:
     checkpoint: Path
     model: models.Model
     pixels: Pixels
-    train: Ints  # (T, 3) anchor, neighbor, distant
-    val: Ints  # (V, 3)
-    places: Tensor  # (U, 3) earth-centred, float64
-    distant_min_m: float
+    task: Task
+    val: Ints  # (V, 3) anchor, neighbor, distant
     batch_size: int
     encoder: encoders.Encoder
     optimizer: Adam
@@ -60,9 +59,8 @@ class Run:
         """Train until steps, epochs, minutes or patience are used up."""
         state, first = self.state, self.state.step
         network = self._network()
-        kinds = 3 if self.config.distants == "saved" else 2
-        order = batches.order(len(self.train), self.batch_size, self.config.seed, first)
-        steps = self.pixels.stream(self.train[rows, :kinds] for rows in order)
+        order = batches.order(len(self.task.train), self.batch_size, self.config.seed, first)
+        steps = self.pixels.stream(self.task.train[rows] for rows in order)
         self.save()  # a disk that takes no checkpoint is found now, not after an hour
         saved, pause = time.monotonic(), CHECKPOINT_EVERY_S
         try:
@@ -87,7 +85,7 @@ class Run:
     @property
     def per_epoch(self) -> int:
         """Steps an epoch."""
-        return batches.steps_per_epoch(len(self.train), self.batch_size)
+        return batches.steps_per_epoch(len(self.task.train), self.batch_size)
 
     @property
     def share(self) -> float:
@@ -108,9 +106,8 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint."""
-        checkpoints.save(
-            self.checkpoint, self.described(), self.encoder, self.optimizer, self.state, self.best
-        )
+        model, heads = self.described(), self.task.heads
+        checkpoints.save(self.checkpoint, model, self.encoder, self.optimizer, self.state, self.best, heads)
 
     def described(self) -> models.Model:
         """The model with the scores of the weights that are kept."""
@@ -136,11 +133,12 @@ class Run:
         self.encoder.train()
         self.optimizer.zero_grad()
         try:
-            if self.config.augment:
+            if self.config.augment and self.task.objective.turns:
                 pixels = batches.turned(pixels, self.config.seed, state.step)
+            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, state.step))
             with self.runtime.autocast():
-                vectors = network(pixels, self._light(len(pixels)))
-            loss = self._loss(vectors, self._far(numbers))
+                vectors = network(question.seen, self._light(len(question.seen)))
+            loss = self.task.loss(question, self.encoder.parts(vectors))
             loss.backward()  # type: ignore[no-untyped-call]
             value = self._finite(loss)
         except BaseException:
@@ -157,25 +155,6 @@ class Run:
         state.seconds += seconds
         state.step_seconds += seconds
 
-    def _far(self, numbers: Ints) -> Tensor | None:
-        """(B, 2B) which of a batch's tiles are distant for each anchor; None where saved distants count."""
-        if numbers.shape[1] == 3:
-            return None
-        places = self.places[torch.from_numpy(numbers.T.ravel()).to(self.places.device)]
-        return losses.far_apart(places[: len(numbers)], places, self.distant_min_m)
-
-    def _loss(self, vectors: Tensor, far: Tensor | None) -> Tensor:
-        """Mean of the columns' losses; `vectors` of anchors, neighbors and, without `far`, distants."""
-        found, margin, l2 = [], self.config.margin, self.config.l2
-        for part in self.encoder.parts(vectors):
-            if far is None:
-                anchor, neighbor, distant = part.chunk(3)
-                found.append(losses.triplet_loss(anchor, neighbor, distant, margin, l2))
-            else:
-                anchor, neighbor = part.chunk(2)
-                found.append(losses.in_batch_loss(anchor, neighbor, far, margin, l2))
-        return torch.stack(found).mean()
-
     def _light(self, tiles: int) -> Tensor | None:
         """The light of the second column in the next step."""
         if len(self.encoder.columns) == 1 or not self.config.jitter:
@@ -186,7 +165,8 @@ class Run:
 
     def _finite(self, loss: Tensor) -> float:
         """The loss as a number; DataError where it, its gradient or what batch norm has seen is none."""
-        seen = [p.grad for p in self.encoder.parameters() if p.grad is not None]
+        trained = (*self.encoder.parameters(), *self.task.heads.parameters())
+        seen = [p.grad for p in trained if p.grad is not None]
         seen += [buffer for buffer in self.encoder.buffers() if buffer.is_floating_point()]
         value, size = torch.stack([loss.detach(), torch.nn.utils.get_total_norm(seen)]).tolist()
         if not math.isfinite(value + size):
@@ -233,7 +213,10 @@ class Run:
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None]:
-        """Loss against the saved distants, and share with ‖a−n‖ < ‖a−d‖, over the validation triplets."""
+        """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖.
+
+        The loss of triplets is that against the saved distants.
+        """
         if not len(self.val):
             return None, None
         self.encoder.eval()
@@ -245,15 +228,20 @@ class Run:
             with self.runtime.autocast():
                 found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
         anchor, neighbor, distant = torch.cat(found, dim=1)
-        loss = self._loss(torch.cat([anchor, neighbor, distant]), None)
         nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
-        return float(loss), float(nearer.double().mean())
+        accuracy = float(nearer.double().mean())
+        if self.config.objective != "triplet":
+            loss = self.task.held_out(self.encoder, self.pixels, self.runtime, self.batch_size)
+            return loss, accuracy
+        parts = self.encoder.parts(torch.cat([anchor, neighbor, distant]))
+        each = [questions.saved_triplets(part, self.config) for part in parts]
+        return float(torch.stack(each).mean()), accuracy
 
     def _network(self) -> Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
-            kinds = 3 if self.config.distants == "saved" else 2
-            _, example = next(self.pixels.stream([self.train[: self.batch_size, :kinds]]))
+            numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]]))
+            example = self.task.ask(numbers, pixels, batches.question(self.config.seed, 0)).seen
             with self.runtime.autocast():
                 return _compiled(self.encoder, example, self._light(len(example)))
         if self.runtime.name == "cpu":
