@@ -69,7 +69,8 @@ def new_cog(path: Path, scene: Raster, layer: Layer) -> Iterator[Write]:
         try:
             with _libtiff_heard(path), rasterio.Env(GDAL_CACHEMAX=cache_bytes()):
                 rasterio.shutil.copy(source, cog, **_options(layer))
-        except (RasterioError, CPLE_BaseError) as error:
+        except (RasterioError, CPLE_BaseError, SystemError) as error:
+            # SystemError: GDAL gave up without a word.
             reason = " ".join(str(error.__cause__ or error).split())
             raise OutputError(f"{path}: cannot be written ({reason}). Is the disk full?") from error
 
