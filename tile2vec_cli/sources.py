@@ -39,12 +39,14 @@ class Held:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.readable: set[Path] = set()  # parts that have been opened
         self._scenes: OrderedDict[Path, _Opened] = OrderedDict()
         self._strips: OrderedDict[tuple[Path, int], Pixels] = OrderedDict()
 
     def opened(self, source: Source) -> _Opened:
         found = self._scenes.get(source.part) or _Opened(source)
         self._scenes[source.part] = found
+        self.readable.add(source.part)
         self._scenes.move_to_end(source.part)
         while len(self._scenes) > _OPEN_SCENES:
             self._scenes.popitem(last=False)[1].close()
@@ -102,7 +104,8 @@ class Source:
     def require_readable(self) -> None:
         """Raise InputError or DataError where pixels of this shape and type cannot be read."""
         with self.held.lock:
-            self.held.opened(self)
+            if self.part not in self.held.readable:
+                self.held.opened(self)
 
     def located(self) -> str:
         """Where the scene lies: where it lay, or there as seen from the tile set, if both have moved.
