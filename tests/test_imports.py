@@ -14,7 +14,7 @@ LAYERS = (
     {"cli", "__main__"},
     {"commands"},
     set(),  # the torch layer: all modules that stand nowhere else
-    {"tiles", "tile_files", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings"}
+    {"tiles", "tile_files", "sources", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings"}
     | {"embedding_files"}
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
     | {"votes", "vectors", "cdl", "splits", "parts", "work", "cogs", "provenance"},

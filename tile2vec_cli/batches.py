@@ -141,7 +141,10 @@ def light(seed: int, step: int, tiles: int, bands: int, strength: float) -> Tens
 class Pixels:
     """The pixels of the tiles in use: on the device, as stored, when they fit there.
 
-    Otherwise each batch is gathered from the memory map by a thread that runs one step ahead.
+    They are then read once, in order; of a virtual tile set so are the strips of scenes that hold
+    them. Otherwise each batch is gathered by a thread that runs one step ahead: from the memory
+    map or, of a virtual tile set, from scenes, which is quick while these fit into memory and else
+    costs, for each tile, the scene's blocks around it (see `sources`).
     """
 
     tiles: TileSet

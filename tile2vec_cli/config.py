@@ -64,6 +64,7 @@ class TileConfig:
     min_valid: float = 1.0  # share of pixels of a tile that must be valid in every band
     nodata: float | None = None  # fill value where the scene declares none
     snap: bool = False  # windows start at multiples of the tile's side in map coordinates
+    virtual: bool = False  # an index only: the pixels stay in the scenes
 
     def __post_init__(self) -> None:
         _at_least("--size", self.size, 2)

@@ -184,7 +184,9 @@ def _baselines(
             f"{embeddings.tile_id[rows[missing[0]]]}; --baselines need the tile set that was embedded."
         )
     architecture = Architecture.of(embeddings.metadata)
-    return {name: BASELINES[name](tiles, ids, config.seed, architecture) for name in config.baselines}
+    order = np.argsort(ids, kind="stable")  # as they lie in their scenes: read through, not here and there
+    back, ids = np.argsort(order), ids[order]
+    return {name: BASELINES[name](tiles, ids, config.seed, architecture)[back] for name in config.baselines}
 
 
 # --- trials ------------------------------------------------------------------------------------
