@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tile2vec_cli.device import Runtime
 from tile2vec_cli.errors import DataError, Interrupted, UsageError
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.parts import Progress
+from tile2vec_cli.ranks import Ranks
 
 Network = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -55,6 +57,7 @@ class Run:
     lr: float
     state: State
     best: dict[str, Tensor] | None
+    ranks: Ranks
 
     def loop(self, on_progress: Progress) -> None:
         """Train until steps, epochs, minutes or patience are used up."""
@@ -62,8 +65,11 @@ class Run:
         network = self._network()
         kinds = 3 if self.config.distants == "saved" else 2
         order = batches.order(len(self.train), self.batch_size, self.config.seed, first)
-        steps = self.pixels.stream(self.train[rows, :kinds] for rows in order)
-        self.save()  # a disk that takes no checkpoint is found now, not after an hour
+        share = self.ranks.share(self.batch_size)
+        steps = self.pixels.stream((self.train[rows, :kinds] for rows in order), share)
+        with self._agreed():
+            self.save()  # a disk that takes no checkpoint is found now, not after an hour
+            batch = next(steps)
         saved, pause = time.monotonic(), CHECKPOINT_EVERY_S
         try:
             while True:
@@ -71,18 +77,29 @@ class Run:
                     self._close_epoch()
                 if self.share >= 1 or state.epochs_without_better >= (self.config.patience or math.inf):
                     return
-                self._step(network, *next(steps))
-                total = max(state.step, round(state.step / max(self.share, 1e-9)))
-                on_progress((state.step - first) * self.batch_size, (total - first) * self.batch_size)
-                if time.monotonic() > saved + pause:
-                    began = time.monotonic()
-                    self.save()
-                    saved = time.monotonic()
-                    pause = max(CHECKPOINT_EVERY_S, (saved - began) / CHECKPOINT_SHARE)
-                interrupts.raise_pending()
+                self._step(network, *batch)
+                with self._agreed():
+                    total = max(state.step, round(state.step / max(self.share, 1e-9)))
+                    on_progress((state.step - first) * self.batch_size, (total - first) * self.batch_size)
+                    if time.monotonic() > saved + pause:
+                        began = time.monotonic()
+                        self.save()
+                        saved = time.monotonic()
+                        pause = max(CHECKPOINT_EVERY_S, (saved - began) / CHECKPOINT_SHARE)
+                    interrupts.raise_pending()
+                    batch = next(steps)
         except (Interrupted, DataError):
-            self.save()
+            with self.ranks.agreed():
+                self.save()
             raise
+
+    @contextmanager
+    def _agreed(self) -> Iterator[None]:
+        """What is raised inside on one process is raised on all, and the time that is used up is the same."""
+        with self.ranks.agreed() as used:
+            yield
+            used += [self.state.seconds, self.state.step_seconds]
+        self.state.seconds, self.state.step_seconds = used
 
     @property
     def per_epoch(self) -> int:
@@ -107,10 +124,11 @@ class Run:
         return self.lr * (1 + math.cos(math.pi * self.share)) / 2
 
     def save(self) -> None:
-        """Write the checkpoint."""
-        checkpoints.save(
-            self.checkpoint, self.described(), self.encoder, self.optimizer, self.state, self.best
-        )
+        """Write the checkpoint, once for all processes."""
+        if self.ranks.first:
+            checkpoints.save(
+                self.checkpoint, self.described(), self.encoder, self.optimizer, self.state, self.best
+            )
 
     def described(self) -> models.Model:
         """The model with the scores of the weights that are kept."""
@@ -139,9 +157,11 @@ class Run:
             if self.config.augment:
                 pixels = batches.turned(pixels, self.config.seed, state.step)
             with self.runtime.autocast():
-                vectors = network(pixels, self._light(len(pixels)))
+                vectors = network(pixels, self._light(*numbers.shape))
+            vectors = self.ranks.gathered(vectors, len(numbers))
             loss = self._loss(vectors, self._far(numbers))
             loss.backward()  # type: ignore[no-untyped-call]
+            self.ranks.add_up(self.encoder)
             value = self._finite(loss)
         except BaseException:
             for buffer, before in zip(self.encoder.buffers(), buffers, strict=True):
@@ -176,13 +196,13 @@ class Run:
                 found.append(losses.in_batch_loss(anchor, neighbor, far, margin, l2))
         return torch.stack(found).mean()
 
-    def _light(self, tiles: int) -> Tensor | None:
-        """The light of the second column in the next step."""
+    def _light(self, items: int, kinds: int) -> Tensor | None:
+        """The light of the second column in the next step, for this process's share of the tiles."""
         if len(self.encoder.columns) == 1 or not self.config.jitter:
             return None
         bands = self.model.architecture["bands"]
-        drawn = batches.light(self.config.seed, self.state.step, tiles, bands, self.config.jitter)
-        return drawn.to(self.runtime.device)
+        drawn = batches.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)
+        return drawn[:, self.ranks.own(items, kinds)].to(self.runtime.device)
 
     def _finite(self, loss: Tensor) -> float:
         """The loss as a number; DataError where it, its gradient or what batch norm has seen is none."""
@@ -207,15 +227,14 @@ class Run:
         """Validate and write down how the epoch went; the last one may be cut short."""
         began, state = time.monotonic(), self.state
         rate = self.rate
-        val_loss, accuracy = self._validate()
-        if val_loss is not None and not math.isfinite(val_loss):
-            raise self._diverged(val_loss, state.step)
+        val_loss, accuracy = self.ranks.of_first(self._validate)
         if val_loss is not None and self.config.patience:
             state.epochs_without_better += 1
             if state.best_loss is None or val_loss < state.best_loss:
                 state.best_loss, state.epochs_without_better = val_loss, 0
                 self.best = {name: tensor.clone() for name, tensor in self.encoder.state_dict().items()}
-        state.seconds += time.monotonic() - began
+        with self._agreed():
+            state.seconds += time.monotonic() - began
         state.metrics.append(
             {
                 "epoch": len(state.metrics) + 1,
@@ -247,16 +266,19 @@ class Run:
         anchor, neighbor, distant = torch.cat(found, dim=1)
         loss = self._loss(torch.cat([anchor, neighbor, distant]), None)
         nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
+        if not math.isfinite(loss):
+            raise self._diverged(float(loss), self.state.step)
         return float(loss), float(nearer.double().mean())
 
     def _network(self) -> Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
             kinds = 3 if self.config.distants == "saved" else 2
-            _, example = next(self.pixels.stream([self.train[: self.batch_size, :kinds]]))
+            numbers = self.train[: self.batch_size, :kinds]
+            _, example = next(self.pixels.stream([numbers], self.ranks.share(self.batch_size)))
             with self.runtime.autocast():
-                return _compiled(self.encoder, example, self._light(len(example)))
-        if self.runtime.name == "cpu":
+                return _compiled(self.encoder, example, self._light(*numbers.shape))
+        if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
             _poll(self.encoder)
         return self.encoder
 
