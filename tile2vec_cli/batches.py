@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +22,10 @@ from torch import Tensor
 from tile2vec_cli.device import free_memory
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Floats, Ints, spatial_blocks
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.transfers import Courier, sent
+
+if TYPE_CHECKING:  # it needs libraries that no batch does
+    from tile2vec_cli.tiles import TileSet
 
 Item = TypeVar("Item")
 
@@ -175,15 +178,16 @@ class Pixels:
         """
         if self.resident is not None:
             for batch in numbers:
-                rows = torch.from_numpy(batch[share].T.ravel()).to(self.device)
+                rows = sent(torch.from_numpy(batch[share].T.ravel()), self.device)
                 yield batch, self.resident.index_select(0, rows).view(self.dtype)
         else:
-            for batch, gathered in ahead((batch, self._gather(batch[share].T.ravel())) for batch in numbers):
-                yield batch, gathered.to(self.device, non_blocking=True)
+            courier = Courier(self.device)
+            parcels = ((batch, courier.send(self._gather(batch[share].T.ravel()))) for batch in numbers)
+            for batch, parcel in ahead(parcels):
+                yield batch, courier.receive(parcel)
 
     def _gather(self, numbers: Ints) -> Tensor:
-        gathered = torch.from_numpy(self.tiles.pixels(self.ids[numbers]))
-        return gathered.pin_memory() if self.device.type == "cuda" else gathered
+        return torch.from_numpy(self.tiles.pixels(self.ids[numbers]))
 
 
 def _indexable(dtype: torch.dtype) -> torch.dtype:

@@ -12,27 +12,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam
 
-from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models
+from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models, networks
 from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import Runtime
-from tile2vec_cli.errors import DataError, Interrupted, UsageError
+from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.grid import Ints
+from tile2vec_cli.networks import Network
 from tile2vec_cli.parts import Progress
 from tile2vec_cli.ranks import Ranks
-
-Network = Callable[[Tensor, Tensor | None], Tensor]
+from tile2vec_cli.transfers import sent
+from tile2vec_cli.watch import LOOK_EVERY, Watch
 
 CHECKPOINT_EVERY_S = 30.0
 CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
@@ -59,6 +59,9 @@ class Run:
     best: dict[str, Tensor] | None
     ranks: Ranks
 
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.encoder, self.optimizer, self.state, LOOK_EVERY[self.runtime.name])
+
     def loop(self, on_progress: Progress) -> None:
         """Train until steps, epochs, minutes or patience are used up."""
         state, first = self.state, self.state.step
@@ -82,6 +85,7 @@ class Run:
                     total = max(state.step, round(state.step / max(self.share, 1e-9)))
                     on_progress((state.step - first) * self.batch_size, (total - first) * self.batch_size)
                     if time.monotonic() > saved + pause:
+                        self._look()
                         began = time.monotonic()
                         self.save()
                         saved = time.monotonic()
@@ -89,8 +93,11 @@ class Run:
                     interrupts.raise_pending()
                     batch = next(steps)
         except (Interrupted, DataError):
+            diverged = self.watch.look()
             with self.ranks.agreed():
                 self.save()
+            if diverged:
+                raise self._no_number(*diverged) from None
             raise
 
     @contextmanager
@@ -148,9 +155,13 @@ class Run:
     # --- a step ------------------------------------------------------------------------------
 
     def _step(self, network: Network, numbers: Ints, pixels: Tensor) -> None:
-        """One update. A signal, or a loss that is no number, leaves all as it was before the step."""
+        """One update. A signal, or a loss that is no number, leaves all as it was before the step.
+
+        On a GPU it is not known yet whether the loss is a number: see `watch.py`.
+        """
         began, state = time.monotonic(), self.state
-        buffers = [buffer.clone() for buffer in self.encoder.buffers()]
+        self.watch.begin()
+        buffers = [] if self.watch.later else [buffer.clone() for buffer in self.encoder.buffers()]
         self.encoder.train()
         self.optimizer.zero_grad()
         try:
@@ -162,9 +173,11 @@ class Run:
             loss = self._loss(vectors, self._far(numbers))
             loss.backward()  # type: ignore[no-untyped-call]
             self.ranks.add_up(self.encoder)
-            value = self._finite(loss)
+            self.watch.note(loss)
+            if not self.watch.later:
+                self._look()
         except BaseException:
-            for buffer, before in zip(self.encoder.buffers(), buffers, strict=True):
+            for buffer, before in zip(self.encoder.buffers(), buffers, strict=False):
                 buffer.copy_(before)
             raise
         for group in self.optimizer.param_groups:
@@ -172,16 +185,17 @@ class Run:
         self.optimizer.step()
         state.step += 1
         state.open_steps += 1
-        state.open_loss += value
         seconds = time.monotonic() - began
         state.seconds += seconds
         state.step_seconds += seconds
+        if self.watch.due:
+            self._look()
 
     def _far(self, numbers: Ints) -> Tensor | None:
         """(B, 2B) which of a batch's tiles are distant for each anchor; None where saved distants count."""
         if numbers.shape[1] == 3:
             return None
-        places = self.places[torch.from_numpy(numbers.T.ravel()).to(self.places.device)]
+        places = self.places[sent(torch.from_numpy(numbers.T.ravel()), self.places.device)]
         return losses.far_apart(places[: len(numbers)], places, self.distant_min_m)
 
     def _loss(self, vectors: Tensor, far: Tensor | None) -> Tensor:
@@ -202,18 +216,14 @@ class Run:
             return None
         bands = self.model.architecture["bands"]
         drawn = batches.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)
-        return drawn[:, self.ranks.own(items, kinds)].to(self.runtime.device)
+        return sent(drawn[:, self.ranks.own(items, kinds)], self.runtime.device)
 
-    def _finite(self, loss: Tensor) -> float:
-        """The loss as a number; DataError where it, its gradient or what batch norm has seen is none."""
-        seen = [p.grad for p in self.encoder.parameters() if p.grad is not None]
-        seen += [buffer for buffer in self.encoder.buffers() if buffer.is_floating_point()]
-        value, size = torch.stack([loss.detach(), torch.nn.utils.get_total_norm(seen)]).tolist()
-        if not math.isfinite(value + size):
-            raise self._diverged(value if math.isfinite(size) else size, self.state.step + 1)
-        return float(value)
+    def _look(self) -> None:
+        """DataError where a step since the last look has met what is no number; see `watch.py`."""
+        if diverged := self.watch.look():
+            raise self._no_number(*diverged)
 
-    def _diverged(self, value: float, step: int) -> DataError:
+    def _no_number(self, step: int, value: float) -> DataError:
         """The error for a loss that is no number; it names where the last good weights are kept."""
         return DataError(
             f"--lr {self.lr:g}: loss or gradient is {value} at step {step}; finite numbers are "
@@ -225,6 +235,7 @@ class Run:
 
     def _close_epoch(self) -> None:
         """Validate and write down how the epoch went; the last one may be cut short."""
+        self._look()
         began, state = time.monotonic(), self.state
         rate = self.rate
         val_loss, accuracy = self.ranks.of_first(self._validate)
@@ -257,7 +268,8 @@ class Run:
             return None, None
         self.encoder.eval()
         found = []
-        size = max(1, encoders.ENCODERS[self.model.architecture["encoder"]].embed_batch_size // 3)
+        row = encoders.ENCODERS[self.model.architecture["encoder"]]
+        size = max(1, row.tiles_a_pass(self.runtime.name) // 3)
         chunks = (self.val[start : start + size] for start in range(0, len(self.val), size))
         for numbers, pixels in self.pixels.stream(chunks):
             interrupts.raise_pending()
@@ -267,7 +279,7 @@ class Run:
         loss = self._loss(torch.cat([anchor, neighbor, distant]), None)
         nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
         if not math.isfinite(loss):
-            raise self._diverged(float(loss), self.state.step)
+            raise self._no_number(self.state.step, float(loss))
         return float(loss), float(nearer.double().mean())
 
     def _network(self) -> Network:
@@ -277,37 +289,7 @@ class Run:
             numbers = self.train[: self.batch_size, :kinds]
             _, example = next(self.pixels.stream([numbers], self.ranks.share(self.batch_size)))
             with self.runtime.autocast():
-                return _compiled(self.encoder, example, self._light(*numbers.shape))
+                return networks.compiled(self.encoder, example, self._light(*numbers.shape))
         if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
-            _poll(self.encoder)
+            networks.poll(self.encoder)
         return self.encoder
-
-
-def _poll(encoder: encoders.Encoder) -> None:
-    """Let a signal end a step after any convolution, on the way back too.
-
-    On a slow CPU a step of a large network takes longer than a job has between signal and kill.
-    """
-
-    def poll(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        interrupts.raise_pending()
-        if output.requires_grad:
-            output.register_hook(lambda _gradient: interrupts.raise_pending())  # type: ignore[no-untyped-call]
-
-    for module in encoder.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(poll)
-
-
-def _compiled(encoder: encoders.Encoder, pixels: Tensor, light: Tensor | None) -> Network:
-    """The encoder through torch.compile, tried out on an example; UsageError where that fails."""
-    buffers = [buffer.clone() for buffer in encoder.train().buffers()]
-    try:
-        network: Network = torch.compile(encoder)
-        network(pixels, light).sum().backward()  # type: ignore[no-untyped-call]
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"--compile: torch cannot compile here ({reason}). Use --no-compile.") from error
-    for buffer, before in zip(encoder.buffers(), buffers, strict=True):
-        buffer.copy_(before)
-    return network
