@@ -18,7 +18,7 @@ LAYERS = (
     | {"embedding_files"}
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
     | {"votes", "vectors", "cdl", "splits", "parts", "work", "cogs", "provenance"},
-    {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory"},
+    {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory", "launch"},
     {"config", "errors"},
 )
 ANYWHERE_ABOVE_CORE = {"console", "interrupts"}  # for cli and commands

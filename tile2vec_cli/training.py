@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 import torch
 from torch.optim import Adam
 
-from tile2vec_cli import batches, checkpoints, encoders, interrupts, models
+from tile2vec_cli import batch_norms, batches, checkpoints, encoders, interrupts, models, ranks
 from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import choose
+from tile2vec_cli.errors import UsageError
 from tile2vec_cli.grid import Ints
+from tile2vec_cli.launch import ALONE, Launch
 from tile2vec_cli.loop import Run
 from tile2vec_cli.parts import (
     Progress,
@@ -26,6 +29,7 @@ from tile2vec_cli.parts import (
     sha256_file,
     silent,
 )
+from tile2vec_cli.ranks import Ranks
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.triplets import Triplets
 from tile2vec_cli.triplets import load as load_triplets
@@ -56,6 +60,7 @@ def train(
     config: TrainConfig,
     *,
     overwrite: bool = False,
+    launch: Launch = ALONE,
     on_progress: Progress = silent,
 ) -> TrainReport:
     """Train an encoder and write its model folder to `out`.
@@ -64,33 +69,62 @@ def train(
     run's checkpoint is. On a signal the step at hand is abandoned, the state before it is saved
     and Interrupted raised. The model is that of the last step, where the learning rate is near 0;
     with `patience` that of the epoch with the least validation loss. Progress is in triplets.
+
+    Each process of a `launch` of several calls this with the same arguments; the first one writes.
     """
     out = out.absolute()
-    tiles = TileSet.open(tiles_path)
-    triplets = load_triplets(triplets_path, tiles)
-    settings = {**config.settings(), "triplets": sha256_file(triplets_path)[:32]}
-    found = _existing(out)
-    if found is not None and not (overwrite and found.settings != settings):
-        require_same_settings(out, found.settings, settings)
-        checkpoints.discard(out)
-        return _report(found, models.metrics(out), up_to_date=True)
-    with checkpoints.workspace(out) as checkpoint:
-        found = _existing(out)  # another run may just have ended
-        if found is not None and found.settings == settings:
-            return _report(found, models.metrics(out), up_to_date=True)
-        begun = models.describe(checkpoint) if checkpoint.exists() else None
-        if begun is not None and overwrite and begun.settings != settings:
-            remove(checkpoint)
-            begun = None
-        if begun is not None:
-            require_same_settings(checkpoint, begun.settings, settings)
-        run = _prepare(tiles, triplets, config, settings, checkpoint, begun)
+    with ranks.joined(launch, config.device) as team, ExitStack() as held:
+        with team.agreed() as claimed:
+            tiles = TileSet.open(tiles_path)
+            triplets = load_triplets(triplets_path, tiles)
+            settings = {**config.settings(), "triplets": sha256_file(triplets_path)[:32]}
+            if team.first:
+                claimed.append(_claim(out, settings, overwrite, held))
+        if not claimed[0]:
+            return _report(models.describe(out), models.metrics(out), up_to_date=True)
+        with team.agreed():
+            run = _prepare(tiles, triplets, config, settings, checkpoints.place(out), team)
+        runtime = run.runtime
+        kind = 2 * (runtime.name == "cuda") + (runtime.precision == "bf16")
+        team.require_alike("device or precision", kind)
+        team.require_alike("the checkpoint's step", run.state.step)
         with interrupts.held():
             run.loop(on_progress)
-            with new_folder(out) as folder:
-                models.write(folder, run.described(), run.best or run.encoder.state_dict(), run.state.metrics)
-            remove(checkpoint)
+            with team.agreed():
+                if team.first:
+                    _write(out, run)
     return _report(run.described(), run.state.metrics)
+
+
+def _claim(out: Path, settings: dict[str, Any], overwrite: bool, held: ExitStack) -> bool:
+    """Whether there is something to train; no other run then trains it until `held` is closed."""
+    if _is_made(out, settings, overwrite):
+        return False
+    checkpoint = held.enter_context(checkpoints.workspace(out))
+    if _is_made(out, settings, overwrite):  # by another run that has just ended
+        return False
+    begun = models.describe(checkpoint) if checkpoint.exists() else None
+    if begun is not None and overwrite and begun.settings != settings:
+        remove(checkpoint)
+    elif begun is not None:
+        require_same_settings(checkpoint, begun.settings, settings)
+    return True
+
+
+def _is_made(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
+    """Whether the model is there; DataError where one of other settings is, and may not be replaced."""
+    found = _existing(out)
+    if found is None or (overwrite and found.settings != settings):
+        return False
+    require_same_settings(out, found.settings, settings)
+    checkpoints.discard(out)
+    return True
+
+
+def _write(out: Path, run: Run) -> None:
+    with new_folder(out) as folder:
+        models.write(folder, run.described(), run.best or run.encoder.state_dict(), run.state.metrics)
+    remove(run.checkpoint)
 
 
 def _existing(out: Path) -> models.Model | None:
@@ -105,10 +139,11 @@ def _prepare(
     config: TrainConfig,
     settings: dict[str, Any],
     checkpoint: Path,
-    begun: models.Model | None,
+    team: Ranks,
 ) -> Run:
     """All that the loop needs: from the checkpoint where there is one, else from the seed."""
-    runtime = choose(config.device, config.precision)
+    begun = models.describe(checkpoint) if checkpoint.exists() else None
+    runtime = choose(config.device, config.precision, team.launch)
     used, numbers = np.unique(triplets.ids, return_inverse=True)
     numbers = numbers.reshape(-1, 3)
     held_out = batches.split(
@@ -119,7 +154,8 @@ def _prepare(
         config.val_fraction,
         config.seed,
     )
-    pixels = Pixels.of(tiles, used, runtime.device)
+    sharers = team.launch.local_count if runtime.name == "cpu" else 1
+    pixels = Pixels.of(tiles, used, runtime.device, sharers)
     name = config.encoder
     if name == "auto":  # a run begun on another device goes on with its encoder
         name = "resnet18" if runtime.name == "cuda" else "small"
@@ -138,6 +174,14 @@ def _prepare(
     )
     encoder = encoders.untrained(name, tiles.shape[1], config.dim or row.dim, mean, std, config.seed)
     encoder.to(runtime.device)
+    if team.several:
+        batch_norms.span_processes(encoder)
+    batch_size = min(config.batch_size or row.batch_size, len(held_out.train))
+    if batch_size < team.launch.count:
+        raise UsageError(
+            f"{team.launch.count} processes: a batch has {batch_size} triplets; one or more for each are "
+            "needed. Use fewer processes, or more triplets and a larger --batch-size."
+        )
     lr = config.lr or row.lr
     optimizer = Adam(encoder.parameters(), lr, BETAS, fused=True)
     state, best = State(), None
@@ -153,12 +197,13 @@ def _prepare(
         val=numbers[held_out.val],
         places=torch.from_numpy(tiles.ecef[used]).to(runtime.device),
         distant_min_m=triplets.settings["distant_min_m"],
-        batch_size=min(config.batch_size or row.batch_size, len(held_out.train)),
+        batch_size=batch_size,
         encoder=encoder,
         optimizer=optimizer,
         lr=lr,
         state=state,
         best=best,
+        ranks=team,
     )
 
 

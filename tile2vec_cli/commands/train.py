@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from tile2vec_cli import launch
 from tile2vec_cli.commands import options
 from tile2vec_cli.config import TrainConfig
-from tile2vec_cli.console import Console
+from tile2vec_cli.console import Console, mute_errors
 from tile2vec_cli.parts import sweep
 
 
@@ -82,11 +83,15 @@ def train(
     """Train an encoder on triplets, so that near tiles get near vectors.
 
     Ends after --epochs, --steps or --minutes, whichever is first; the learning rate has then
-    fallen to 0. Stopped by a signal, the same command goes on where it was.
+    fallen to 0. Stopped by a signal, the same command goes on where it was. Started by torchrun or
+    as several tasks of srun, all processes share each batch.
 
     Example: tile2vec train triplets.parquet --tiles tiles --out model --minutes 10
     """
-    console = Console("train", quiet, json)
+    process = launch.find()
+    if process.rank:
+        mute_errors()
+    console = Console("train", quiet or process.rank > 0, json)
     config = TrainConfig(
         encoder=encoder,
         dim=dim,
@@ -110,9 +115,14 @@ def train(
 
     from tile2vec_cli import training
 
-    sweep(out.parent)
+    if not process.rank:
+        sweep(out.parent)
     with console.progress("Train", "triplets") as on_progress:
-        report = training.train(triplets, tiles, out, config, overwrite=overwrite, on_progress=on_progress)
+        report = training.train(
+            triplets, tiles, out, config, overwrite=overwrite, launch=process, on_progress=on_progress
+        )
+    if process.rank:
+        return
     keys = asdict(report)
     up_to_date = keys.pop("up_to_date")
     console.report(keys, inputs=[triplets, tiles], outputs=[out], up_to_date=up_to_date)
