@@ -50,7 +50,7 @@ def choose(device: str = "auto", precision: str = "auto", launch: Launch = ALONE
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    torch.set_num_threads(threads())
+    torch.set_num_threads(threads(launch.cpu_sharers))
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # one order of summation
         torch.backends.cudnn.deterministic = True
@@ -62,11 +62,11 @@ def choose(device: str = "auto", precision: str = "auto", launch: Launch = ALONE
     return Runtime(torch.device(device), precision)
 
 
-def threads() -> int:
-    """Threads for the networks: this process's share of the CPUs, or fewer where OMP_NUM_THREADS says so."""
-    granted = max(1, usable_cpus() // launch.cpu_sharers)
+def threads(sharers: int = 1) -> int:
+    """Threads for the networks: a share of this job's CPUs, or fewer where OMP_NUM_THREADS says so."""
+    granted = max(1, usable_cpus() // sharers)
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if not asked.isdigit() or not int(asked) or (asked == "1" and launch.cpu_sharers > 1):
+    if not asked.isdigit() or not int(asked) or (asked == "1" and sharers > 1):
         return granted  # torchrun sets 1 where nobody has asked
     return min(granted, int(asked))
 
