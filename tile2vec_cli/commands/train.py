@@ -37,12 +37,8 @@ def train(
             help="contrastive, supervised: label raster, polygons, points, or a table with `tile_id`.",
         ),
     ] = TrainConfig.labels,
-    field: Annotated[
-        str | None, typer.Option(help="Field or column that holds the classes.")
-    ] = TrainConfig.field,
-    min_purity: Annotated[
-        float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
-    ] = TrainConfig.min_purity,
+    field: options.Field = TrainConfig.field,
+    min_purity: options.MinPurity = TrainConfig.min_purity,
     init: Annotated[
         str | None,
         typer.Option(
@@ -117,8 +113,8 @@ def train(
     four turns), context (where one patch lies from another), jigsaw (the order of four patches),
     colorization (bands from their mean), inpainting (what was in a hole), order (which of two dates
     of one place came first), infonce (the neighbor among the batch); with --labels, also weak ones:
-    contrastive (‖x−y‖² for one class, max(0, ε−‖x−y‖)² for two) and supervised (the class). Whatever
-    the objective, `embed` and `probe` take the model.
+    contrastive (‖x−y‖² for one class, max(0, ε−‖x−y‖)² for two) and supervised (the class); probe
+    these two with labels of other tiles. Whatever the objective, `embed` and `probe` take the model.
 
     Ends after --epochs, --steps or --minutes, whichever is first; the learning rate has then
     fallen to 0. Stopped by a signal, the same command goes on where it was.
