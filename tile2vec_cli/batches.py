@@ -31,7 +31,8 @@ Item = TypeVar("Item")
 
 BLOCK_SIDES = 20  # side of a validation block in tiles, where the data is large enough
 VALIDATION_TRIPLETS = 1000  # a share of 0.9 is then known to 0.01
-_TURNS, _SPLIT, _LIGHT = 1, 2, 3  # streams of random numbers beside that of the epochs' order
+# Streams of random numbers beside that of the epochs' order.
+_TURNS, _SPLIT, _LIGHT, _QUESTION, _VALIDATION = 1, 2, 3, 4, 5
 _CHUNK = 1024  # tiles read at a time
 _SAMPLE = 10_000  # tiles from which mean and deviation are taken
 _UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
@@ -135,6 +136,16 @@ def light(seed: int, step: int, tiles: int, bands: int, strength: float) -> Tens
     drawn[0] = np.exp(strength / 2 * drawn[0])
     drawn[1] *= strength
     return torch.from_numpy(drawn.astype(np.float32))
+
+
+def question(seed: int, step: int) -> np.random.Generator:
+    """From which an objective draws what it asks in a step: holes, turns, patches."""
+    return np.random.default_rng((seed, step, _QUESTION))
+
+
+def validation(seed: int, batch: int) -> np.random.Generator:
+    """The same for a batch of the validation, which asks the same in every epoch."""
+    return np.random.default_rng((seed, batch, _VALIDATION))
 
 
 # --- their pixels ------------------------------------------------------------------------------

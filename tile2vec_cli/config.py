@@ -118,15 +118,39 @@ class TripletConfig:
         return asdict(self)
 
 
+OBJECTIVE_NAMES = (
+    *("triplet", "autoencoder", "rotation", "context", "jigsaw", "colorization", "inpainting"),
+    *("order", "contrastive", "infonce", "supervised"),
+)
+LABELLED = ("contrastive", "supervised")
+# What only some objectives use, and which.
+_USERS = {
+    "margin": ("triplet", "contrastive"),
+    "l2": ("triplet",),
+    "distants": ("triplet",),
+    "temperature": ("infonce",),
+    "labels": LABELLED,
+    "field": LABELLED,
+    "min_purity": LABELLED,
+    "augment": tuple(name for name in OBJECTIVE_NAMES if name != "rotation"),
+}
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How an encoder is trained on triplets. Defaults are the paper's unless said otherwise."""
 
+    objective: str = "triplet"  # see objectives.py
     encoder: str = "auto"  # auto: resnet18 (the paper's TileNet) on a GPU, small on a CPU
     dim: int | None = None  # length of the vectors; None: 512, for small 128
+    init: str | None = None  # a model to start from
     margin: float = 10.0
     l2: float = 0.01
     distants: str = "in-batch"  # the paper: saved; see benchmarks/RESULTS.md
+    temperature: float = 0.1  # of infonce
+    labels: str | None = None  # file of the classes that a labelled objective learns
+    field: str | None = None
+    min_purity: float = 0.8
     epochs: int | None = None  # None: 50, or no limit where steps or minutes set one
     steps: int | None = None  # stop after so many steps
     minutes: float | None = None  # stop after so many minutes; the rate falls to 0 by then
@@ -142,6 +166,15 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _one_of("--objective", self.objective, OBJECTIVE_NAMES)
+        for name in self._unused:
+            if getattr(self, name) != getattr(TrainConfig, name):
+                option = "--no-augment" if name == "augment" else f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option}: --objective {self.objective} does not use it. Leave it out.")
+        if self.objective in LABELLED and self.labels is None:
+            raise UsageError(f"--objective {self.objective}: needs classes. Give them with --labels.")
+        _above("--temperature", self.temperature, 0)
+        _share("--min-purity", self.min_purity)
         _one_of("--encoder", self.encoder, ENCODER_NAMES)
         _at_least("--dim", self.dim, 2)
         _above("--margin", self.margin, 0)
@@ -169,10 +202,20 @@ class TrainConfig:
         return self.epochs
 
     def settings(self) -> dict[str, Any]:
-        """What decides the output, as JSON: not where or how it is computed."""
+        """What decides the output, as JSON: not where or how it is computed.
+
+        What the objective does not use is left out, and so is the default objective. Files count by
+        what they hold: whoever reads them adds that.
+        """
         found = {**asdict(self), "epochs": self.most_epochs}
-        del found["device"], found["compile"]
-        return found
+        aside = {"device", "compile", "labels", "init", *self._unused}
+        if self.objective == TrainConfig.objective:
+            aside.add("objective")
+        return {name: value for name, value in found.items() if name not in aside}
+
+    @property
+    def _unused(self) -> list[str]:
+        return [name for name, users in _USERS.items() if self.objective not in users]
 
 
 @dataclass(frozen=True)
@@ -265,6 +308,7 @@ class WeakConfig:
     label_noise: float = 0.0  # share of the training labels that are flipped
     threshold: float | None = None  # of the probability; None: from the training labels
     evaluate: str | None = None  # raster of clean labels to score against
+    init: str | None = None  # a segmenter to start from
     epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None
@@ -302,6 +346,8 @@ class WeakConfig:
         found = {**asdict(self), "n_labels": list(self.n_labels)}
         found["positive"] = self.positive or CROPLAND
         del found["device"]
+        if self.init is None:
+            del found["init"]
         return found
 
 

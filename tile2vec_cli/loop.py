@@ -1,7 +1,7 @@
-"""The loop that trains an encoder on triplets: steps, epochs, budget, checkpoints, signals.
+"""The loop that trains an encoder, whatever for: steps, epochs, budget, checkpoints, signals.
 
-Anchors, neighbors and (with saved distants) distants of a step go through the encoder as one
-batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
+All tiles of a step (anchors, neighbors and, with saved distants, distants) go through the encoder as
+one batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
 norm sees: mean and deviation are taken over all tiles of the step, so that the three kinds of
 tile are scaled alike and the loss cannot be lowered by what tells one kind's batch from
 another's. Three passes would norm each kind by itself, and move the running statistics three
@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
-from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models, networks
+from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models, networks, questions
 from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
@@ -29,6 +29,7 @@ from tile2vec_cli.device import Runtime
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.networks import Network
+from tile2vec_cli.objectives import Task
 from tile2vec_cli.parts import Progress
 from tile2vec_cli.ranks import Ranks
 from tile2vec_cli.transfers import sent
@@ -47,10 +48,8 @@ class Run:
     checkpoint: Path
     model: models.Model
     pixels: Pixels
-    train: Ints  # (T, 3) anchor, neighbor, distant
-    val: Ints  # (V, 3)
-    places: Tensor  # (U, 3) earth-centred, float64
-    distant_min_m: float
+    task: Task
+    val: Ints  # (V, 3) anchor, neighbor, distant
     batch_size: int
     encoder: encoders.Encoder
     optimizer: Adam
@@ -60,16 +59,16 @@ class Run:
     ranks: Ranks
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.encoder, self.optimizer, self.state, LOOK_EVERY[self.runtime.name])
+        self.trained = nn.ModuleList([self.encoder, self.task.heads])
+        self.watch = Watch(self.trained, self.optimizer, self.state, LOOK_EVERY[self.runtime.name])
 
     def loop(self, on_progress: Progress) -> None:
         """Train until steps, epochs, minutes or patience are used up."""
         state, first = self.state, self.state.step
         network = self._network()
-        kinds = 3 if self.config.distants == "saved" else 2
-        order = batches.order(len(self.train), self.batch_size, self.config.seed, first)
+        order = batches.order(len(self.task.train), self.batch_size, self.config.seed, first)
         share = self.ranks.share(self.batch_size)
-        steps = self.pixels.stream((self.train[rows, :kinds] for rows in order), share)
+        steps = self.pixels.stream((self.task.train[rows] for rows in order), share)
         with self._agreed():
             self.save()  # a disk that takes no checkpoint is found now, not after an hour
             batch = next(steps)
@@ -111,7 +110,7 @@ class Run:
     @property
     def per_epoch(self) -> int:
         """Steps an epoch."""
-        return batches.steps_per_epoch(len(self.train), self.batch_size)
+        return batches.steps_per_epoch(len(self.task.train), self.batch_size)
 
     @property
     def share(self) -> float:
@@ -133,9 +132,8 @@ class Run:
     def save(self) -> None:
         """Write the checkpoint, once for all processes."""
         if self.ranks.first:
-            checkpoints.save(
-                self.checkpoint, self.described(), self.encoder, self.optimizer, self.state, self.best
-            )
+            made = (self.described(), self.encoder, self.optimizer, self.state, self.best, self.task.heads)
+            checkpoints.save(self.checkpoint, *made)
 
     def described(self) -> models.Model:
         """The model with the scores of the weights that are kept."""
@@ -161,23 +159,24 @@ class Run:
         """
         began, state = time.monotonic(), self.state
         self.watch.begin()
-        buffers = [] if self.watch.later else [buffer.clone() for buffer in self.encoder.buffers()]
+        buffers = [] if self.watch.later else [buffer.clone() for buffer in self.trained.buffers()]
         self.encoder.train()
         self.optimizer.zero_grad()
         try:
-            if self.config.augment:
+            if self.config.augment and self.task.objective.turns:
                 pixels = batches.turned(pixels, self.config.seed, state.step)
+            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, state.step))
             with self.runtime.autocast():
-                vectors = network(pixels, self._light(*numbers.shape))
+                vectors = network(question.seen, self._light(len(question.seen), numbers))
             vectors = self.ranks.gathered(vectors, len(numbers))
-            loss = self._loss(vectors, self._far(numbers))
+            loss = self.task.loss(question, self.encoder.parts(vectors))
             loss.backward()  # type: ignore[no-untyped-call]
             self.ranks.add_up(self.encoder)
             self.watch.note(loss)
             if not self.watch.later:
                 self._look()
         except BaseException:
-            for buffer, before in zip(self.encoder.buffers(), buffers, strict=False):
+            for buffer, before in zip(self.trained.buffers(), buffers, strict=False):
                 buffer.copy_(before)
             raise
         for group in self.optimizer.param_groups:
@@ -191,32 +190,16 @@ class Run:
         if self.watch.due:
             self._look()
 
-    def _far(self, numbers: Ints) -> Tensor | None:
-        """(B, 2B) which of a batch's tiles are distant for each anchor; None where saved distants count."""
-        if numbers.shape[1] == 3:
-            return None
-        places = self.places[sent(torch.from_numpy(numbers.T.ravel()), self.places.device)]
-        return losses.far_apart(places[: len(numbers)], places, self.distant_min_m)
-
-    def _loss(self, vectors: Tensor, far: Tensor | None) -> Tensor:
-        """Mean of the columns' losses; `vectors` of anchors, neighbors and, without `far`, distants."""
-        found, margin, l2 = [], self.config.margin, self.config.l2
-        for part in self.encoder.parts(vectors):
-            if far is None:
-                anchor, neighbor, distant = part.chunk(3)
-                found.append(losses.triplet_loss(anchor, neighbor, distant, margin, l2))
-            else:
-                anchor, neighbor = part.chunk(2)
-                found.append(losses.in_batch_loss(anchor, neighbor, far, margin, l2))
-        return torch.stack(found).mean()
-
-    def _light(self, items: int, kinds: int) -> Tensor | None:
-        """The light of the second column in the next step, for this process's share of the tiles."""
+    def _light(self, seen: int, numbers: Ints) -> Tensor | None:
+        """The light of the second column in the next step, for what this process sees."""
         if len(self.encoder.columns) == 1 or not self.config.jitter:
             return None
         bands = self.model.architecture["bands"]
-        drawn = batches.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)
-        return sent(drawn[:, self.ranks.own(items, kinds)], self.runtime.device)
+        tiles = numbers.size if self.ranks.several else seen
+        drawn = batches.light(self.config.seed, self.state.step, tiles, bands, self.config.jitter)
+        if self.ranks.several:
+            drawn = drawn[:, self.ranks.own(*numbers.shape)]
+        return sent(drawn, self.runtime.device)
 
     def _look(self) -> None:
         """DataError where a step since the last look has met what is no number; see `watch.py`."""
@@ -263,7 +246,10 @@ class Run:
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None]:
-        """Loss against the saved distants, and share with ‖a−n‖ < ‖a−d‖, over the validation triplets."""
+        """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖.
+
+        The loss of triplets is that against the saved distants.
+        """
         if not len(self.val):
             return None, None
         self.encoder.eval()
@@ -276,20 +262,26 @@ class Run:
             with self.runtime.autocast():
                 found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
         anchor, neighbor, distant = torch.cat(found, dim=1)
-        loss = self._loss(torch.cat([anchor, neighbor, distant]), None)
         nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
-        if not math.isfinite(loss):
-            raise self._no_number(self.state.step, float(loss))
-        return float(loss), float(nearer.double().mean())
+        accuracy = float(nearer.double().mean())
+        if self.config.objective != "triplet":
+            held_out = self.task.held_out(self.encoder, self.pixels, self.runtime, self.batch_size)
+        else:
+            parts = self.encoder.parts(torch.cat([anchor, neighbor, distant]))
+            each = [questions.saved_triplets(part, self.config) for part in parts]
+            held_out = float(torch.stack(each).mean())
+        if held_out is not None and not math.isfinite(held_out):
+            raise self._no_number(self.state.step, held_out)
+        return held_out, accuracy
 
     def _network(self) -> Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
-            kinds = 3 if self.config.distants == "saved" else 2
-            numbers = self.train[: self.batch_size, :kinds]
-            _, example = next(self.pixels.stream([numbers], self.ranks.share(self.batch_size)))
+            share = self.ranks.share(self.batch_size)
+            numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]], share))
+            example = self.task.ask(numbers, pixels, batches.question(self.config.seed, 0)).seen
             with self.runtime.autocast():
-                return networks.compiled(self.encoder, example, self._light(*numbers.shape))
+                return networks.compiled(self.encoder, example, self._light(len(example), numbers))
         if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
             networks.poll(self.encoder)
         return self.encoder

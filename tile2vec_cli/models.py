@@ -19,8 +19,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from tile2vec_cli import __version__, encoders
-from tile2vec_cli.errors import DataError, InputError, OutputError
+from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
 from tile2vec_cli.parts import dump_json, read_json, sha256_file
+from tile2vec_cli.tiles import TileSet
 
 FORMAT = "tile2vec-model/1"
 DESCRIPTION = "model.json"
@@ -124,6 +125,14 @@ def fingerprint(path: Path) -> str:
     return sha256_file(path / WEIGHTS)[:32]
 
 
+def start_fingerprint(path: Path, out: Path) -> str:
+    """The fingerprint of the model of --init, which must not be the one that is to be written."""
+    if path.absolute() == out.absolute():
+        raise UsageError(f"--init {path}: is --out as well. Choose another --out.")
+    describe(path)
+    return fingerprint(path)
+
+
 def metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl, one an epoch."""
     try:
@@ -131,6 +140,20 @@ def metrics(path: Path) -> list[dict[str, Any]]:
         return [_typed(json.loads(line), dict) for line in lines]
     except (OSError, ValueError, TypeError) as error:
         raise _unusable(path / METRICS, "it cannot be read as a line of JSON an epoch") from error
+
+
+def require_start(path: Path, model: Model, tiles: TileSet, *more: tuple[str, object, object]) -> None:
+    """Raise DataError where the model of --init is not one that training on these tiles could start from.
+
+    more: what else has to agree, as the model has it and as the run needs it.
+    """
+    bands = ("bands", list(model.bands), list(tiles.bands))
+    for what, found, wanted in (bands, ("dtype", model.dtype, tiles.dtype.name), *more):
+        if found != wanted:
+            raise DataError(
+                f"--init {path}: its {what} is {found}; this run needs {wanted}. "
+                "Start from another model, or leave --init out."
+            )
 
 
 def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Model]:

@@ -125,6 +125,13 @@ class TileSet:
         return ecef(self.lonlat)
 
     @cached_property
+    def datetime(self) -> NDArray[np.datetime64]:
+        """(N,) when each tile was taken, in milliseconds UTC; NaT where that is not known."""
+        naive = pa.timestamp("ms")
+        times = [part.index(["datetime"])["datetime"].cast(naive) for part in self.parts if part.count]
+        return np.concatenate([np.asarray(column, dtype="datetime64[ms]") for column in times])
+
+    @cached_property
     def side_m(self) -> float:
         """Median ground side of a tile in metres."""
         sides = [_side_m(part) for part in self.parts if part.count]
