@@ -110,7 +110,7 @@ def _tile(
 ) -> None:
     # aspect: else imshow would set that of the axes.
     axis.imshow(image, extent=(left, left + 1, upper + 1, upper), aspect="auto", interpolation="nearest")
-    thick = 1.2 if colour else 0.4
+    thick = 0.4 if not colour else 1.2 if colour in _EDGE else 2.4
     frame = Rectangle(
         (left, upper), 1, 1, fill=False, edgecolor=_EDGE.get(colour, colour), linewidth=thick, clip_on=False
     )

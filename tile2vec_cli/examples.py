@@ -69,9 +69,10 @@ def batches(path: Path) -> Iterator[Batch]:
 
 
 def resolve(
-    path: Path, wanted: Iterable[Place], on_rows: Callable[[int], None] = lambda _: None
+    path: Path, wanted: Iterable[Place], on_rows: Callable[[int], None] = lambda _: None, hint: str = ""
 ) -> dict[Place, Example]:
-    """The tile that each place means. `on_rows` is told how many rows have been read.
+    """The tile that each place means. `on_rows` is told how many rows have been read; `hint` is what else
+    an unknown id may be.
 
     Raises DataError for an id that is not there, naming those most like it, and for a place outside
     all footprints.
@@ -99,7 +100,7 @@ def resolve(
     for place in places:
         if isinstance(place, str):
             if place not in by_text:
-                raise _unknown(path, place)
+                raise _unknown(path, place, hint)
             tile_id = by_text[place]
         else:
             tile_id = _at(path, place, next(waiting))
@@ -140,12 +141,12 @@ def _at(path: Path, place: tuple[float, float], hit: _Hit) -> TileId:
 # --- ids that are not there --------------------------------------------------------------------
 
 
-def _unknown(path: Path, wanted: str) -> DataError:
+def _unknown(path: Path, wanted: str, hint: str) -> DataError:
     ids = (tile_id for batch in batches(path) for tile_id in batch.ids)
     close = heapq.nsmallest(_SUGGESTED, ids, key=lambda tile_id: _unlikeness(str(tile_id), wanted))
     return DataError(
         f"{path}: holds no tile {wanted}; an example has to be in it. "
-        f"Check the id: the nearest are {', '.join(map(str, close))}."
+        f"Check the id: the nearest are {', '.join(map(str, close))}.{hint}"
     )
 
 

@@ -41,21 +41,25 @@ class Output:
 
 
 def output(
-    path: Path, command: str, settings: Keys, inputs: Mapping[str, Path | None], **known: str
+    path: Path,
+    command: str,
+    settings: Keys,
+    inputs: Mapping[str, str | Path | None],
+    **known: str | None,
 ) -> Output:
     """An output made with these settings from these inputs, by name; None: one that is not used.
 
-    known: fingerprints of further inputs, by name. Raises OutputError and UsageError for a path that
-    cannot be meant: a folder, or one among the inputs.
+    known: fingerprints of inputs that have been taken already, by name. Raises OutputError and UsageError
+    for a path that cannot be meant: a folder, or one among the inputs.
     """
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; a file is written here. Give it another name.")
-    for source in filter(None, inputs.values()):
-        if source.resolve() in (path.resolve(), path.resolve().parent):
-            raise UsageError(f"{path}: lies where its inputs do ({source}); a place of its own is needed.")
-    read = {name: source for name, source in inputs.items() if source is not None}
-    places = {name: relative(str(source), path.parent) for name, source in read.items()}
-    states = {name: known.get(name) or content(str(source)) for name, source in read.items()}
+    read = {name: str(source) for name, source in inputs.items() if source is not None}
+    for source in read.values():
+        if Path(source).resolve() in (path.resolve(), path.resolve().parent):
+            raise UsageError(f"{path}: lies where {source} does; a place of its own is needed.")
+    places = {name: relative(source, path.parent) for name, source in read.items()}
+    states = {name: known.get(name) or content(source) for name, source in read.items()}
     # As JSON would give it back: tuples are lists.
     made_from = json.loads(json.dumps({"settings": {**places, **settings}, "content": states}))
     return Output(path, command, made_from)
