@@ -92,7 +92,7 @@ def answer(
 
     def distances(batch: Batch) -> Floats:
         nonlocal done
-        distance = cdist(batch.rows.vectors.astype(np.float64), target)[:, 0]
+        distance = cdist(batch.vectors.astype(np.float64), target)[:, 0]
         distance[[tile_id in left_out for tile_id in batch.ids]] = np.inf
         done += len(batch.ids)
         on_progress(total // 2 + done, total)
@@ -125,7 +125,7 @@ def _mean(path: Path, found: Labels, code: int, shown: int) -> Term:
     total: Floats = np.zeros(0)
     count, start = 0, 0
     for batch in examples.batches(path):
-        own = batch.rows.vectors[found.codes[start : start + len(batch.ids)] == code].astype(np.float64)
+        own = batch.vectors[found.codes[start : start + len(batch.ids)] == code].astype(np.float64)
         total = (total if len(total) else np.zeros(own.shape[1])) + own.sum(axis=0)
         count, start = count + len(own), start + len(batch.ids)
     name = found.classes[code]
@@ -141,7 +141,7 @@ def _typical(path: Path, members: NDArray[np.bool_], mean: Floats, shown: int) -
 
     def distances(batch: Batch) -> Floats:
         nonlocal start
-        distance = cdist(batch.rows.vectors.astype(np.float64), mean[None])[:, 0]
+        distance = cdist(batch.vectors.astype(np.float64), mean[None])[:, 0]
         distance[~members[start : start + len(batch.ids)]] = np.inf
         start += len(batch.ids)
         return np.asarray(distance)

@@ -72,4 +72,4 @@ def _groups(found: Answer, source: Source) -> list[Group]:
 def _heading(sign: str, term: Term) -> str:
     if not term.is_class:
         return sign
-    return f"{sign}: the mean of {term.name} ({term.tiles:,} tiles, of which the nearest to it)"
+    return f"{sign}: the mean of {term.name}, {term.tiles:,} tiles; those nearest to it"

@@ -79,8 +79,8 @@ def score(
         reasons = "".join(f"; {name}: {why}" for name, why in list(left_out.items())[:5])
         found = f"class {labels.classes[kept[0]]} alone has" if kept else "no class has"
         raise DataError(
-            f"--labels: {len(rows):,} tiles have a label, and {found} tiles in {_BLOCKS} blocks of {block_m:g} m"
-            f"{reasons}; two classes are needed. Give more labels, or make --block smaller."
+            f"--labels: {len(rows):,} tiles have a label, and {found} tiles in {_BLOCKS} blocks of "
+            f"{block_m:g} m{reasons}; two classes are needed. Give more labels, or make --block smaller."
         )
     inside = np.isin(codes, kept)
     rows, codes, blocks = rows[inside], codes[inside], blocks[inside]
@@ -98,13 +98,12 @@ def _usable(
     """Classes in enough blocks, and why the others are left out."""
     kept, left_out = [], {}
     for code, name in enumerate(names):
-        own = codes == code
-        spread = len(np.unique(blocks[own]))
+        count, spread = int((codes == code).sum()), len(np.unique(blocks[codes == code]))
         if spread >= _BLOCKS:
             kept.append(code)
         elif spread:
-            tiles = f"{int(own.sum()):,} tile" + "s" * (own.sum() > 1)
-            left_out[name] = f"{tiles} in {spread} block" + "s" * (spread > 1)
+            blocks_text = f"{spread} block" + "s" * (spread > 1)
+            left_out[name] = f"{count:,} tile" + "s" * (count > 1) + f" in {blocks_text}"
     return kept, left_out
 
 

@@ -52,7 +52,7 @@ class Members:
         self._kept = [[] for _ in self.centres]
 
     def add(self, batch: Batch) -> None:
-        distance = cdist(batch.rows.vectors.astype(np.float64), self.centres)
+        distance = cdist(batch.vectors.astype(np.float64), self.centres)
         own = distance.argmin(axis=1)
         self.counts += np.bincount(own, minlength=len(self.centres))
         for number, kept in enumerate(self._kept):

@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 
 from tile2vec_cli import embeddings
+from tile2vec_cli.embedding_files import Vectors
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Floats
@@ -29,8 +30,14 @@ _SUGGESTED = 3
 class Batch:
     """Some rows of the embeddings."""
 
-    rows: Embeddings
+    rows: Embeddings  # int8 as stored
     ids: Sequence[TileId]
+
+    @property
+    def vectors(self) -> Vectors:
+        """(B, D)"""
+        scale = self.rows.scale
+        return self.rows.vectors if scale is None else np.asarray(self.rows.vectors * scale)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def order(tile_id: TileId) -> tuple[bool, TileId]:
 def batches(path: Path) -> Iterator[Batch]:
     """All rows of the embeddings; errors as `embeddings.read`."""
     start = 0
-    for rows in embeddings.batches(path, _ROWS):
+    for rows in embeddings.batches(path, _ROWS, stored=True):
         ids = range(start, start + len(rows)) if rows.tile_id is None else rows.tile_id.tolist()
         yield Batch(rows, ids)
         start += len(rows)
@@ -85,14 +92,15 @@ def resolve(
     by_text: dict[str, TileId] = {}
     done = 0
     for batch in batches(path):
+        own = batch.vectors
         for row, tile_id in enumerate(batch.ids):
             if str(tile_id) in names and tile_id not in vectors:
-                vectors[tile_id] = batch.rows.vectors[row].astype(np.float64)
+                vectors[tile_id] = own[row].astype(np.float64)
                 by_text[str(tile_id)] = tile_id
         for point, hit in zip(points, hits, strict=True):
             better = _improve(hit, point, batch)
             if better is not None:
-                vectors[hit.tile_id] = batch.rows.vectors[better].astype(np.float64)
+                vectors[hit.tile_id] = own[better].astype(np.float64)
         done += len(batch.ids)
         on_rows(done)
     found: dict[Place, Example] = {}

@@ -166,8 +166,8 @@ def _draw(
     for batch in read(inputs.fitted):
         first = first or batch
         inside = rows[slice(*np.searchsorted(rows, [moments.count, moments.count + len(batch.ids)]))]
-        kept.append(batch.rows.vectors[inside - moments.count].copy())
-        moments.add(batch.rows.vectors)
+        kept.append(batch.vectors[inside - moments.count].copy())
+        moments.add(batch.vectors)
     components = Components.of(moments)
     members = None
     if with_sheet:
@@ -177,14 +177,14 @@ def _draw(
         if inputs.fit_on is not None:
             _require_same_model(inputs, first, batch)
         placing.add(batch.rows)
-        values.append(components.project(batch.rows.vectors))
+        values.append(components.project(batch.vectors))
         if members is not None:
             members.add(batch)
     projected = np.concatenate(values)
     if inputs.fit_on is None:
         stretch = Stretch.of(projected)
     else:
-        fit = [components.project(batch.rows.vectors) for batch in read(inputs.fit_on)]
+        fit = [components.project(batch.vectors) for batch in read(inputs.fit_on)]
         stretch = Stretch.of(np.concatenate(fit))
     return _Drawn(components, stretch, stretch.colours(projected), placing.mosaics(), members)
 

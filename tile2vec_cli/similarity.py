@@ -11,7 +11,7 @@ whatever lies at the far end of the line from one to the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,23 +64,45 @@ def search(path: Path, config: SimilarConfig, on_progress: Progress = silent) ->
     for tile_id in wanted:
         if tile_id in unwanted:
             raise DataError(f"{tile_id}: given with --to and with --not; a tile is one or the other.")
-    to, without = np.stack([*wanted.values()]), np.stack([*unwanted.values()]) if unwanted else None
-    ruled_out, done = 0, total // 2
-
-    def distances(batch: Batch) -> Floats:
-        nonlocal ruled_out, done
-        distance, out = _distances(batch.rows.vectors, to, without)
-        own = np.array([i in wanted or i in unwanted for i in batch.ids])
-        ruled_out += int((out & ~own).sum())
-        distance[out | own] = np.inf
-        done += len(batch.ids)
-        on_progress(done, total)
-        return distance
-
-    near = nearest(examples.batches(path), distances, config.top)
+    half = total // 2
+    near, ruled_out = rank(
+        examples.batches(path), wanted, unwanted, config.top, lambda done: on_progress(half + done, total)
+    )
     if not near:
         raise DataError(f"{path}: holds no tile but those given and those ruled out. Give fewer examples.")
     return Found(tuple(near), tuple(wanted), tuple(unwanted), ruled_out)
+
+
+def rank(
+    batches: Iterable[Batch],
+    wanted: Mapping[TileId, Floats],
+    unwanted: Mapping[TileId, Floats],
+    top: int,
+    on_rows: Callable[[int], None] = lambda _: None,
+) -> tuple[list[Near], int]:
+    """The tiles nearest to the wanted vectors, and how many are nearer to an unwanted one.
+
+    `on_rows` is told how many rows have been ranked.
+    """
+    to, without = np.stack([*wanted.values()]), np.stack([*unwanted.values()]) if unwanted else None
+    ruled_out, done = 0, 0
+
+    def distances(batch: Batch) -> Floats:
+        nonlocal ruled_out, done
+        distance, counter = _distances(batch.vectors, to, without)
+        # The examples themselves are among those at no distance.
+        same = np.flatnonzero((distance == 0) | (counter == 0))
+        own = [row for row in same.tolist() if batch.ids[row] in wanted or batch.ids[row] in unwanted]
+        out = counter < distance
+        out[own] = False
+        ruled_out += int(out.sum())
+        distance[out] = np.inf
+        distance[own] = np.inf
+        done += len(batch.ids)
+        on_rows(done)
+        return distance
+
+    return nearest(batches, distances, top), ruled_out
 
 
 def nearest(batches: Iterable[Batch], distances: Callable[[Batch], Floats], top: int) -> list[Near]:
@@ -91,19 +113,17 @@ def nearest(batches: Iterable[Batch], distances: Callable[[Batch], Floats], top:
     return near
 
 
-def _distances(
-    vectors: NDArray[np.float32], to: Floats, without: Floats | None
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """(B,) distance to the nearest example, and whether a counter-example is nearer.
+def _distances(vectors: NDArray[np.float32], to: Floats, without: Floats | None) -> tuple[Floats, Floats]:
+    """(B,) distances to the nearest example and to the nearest counter-example; infinite without any.
 
     Pair by pair, in doubles: a matrix product (|a|² - 2ab + |b|²) cancels for near twins, and gives equal
     vectors unequal distances depending on where in the product they stand.
     """
     own = vectors.astype(np.float64)
-    distance = cdist(own, to).min(axis=1)
+    distance = np.asarray(cdist(own, to).min(axis=1))
     if without is None:
-        return distance, np.zeros(len(own), bool)
-    return distance, cdist(own, without).min(axis=1) < distance
+        return distance, np.full(len(own), np.inf)
+    return distance, np.asarray(cdist(own, without).min(axis=1))
 
 
 def _merged(near: list[Near], batch: Batch, distance: Floats, top: int) -> list[Near]:
