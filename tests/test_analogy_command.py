@@ -220,9 +220,9 @@ _LABELS = ("--labels", "kinds.csv", "--field", "kind")
         (("--score", "--out", "x.csv", *_LABELS), 2, "--score: writes no files"),
         (("--score", "--draws", 0, *_LABELS), 2, "--draws 0: needs a number of at least 1."),
         (
-            ("--score", "--labels", "kinds.csv", "--field", "one"),
+            ("--score", "--labels", "kinds.csv", "--field", "one", "--block", 300),
             65,
-            "class same alone has tiles in 4 blocks",
+            "class same alone has tiles in 4 blocks of 300 m; two classes are needed.",
         ),
         (("--score", "--block", 1e5, *_LABELS), 65, "no class has tiles in 4 blocks of 100000 m; dry: "),
         (("--score", "--labels", "none.csv"), 66, "none.csv: no such file"),

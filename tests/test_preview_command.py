@@ -122,8 +122,11 @@ def test_a_second_date_in_the_colours_of_the_first(preview: Tool, data: Path, tm
         tmp_path / "map-EPSG_32634.tif", np.array(ids)[shown].tolist(), shapes[shown], wanted[shown]
     )
     for options, message in (
-        (("other.parquet", "--fit-on", "float32"), "made by another model than other.parquet"),
-        (("narrow.parquet", "--fit-on", "float32"), "vectors of 12 numbers, but 2 in narrow.parquet"),
+        (("other.parquet", "--fit-on", "float32"), "other.parquet: made by another model than float32"),
+        (
+            ("narrow.parquet", "--fit-on", "float32"),
+            "narrow.parquet: vectors of 2 numbers, but 12 in float32",
+        ),
     ):
         run = preview(*options, "--out", tmp_path / "never.tif")
         assert run.code == 65 and message in run.err

@@ -65,7 +65,7 @@ def read(path: Path) -> Embeddings:
     """
     found = [_read_file(file) for file in _files(path)]
     for other in found[1:]:
-        _require_alike(found[0], other)
+        require_alike(found[0], other)
     if len(found) == 1:
         return found[0]
 
@@ -86,16 +86,17 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _require_alike(one: Embeddings, other: Embeddings) -> None:
+def require_alike(one: Embeddings, other: Embeddings) -> None:
+    """Raise DataError where the vectors of two files cannot be compared."""
     if one.metadata.get("model") != other.metadata.get("model"):
         raise DataError(
-            f"{other.path}: made by another model than {one.path.name} beside it; one model is needed. "
-            "Embed again with one --model, or keep them in folders of their own."
+            f"{other.path}: made by another model than {one.path}; one model is needed. "
+            "Embed again with one --model, or keep them apart."
         )
     if one.vectors.shape[1] != other.vectors.shape[1]:
         raise DataError(
             f"{other.path}: vectors of {other.vectors.shape[1]} numbers, but {one.vectors.shape[1]} in "
-            f"{one.path.name} beside it; all need one length. Keep them in folders of their own."
+            f"{one.path}; all need one length. Embed again with one --model, or keep them apart."
         )
 
 
@@ -110,7 +111,7 @@ def batches(path: Path, rows: int, stored: bool = False) -> Iterator[Embeddings]
         for table in geoparquet.batches(file, layout.columns, rows):
             found = _of_table(file, table, layout, stored)
             first = first or replace(found, vectors=found.vectors[:1].copy(), geometry=found.geometry[:1])
-            _require_alike(first, found)
+            require_alike(first, found)
             yield found
 
 

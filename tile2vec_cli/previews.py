@@ -16,7 +16,6 @@ from tile2vec_cli.components import Components, Moments, Stretch
 from tile2vec_cli.config import PreviewConfig
 from tile2vec_cli.contact_sheets import Group, Source
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.examples import Batch
 from tile2vec_cli.grid import Floats
 from tile2vec_cli.mosaics import Mosaic, Placing
 from tile2vec_cli.near_reports import Report
@@ -174,8 +173,8 @@ def _draw(
         members = Members(clusters.centres(np.concatenate(kept), config.clusters, config.seed), _ACROSS)
     placing, values = Placing(tiles), []
     for batch in read(inputs.embeddings):
-        if inputs.fit_on is not None:
-            _require_same_model(inputs, first, batch)
+        if first is not None:
+            embeddings.require_alike(first.rows, batch.rows)
         placing.add(batch.rows)
         values.append(components.project(batch.vectors))
         if members is not None:
@@ -187,22 +186,6 @@ def _draw(
         fit = [components.project(batch.vectors) for batch in read(inputs.fit_on)]
         stretch = Stretch.of(np.concatenate(fit))
     return _Drawn(components, stretch, stretch.colours(projected), placing.mosaics(), members)
-
-
-def _require_same_model(inputs: _Inputs, first: Batch | None, batch: Batch) -> None:
-    if first is None:
-        return
-    one, other = first.rows, batch.rows
-    if one.metadata.get("model") != other.metadata.get("model"):
-        raise DataError(
-            f"{inputs.fit_on}: made by another model than {inputs.embeddings}; one model is needed. "
-            "Embed both with one --model."
-        )
-    if one.vectors.shape[1] != other.vectors.shape[1]:
-        raise DataError(
-            f"{inputs.fit_on}: vectors of {one.vectors.shape[1]} numbers, but {other.vectors.shape[1]} in "
-            f"{inputs.embeddings}; one length is needed. Embed both with one --model."
-        )
 
 
 # --- files ------------------------------------------------------------------------------------------
