@@ -15,6 +15,7 @@ import rasterio
 import shapely
 from conftest import Run
 from embedded import call, truth, write
+from pyproj import CRS
 from rasterio.transform import from_origin
 from rasterio.warp import transform as warp
 from rio_cogeo.cogeo import cog_validate
@@ -22,6 +23,7 @@ from rio_cogeo.cogeo import cog_validate
 from tile2vec_cli import cutting, mosaics
 from tile2vec_cli.components import Components, Moments
 from tile2vec_cli.config import TileConfig
+from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.tiles import TileSet
 
 Tool = Callable[..., Run]
@@ -194,6 +196,17 @@ def test_a_coarse_tile_has_many_pixels() -> None:
     assert (
         picture.shape == (6, 6) and (picture[:3, :3] == 0).all() and (np.sort(picture[3:].ravel()) > 0).all()
     )
+
+
+def test_one_crs_in_two_spellings_is_one_map(tmp_path: Path) -> None:
+    placing = mosaics.Placing()
+    for number, spelling in enumerate(("EPSG:32633", CRS("EPSG:32633").to_wkt())):
+        placing._lattices[str(number)] = mosaics._Lattice(spelling, (100.0, 100.0))
+    points = shapely.points(15 + 0.001 * np.arange(20), np.full(20, 48.0))
+    scene = np.array(["0", "1"] * 10, dtype=object)
+    placing.add(Embeddings(tmp_path, np.zeros((20, 2), np.float32), points, None, scene, None, {}))
+    (one,) = placing.mosaics()
+    assert len(one.tile) == len(set(one.col)) and one.height == 1
 
 
 def test_moments_far_from_zero_are_those_of_numpy() -> None:

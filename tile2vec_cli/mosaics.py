@@ -27,6 +27,7 @@ MOST_PIXELS = 1 << 28  # of a map; where tiles lie so far apart that it would ha
 _STRIP = 1 << 22  # pixels in memory at a time
 _BOX = 1e-7  # share of its bounding box by which a box in longitude and latitude may be smaller
 _ROUNDING = 1e-3  # of a pixel: how far tiles of one grid stray from it
+_MOST_SIDE = 16  # pixels along a side of the coarsest tile
 _NAT = np.datetime64("NaT", "ms")
 
 LONLAT = "OGC:CRS84"
@@ -123,13 +124,20 @@ class Placing:
         scene, xy, time = np.concatenate(self._scene), np.concatenate(self._xy), np.concatenate(self._time)
         lattices = [self._lattices[name] for name in self._numbers]
         steps = np.array([one.step for one in lattices])
-        crs = list(dict.fromkeys(one.crs for one in lattices))
-        own = np.array([crs.index(one.crs) for one in lattices])[scene]
+        codes = [_code(one.crs) for one in lattices]
+        first = {code: one.crs for code, one in reversed([*zip(codes, lattices, strict=True)])}
+        own = np.array(codes, dtype=object)[scene]
         found = []
-        for number, name in enumerate(crs):
-            tiles = np.flatnonzero(own == number)
-            found.append(_mosaic(name, tiles, xy[tiles], steps[scene[tiles]], time[tiles]))
+        for code in dict.fromkeys(codes):
+            tiles = np.flatnonzero(own == code)
+            found.append(_mosaic(first[code], tiles, xy[tiles], steps[scene[tiles]], time[tiles]))
         return found
+
+
+def _code(crs: str) -> str:
+    """The same for one CRS in several spellings, where it has a code."""
+    name = places.crs_name(crs)
+    return name if name.startswith("EPSG:") else crs
 
 
 def _scenes(rows: Embeddings, tiles: TileSet | None) -> NDArray[Any]:
@@ -174,7 +182,8 @@ def _mosaic(crs: str, tiles: Ints, xy: Floats, steps: Floats, time: NDArray[np.d
     """tiles: (N,) row numbers; xy: (N, 2) centres in the CRS; steps: (N, 2); time: (N,)."""
     if places.is_geographic(crs) and np.ptp(xy[:, 0]) > 180:
         xy[:, 0] %= 360  # across the antimeridian
-    pixel = np.median(steps, axis=0)
+    # As most tiles are, or coarser: where they differ widely a tile would have more pixels than are worth it.
+    pixel = np.maximum(np.percentile(steps, 50, axis=0, method="lower"), steps.max(axis=0) / _MOST_SIDE)
     corner = xy + steps * (-0.5, 0.5)  # upper left
     # On the grid of the first tile; tiles of other grids lie up to half a pixel aside.
     cells = np.floor((corner - corner[0]) / pixel * (1, -1) + 0.5 + _ROUNDING).astype(np.int64)
