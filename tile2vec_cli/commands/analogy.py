@@ -19,7 +19,7 @@ def analogy(
     terms: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[A B C]", help="Each a tile_id, longitude,latitude in a tile, or a class of --labels."
+            metavar="A B C", help="Each a tile_id, longitude,latitude in a tile, or a class of --labels."
         ),
     ] = None,
     labels: Annotated[
