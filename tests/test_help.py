@@ -10,7 +10,7 @@ import pytest
 
 HEAVY = ("torch", "numpy", "geopandas", "rasterio", "rich", "pyarrow", "sklearn", "matplotlib", "shapely")
 COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "similar")
-COMMANDS += ("weak-segment", "map", "check", "demo")
+COMMANDS += ("preview", "analogy", "weak-segment", "map", "check", "demo")
 
 PROGRAM = f"""
 import sys

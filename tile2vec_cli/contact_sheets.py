@@ -12,7 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from tile2vec_cli.errors import DataError, UsageError
+from tile2vec_cli.exemplars import TileId
 from tile2vec_cli.figures import figure_file
+from tile2vec_cli.similarity import Near
+from tile2vec_cli.tiles import TileSet
+
+SHOWN = 100  # nearest tiles on a sheet at most, and a tenth of that of either kind of examples
 
 _CELL = 0.85  # inches a tile is wide
 _GAP = 0.08  # between tiles, in tiles
@@ -29,7 +35,50 @@ class Group:
     heading: str
     pixels: NDArray[Any]  # (N, 1 or 3, S, S), as stored
     captions: Sequence[str]  # (N,)
-    colour: str = ""  # of the frames, a key of _EDGE
+    colour: str = ""  # of the frames, a key of _EDGE or #rrggbb
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pixels of a sheet come from."""
+
+    tiles: TileSet
+    bands: list[int]  # 1-based numbers, in the tile set, of those that are shown: three, or one for grey
+
+    @classmethod
+    def of(cls, path: Path, rgb: Sequence[int] | None) -> Source:
+        """rgb: the bands; None: the first three, or the first. Raises InputError and DataError."""
+        tiles = TileSet.open(path)
+        count = len(tiles.bands)
+        chosen = list(rgb or ((1, 2, 3) if count >= 3 else (1,)))
+        if max(chosen) > count:
+            raise DataError(f"{path}: holds {count} bands; --rgb asks for band {max(chosen)}. Choose others.")
+        return cls(tiles, chosen)
+
+    def group(
+        self, heading: str, ids: Sequence[TileId], captions: Sequence[str] = (), colour: str = ""
+    ) -> Group:
+        """Tiles by their ids. Raises DataError for one that the tile set does not hold."""
+        positions = self.tiles.positions([str(tile_id) for tile_id in ids])
+        for tile_id, position in zip(ids, positions, strict=True):
+            if position < 0:
+                raise DataError(
+                    f"{self.tiles.path}: holds no tile {tile_id}; the tile set that was embedded is needed. "
+                    "Give that one with --tiles."
+                )
+        pixels = self.tiles.pixels(positions)[:, [band - 1 for band in self.bands]]
+        return Group(heading, pixels, captions or [""] * len(ids), colour)
+
+
+def nearest(heading: str, near: Sequence[Near], source: Source) -> Group:
+    """Tiles with their ranks and distances."""
+    captions = [f"{rank}   d = {one.distance:#.3g}".rstrip(".") for rank, one in enumerate(near, 1)]
+    return source.group(heading, [one.tile_id for one in near], captions)
+
+
+def require_png(option: str, path: Path) -> None:
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{option} {path}: a contact sheet is a PNG; needs a name ending in .png.")
 
 
 def write(path: Path, groups: Sequence[Group]) -> None:
@@ -61,9 +110,9 @@ def _tile(
 ) -> None:
     # aspect: else imshow would set that of the axes.
     axis.imshow(image, extent=(left, left + 1, upper + 1, upper), aspect="auto", interpolation="nearest")
-    thick = 1.2 if colour else 0.4
+    thick = 0.4 if not colour else 1.2 if colour in _EDGE else 2.4
     frame = Rectangle(
-        (left, upper), 1, 1, fill=False, edgecolor=_EDGE[colour], linewidth=thick, clip_on=False
+        (left, upper), 1, 1, fill=False, edgecolor=_EDGE.get(colour, colour), linewidth=thick, clip_on=False
     )
     axis.add_patch(frame)
     axis.text(left + 0.5, upper + 1 + _TEXT / 2, caption, ha="center", va="center", fontsize=6)
