@@ -15,7 +15,7 @@ LAYERS = (
     {"commands"},
     set(),  # the torch layer: all modules that stand nowhere else
     {"tiles", "tile_files", "sources", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings"}
-    | {"embedding_files"}
+    | {"embedding_files", "features"}
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
     | {"votes", "vectors", "cdl", "splits", "parts", "work", "cogs", "provenance"},
     {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory", "launch"},

@@ -11,9 +11,11 @@ import typer
 
 from tile2vec_cli import __version__, console, interrupts
 from tile2vec_cli.commands.analogy import analogy
+from tile2vec_cli.commands.change import change
 from tile2vec_cli.commands.check import check
 from tile2vec_cli.commands.demo import demo
 from tile2vec_cli.commands.embed import embed
+from tile2vec_cli.commands.inspect import inspect
 from tile2vec_cli.commands.map import map_scenes
 from tile2vec_cli.commands.preview import preview
 from tile2vec_cli.commands.probe import probe
@@ -33,7 +35,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (tile, sample_triplets, train, embed, probe, similar, preview, weak_segment, check, demo):
+for command in (
+    tile,
+    sample_triplets,
+    train,
+    embed,
+    probe,
+    similar,
+    preview,
+    change,
+    inspect,
+    weak_segment,
+    check,
+    demo,
+):
     app.command()(command)
 # West of Greenwich a place begins with a minus, as an option does.
 app.command(context_settings={"ignore_unknown_options": True})(analogy)

@@ -458,3 +458,58 @@ class AnalogyConfig:
         found = asdict(self)
         del found["rgb"]
         return found
+
+
+@dataclass(frozen=True)
+class ChangeConfig:
+    """Which tiles are compared, and how."""
+
+    before_scenes: tuple[str, ...] = ()  # globs of names; none: all scenes
+    after_scenes: tuple[str, ...] = ()
+    within_m: float | None = None  # between the centres of a pair at most; None: half the tile's side
+    centre: bool = True  # leave out what the two dates differ in everywhere
+    top: int = 20
+    rgb: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _above("--within", self.within_m, 0)
+        _at_least("--top", self.top, 1)
+        _shown_bands(self.rgb)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the pairs, their distances and which are named, as JSON."""
+        found = asdict(self)
+        del found["rgb"]
+        return found
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """How embeddings are looked into."""
+
+    field: str | None = None
+    min_purity: float = 0.8
+    red: int | None = None  # bands of the tile set, from 1; None: 1 and 4 where it has four
+    nir: int | None = None
+    components: int = 4  # principal components of which the extreme tiles are shown
+    sample: int = 10_000  # tiles that factors are learned from and the probe is run on
+    block_m: float | None = None  # None: 20 times the tile's side
+    rgb: tuple[int, ...] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _share("--min-purity", self.min_purity)
+        for option, band in (("--red", self.red), ("--nir", self.nir)):
+            _at_least(option, band, 1)
+        if (self.red is None) != (self.nir is None):
+            raise UsageError("--red and --nir: the one needs the other. Give both or neither.")
+        if self.red is not None and self.red == self.nir:
+            raise UsageError(f"--red {self.red}: is --nir, too; needs two bands.")
+        _at_least("--components", self.components, 1)
+        _at_least("--sample", self.sample, 50)
+        _above("--block", self.block_m, 0)
+        _shown_bands(self.rgb)
+        _at_least("--seed", self.seed, 0)
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self)

@@ -22,6 +22,7 @@ SHOWN = 100  # nearest tiles on a sheet at most, and a tenth of that of either k
 
 _CELL = 0.85  # inches a tile is wide
 _GAP = 0.08  # between tiles, in tiles
+_SEAM = 0.02  # between a tile and what stands beside it
 _TEXT, _HEAD = 0.2, 0.34  # heights of a line below a tile and of a heading, in tiles
 _COLUMNS = 10
 _LOW, _HIGH = 2, 98  # percentiles that become black and white
@@ -36,6 +37,12 @@ class Group:
     pixels: NDArray[Any]  # (N, 1 or 3, S, S), as stored
     captions: Sequence[str]  # (N,)
     colour: str = ""  # of the frames, a key of _EDGE or #rrggbb
+    beside: NDArray[Any] | None = None  # (N, 1 or 3, S, S) what stands right of each, as one with it
+
+    @property
+    def width(self) -> int:
+        """Of one of its tiles, with what stands beside it, in tiles."""
+        return 1 if self.beside is None else 2
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,12 @@ def require_png(option: str, path: Path) -> None:
 
 def write(path: Path, groups: Sequence[Group]) -> None:
     """A PNG of the groups below each other, at most ten tiles a row, all in one stretch."""
-    columns = min(_COLUMNS, max(5, *(len(group.captions) for group in groups)))
+    columns = min(_COLUMNS, max(5, *(len(group.captions) * group.width for group in groups)))
     step = 1 + _GAP
-    lines = [-(-len(group.captions) // columns) for group in groups]
+    lines = [-(-len(group.captions) // (columns // group.width)) for group in groups]
     height = sum(_HEAD + count * _line(group) for group, count in zip(groups, lines, strict=True))
     width = columns * step - _GAP
-    low, high = _limits([group.pixels for group in groups])
+    low, high = _limits([pixels for group in groups for pixels in _pixels(group)])
     with figure_file(path, width=width * _CELL, height=height * _CELL) as figure:
         figure.set_layout_engine("none")
         axis = figure.add_axes((0, 0, 1, 1))
@@ -98,16 +105,22 @@ def write(path: Path, groups: Sequence[Group]) -> None:
             axis.text(0, top + _HEAD / 2, group.heading, va="center", fontsize=8, fontweight="bold")
             top += _HEAD
             for number, caption in enumerate(group.captions):
-                row, column = divmod(number, columns)
-                left, upper = column * step, top + row * _line(group)
-                _tile(axis, left, upper, _shown(group.pixels[number], low, high), caption, group.colour)
+                row, column = divmod(number, columns // group.width)
+                left, upper = column * group.width * step, top + row * _line(group)
+                for place, pixels in enumerate(_pixels(group)):
+                    image = _shown(pixels[number], low, high)
+                    _tile(axis, left + place * (1 + _SEAM), upper, image, group.colour)
+                middle = left + (group.width + _SEAM * (group.width - 1)) / 2
+                axis.text(middle, upper + 1 + _TEXT / 2, caption, ha="center", va="center", fontsize=6)
             top += count * _line(group)
         axis.set(xlim=(0, width), ylim=(height, 0))  # imshow has moved them
 
 
-def _tile(
-    axis: Axes, left: float, upper: float, image: NDArray[np.float64], caption: str, colour: str
-) -> None:
+def _pixels(group: Group) -> list[NDArray[Any]]:
+    return [group.pixels] if group.beside is None else [group.pixels, group.beside]
+
+
+def _tile(axis: Axes, left: float, upper: float, image: NDArray[np.float64], colour: str) -> None:
     # aspect: else imshow would set that of the axes.
     axis.imshow(image, extent=(left, left + 1, upper + 1, upper), aspect="auto", interpolation="nearest")
     thick = 0.4 if not colour else 1.2 if colour in _EDGE else 2.4
@@ -115,7 +128,6 @@ def _tile(
         (left, upper), 1, 1, fill=False, edgecolor=_EDGE.get(colour, colour), linewidth=thick, clip_on=False
     )
     axis.add_patch(frame)
-    axis.text(left + 0.5, upper + 1 + _TEXT / 2, caption, ha="center", va="center", fontsize=6)
 
 
 def _line(group: Group) -> float:

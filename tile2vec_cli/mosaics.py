@@ -73,6 +73,15 @@ class Mosaic:
             )
             yield top, left, strip
 
+    def whole(self, values: NDArray[Any], empty: float) -> Iterator[tuple[int, NDArray[Any]]]:
+        """First row and (H, W) of strips of all pixels, `empty` where there is no tile; values: (N,)."""
+        height = max(1, _STRIP // self.width)
+        for top in range(0, self.height, height):
+            here = slice(*np.searchsorted(self.row, [top, top + height]))
+            strip = np.full((min(height, self.height - top), self.width), empty, values.dtype)
+            strip[self.row[here] - top, self.col[here]] = values[self.tile[here]]
+            yield top, strip
+
 
 class Placing:
     """Where the tiles of embeddings lie that come a batch at a time."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tile2vec_cli import contact_sheets, near_tables, records
+from tile2vec_cli import contact_sheets, features, near_tables, records
 from tile2vec_cli.contact_sheets import Group, Source
 from tile2vec_cli.near_tables import Row
 from tile2vec_cli.records import Keys, Maker, Output
@@ -58,11 +58,11 @@ def run(
     wanted: list[tuple[Output, Callable[[Finding], Maker]]] = []
     out, tiles, picture = outputs.out, outputs.tiles, outputs.picture
     if out is not None:
-        table = near_tables.writer(out)
+        features.require_suffix(out)
         wanted.append(
             (
                 records.output(out, command, settings, inputs),
-                lambda found: lambda path: table(path, found.rows, found.near),
+                lambda found: lambda path: near_tables.write(path, found.rows, found.near),
             )
         )
     if picture is not None and tiles is not None:

@@ -8,7 +8,7 @@ fingerprints of the output's files; an output without it, or of another fingerpr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +54,35 @@ def output(
     """
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; a file is written here. Give it another name.")
-    read = {name: str(source) for name, source in inputs.items() if source is not None}
-    for source in read.values():
+    for source in (source for source in inputs.values() if source is not None):
         if Path(source).resolve() in (path.resolve(), path.resolve().parent):
             raise UsageError(f"{path}: lies where {source} does; a place of its own is needed.")
-    places = {name: relative(source, path.parent) for name, source in read.items()}
+    return Output(path, command, made_from(path.parent, settings, inputs, known))
+
+
+def made_from(
+    folder: Path, settings: Keys, inputs: Mapping[str, Path | str | None], known: Mapping[str, str | None]
+) -> Keys:
+    """What an output in a folder is made from: settings, where its inputs lie, and what they hold."""
+    read = {name: str(source) for name, source in inputs.items() if source is not None}
+    places = {name: relative(source, folder) for name, source in read.items()}
     states = {name: known.get(name) or content(source) for name, source in read.items()}
     # As JSON would give it back: tuples are lists.
-    made_from = json.loads(json.dumps({"settings": {**places, **settings}, "content": states}))
-    return Output(path, command, made_from)
+    return dict(json.loads(json.dumps({"settings": {**places, **settings}, "content": states})))
+
+
+def reported(report: Path, format: str, wanted: Keys, files: Sequence[Path], overwrite: bool) -> Keys | None:
+    """What a folder's report says, where it was made from what is wanted and its files are there.
+
+    Raises DataError where it was made with other settings, or is no such report.
+    """
+    if not report.exists() or overwrite:
+        return None
+    found = parts.read_json(report, format, {"made_from": dict})
+    parts.require_same_settings(report.parent, found["made_from"].get("settings", {}), wanted["settings"])
+    if found["made_from"] != wanted or not all(file.exists() for file in files):
+        return None
+    return {key: value for key, value in found.items() if key not in {"format", "made_from"}}
 
 
 def current(output: Output, overwrite: bool) -> Keys | None:

@@ -30,10 +30,8 @@ def analogy(
             help="Label raster, polygons or points, or a table with `tile_id`: classes that terms may name.",
         ),
     ] = None,
-    field: Annotated[str | None, typer.Option(help="Field or column that holds the classes.")] = None,
-    min_purity: Annotated[
-        float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
-    ] = _DEFAULT.min_purity,
+    field: options.Field = None,
+    min_purity: options.MinPurity = _DEFAULT.min_purity,
     top: Annotated[int, typer.Option(help="How many tiles to find.")] = _DEFAULT.top,
     out: options.TableOut = None,
     tiles: options.PictureTiles = None,

@@ -31,10 +31,6 @@ Workers = Annotated[
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where networks run.")]
 Precision = Annotated[str, typer.Option(metavar="auto|bf16|fp32", help="auto: bf16 where the device has it.")]
-Field = Annotated[str | None, typer.Option(help="Field or column that holds the classes.")]
-MinPurity = Annotated[
-    float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
-]
 Tiles = Annotated[Path, typer.Argument(metavar="TILES", help="A tile set, made by `tile`.")]
 Embeddings = Annotated[
     Path,
@@ -42,6 +38,10 @@ Embeddings = Annotated[
         metavar="EMBEDDINGS",
         help="File or folder of `embed`, or any GeoParquet with a column `embedding` of lists.",
     ),
+]
+Field = Annotated[str | None, typer.Option(help="Field or column that holds the classes.")]
+MinPurity = Annotated[
+    float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
 ]
 Rgb = Annotated[
     str | None,
