@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,8 +23,10 @@ from tile2vec_cli.examples import Examples, Source
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.heads import Head
 from tile2vec_cli.questions import Batch, Question
-from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.transfers import sent
+
+if TYPE_CHECKING:
+    from tile2vec_cli.tiles import TileSet
 
 
 @dataclass(frozen=True)

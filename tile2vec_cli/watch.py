@@ -24,9 +24,9 @@ LOOK_EVERY = {"cpu": 1, "cuda": 50}  # steps
 
 @dataclass
 class Watch:
-    """Looks after what is trained, its optimizer and `state`, whose `open_loss` it adds up."""
+    """Looks after networks, their optimizer and `state`, whose `open_loss` it adds up."""
 
-    trained: nn.Module
+    networks: nn.Module
     optimizer: Adam
     state: State
     every: int  # steps
@@ -41,12 +41,12 @@ class Watch:
     def begin(self) -> None:
         """Before each step: what can be returned to is kept."""
         if self.later and not self._unseen:
-            self._before = _Snapshot.of(self.trained, self.optimizer, self.state)
+            self._before = _Snapshot.of(self.networks, self.optimizer, self.state)
 
     def note(self, loss: Tensor) -> None:
         """After the way back, before the weights change."""
-        seen = [p.grad for p in self.trained.parameters() if p.grad is not None]
-        seen += [buffer for buffer in self.trained.buffers() if buffer.is_floating_point()]
+        seen = [p.grad for p in self.networks.parameters() if p.grad is not None]
+        seen += [buffer for buffer in self.networks.buffers() if buffer.is_floating_point()]
         self._unseen.append(torch.stack([loss.detach(), torch.nn.utils.get_total_norm(seen)]))
 
     @property
@@ -86,8 +86,8 @@ class _Snapshot:
     state: State
 
     @classmethod
-    def of(cls, trained: nn.Module, optimizer: Adam, state: State) -> _Snapshot:
-        changing = list(trained.state_dict().values())
+    def of(cls, networks: nn.Module, optimizer: Adam, state: State) -> _Snapshot:
+        changing = list(networks.state_dict().values())
         changing += [moment for moments in optimizer.state.values() for moment in moments.values()]
         kept = copy(state)
         kept.metrics = list(state.metrics)
