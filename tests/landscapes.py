@@ -8,14 +8,23 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from tile2vec_cli import cutting, triplets
+from tile2vec_cli import cutting, embedding_files, geoparquet, triplets
 from tile2vec_cli.config import TileConfig, TripletConfig
+from tile2vec_cli.tile_files import Part
 from tile2vec_cli.tiles import TileSet
 
 SIDE = 8  # pixels, of 10 m
 
 
-def scene(path: Path, side: int = 128, bands: int = 3, dtype: str = "uint8", seed: int = 0) -> Path:
+def scene(
+    path: Path,
+    side: int = 128,
+    bands: int = 3,
+    dtype: str = "uint8",
+    seed: int = 0,
+    corner: tuple[float, float] = (500_000, 5_400_000),
+    crs: str = "EPSG:32633",
+) -> Path:
     """A GeoTIFF in UTM zone 33 whose brightness and roughness change from place to place."""
     random = np.random.default_rng(seed)
     cells = np.kron(random.uniform(40, 160, (bands, side // 32, side // 32)), np.ones((1, 32, 32)))
@@ -27,12 +36,27 @@ def scene(path: Path, side: int = 128, bands: int = 3, dtype: str = "uint8", see
         "height": side,
         "count": bands,
         "dtype": dtype,
-        "crs": "EPSG:32633",
-        "transform": from_origin(500_000, 5_400_000, 10, 10),
+        "crs": crs,
+        "transform": from_origin(*corner, 10, 10),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(path, "w", **profile) as file:
         file.write(pixels)
+    return path
+
+
+def embed(path: Path, part: Part, vectors: np.ndarray, kind: str = "float32", model: str = "m") -> Path:
+    """Write the vectors (N, D) of a part's tiles as `embed` does."""
+    scale = embedding_files.int8_scale(float(np.abs(vectors).max())) if kind == "int8" else None
+    header = {
+        "model": model,
+        "architecture": {"encoder": "small", "dim": vectors.shape[1]},
+        "settings": {"dtype": kind},
+        "parts": [],
+    }
+    table = embedding_files.rows(part.index(), vectors.astype(np.float32), kind, scale)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    geoparquet.write(path, table, embedding_files.footer(header, {}, scale))
     return path
 
 

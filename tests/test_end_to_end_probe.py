@@ -176,6 +176,12 @@ def test_networks_stand_beside_the_embeddings(in_process: Tool, data: Path, tmp_
     again = in_process(*arguments(data, *networks, "--json", "--out", tmp_path / "out"))
     assert again.report["up_to_date"]
     assert again.report["scores"] == run.report["scores"]
+    for fewer, named in ((networks[:4], "end_to_end"), (networks[:4] + MINUTES, "end_to_end_repeats")):
+        other = in_process(*arguments(data, *fewer, "--out", tmp_path / "out"))
+        assert other.code == 65
+        assert f"made with {named} = " in other.err
+    without = (*networks[:4], *networks[6:])
+    assert "made with model = " in in_process(*arguments(data, *without, "--out", tmp_path / "out")).err
 
 
 def test_a_stopped_run_goes_on_with_the_next_fit(

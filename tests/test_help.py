@@ -9,8 +9,8 @@ import sys
 import pytest
 
 HEAVY = ("torch", "numpy", "geopandas", "rasterio", "rich", "pyarrow", "sklearn", "matplotlib", "shapely")
-COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "similar")
-COMMANDS += ("weak-segment", "map", "check", "demo")
+COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "similar", "preview", "analogy")
+COMMANDS += ("change", "inspect", "weak-segment", "map", "check", "demo")
 
 PROGRAM = f"""
 import sys

@@ -14,11 +14,11 @@ LAYERS = (
     {"cli", "__main__"},
     {"commands"},
     set(),  # the torch layer: all modules that stand nowhere else
-    {"tiles", "tile_files", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings"}
-    | {"embedding_files"}
+    {"tiles", "tile_files", "sources", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings"}
+    | {"embedding_files", "features"}
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
     | {"votes", "vectors", "cdl", "splits", "parts", "work", "cogs", "provenance"},
-    {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory"},
+    {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory", "launch"},
     {"config", "errors"},
 )
 ANYWHERE_ABOVE_CORE = {"console", "interrupts"}  # for cli and commands

@@ -15,7 +15,7 @@ from test_training import stop_at
 from torch import Tensor
 
 from tile2vec_cli import config as configs
-from tile2vec_cli import cutting, encoders, losses, models, pretexts, questions, triplets
+from tile2vec_cli import cutting, encoders, heads, losses, models, pretexts, questions, triplets
 from tile2vec_cli.config import OBJECTIVE_NAMES, TileConfig, TrainConfig, TripletConfig
 from tile2vec_cli.encoders import Standardise
 from tile2vec_cli.errors import DataError, InputError, Interrupted, UsageError
@@ -215,6 +215,12 @@ def test_contrastive_is_the_course_s_formula() -> None:
     question = questions.contrastive(batch(numbered(9), codes=torch.from_numpy(codes)), config)
     loss = question.judge(torch.from_numpy(vectors), torch.nn.Identity())
     assert float(loss) == pytest.approx(np.mean(found), rel=1e-5)
+
+
+@pytest.mark.parametrize("side", [2, 8, 9, 50])
+def test_a_decoder_fills_any_tile(side: int) -> None:
+    head = heads.decoder(6, heads.Sizes(3, side, 0))
+    assert head(torch.randn(2, 6)).shape == (2, 3, side, side)
 
 
 # --- what is learned ---------------------------------------------------------------------------

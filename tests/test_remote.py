@@ -13,7 +13,7 @@ import pytest
 from conftest import Run, SceneWriter
 
 from tile2vec_cli import remote
-from tile2vec_cli.errors import InputError
+from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
@@ -110,6 +110,21 @@ def test_a_remote_scene_gives_the_same_tiles(
     assert not tile2vec(
         "tile", prefix + server.url, "--out", tmp_path / "far", "--size", 50, "--json"
     ).report["up_to_date"]
+
+
+def test_pixels_that_stay_on_the_server(tile2vec: Callable[..., Run], server: Server, tmp_path: Path) -> None:
+    near, far = tmp_path / "near", tmp_path / "far"
+    assert tile2vec("tile", tmp_path / "scene.tif", "--out", near, "--size", 50).code == 0
+    assert tile2vec("tile", server.url, "--out", far, "--size", 50, "--virtual").code == 0
+    expected = TileSet.open(near).pixels(np.arange(16))
+    assert (TileSet.open(far).pixels(np.arange(16)) == expected).all()
+    assert (TileSet.open(far).pixels(np.array([9])) == expected[9]).all()
+    server.etag = '"3"'
+    with pytest.raises(DataError, match=r"scene\.tif: has changed since .* \(etag \"3\", was \"1\"\)"):
+        TileSet.open(far).pixels(np.arange(16))
+    server.fail = 1000
+    with pytest.raises(InputError, match="the server does not give it"):
+        TileSet.open(far).pixels(np.arange(16))
 
 
 def test_a_server_that_fails_for_a_while_is_asked_again(

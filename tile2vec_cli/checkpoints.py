@@ -57,12 +57,17 @@ def workspace(out: Path) -> Iterator[Path]:
     try:
         sweep(room)
         try:
-            yield room / "last"
+            yield place(out)
         finally:
             with suppress(OSError):  # it holds a checkpoint
                 room.rmdir()
     finally:
         os.close(handle)
+
+
+def place(out: Path) -> Path:
+    """Where the checkpoint of a run for `out` lies."""
+    return _room(out) / "last"
 
 
 def _locked(out: Path) -> tuple[Path, int]:

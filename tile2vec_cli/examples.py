@@ -7,19 +7,20 @@ come round again, each as often as the others.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-from tile2vec_cli import labels
 from tile2vec_cli.batches import Split
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Ints
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.triplets import Triplets
 from tile2vec_cli.votes import UNLABELLED
+
+if TYPE_CHECKING:
+    from tile2vec_cli.tiles import TileSet
+    from tile2vec_cli.triplets import Triplets
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ def labelled(source: Source, config: TrainConfig) -> Examples:
 
     Raises DataError where these are of fewer than two classes; else as `labels.read`.
     """
+    import shapely  # benchmarks of the loop run where no library of maps is
+
+    from tile2vec_cli import labels
+
     index = source.tiles.index().take(source.used)
     found = labels.read(
         str(config.labels),

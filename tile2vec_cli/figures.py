@@ -45,7 +45,7 @@ _CLASSIFIERS = {
     "knn": "Nearest neighbours",
 }
 _GREY = "#666666"
-_BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#c6dcef", "#6aa9d3", "#0072B2", "#08306b"])
+BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#c6dcef", "#6aa9d3", "#0072B2", "#08306b"])
 _NUMBERED = 15  # classes up to which each cell is written out
 
 _STYLE: dict[Any, Any] = {
@@ -137,7 +137,7 @@ def confusion(path: Path, matrix: Ints, classes: Sequence[str]) -> None:
     side = cell * count
     with figure_file(path, width=side + longest + 0.9, height=side + longest + 0.6) as figure:
         axis = figure.subplots()
-        image = axis.imshow(shares, cmap=_BLUES, vmin=0, vmax=1)
+        image = axis.imshow(shares, cmap=BLUES, vmin=0, vmax=1)
         axis.set_xticks(range(count), classes, rotation=90 if count > 4 else 0, fontsize=fontsize)
         axis.set_yticks(range(count), classes, fontsize=fontsize)
         axis.set_xlabel("Predicted")

@@ -140,7 +140,8 @@ def _forward(path: Path, config: EmbedConfig, workers: int | None) -> Forward:
     if workers is not None:
         torch.set_num_threads(workers)
     encoder, model = models.load_encoder(path, torch.device("cpu"))
-    batch_size = config.batch_size or encoders.ENCODERS[model.architecture["encoder"]].embed_batch_size
+    row = encoders.ENCODERS[model.architecture["encoder"]]
+    batch_size = config.batch_size or row.tiles_a_pass(runtime.name)
     return Forward(encoders.fused(encoder).to(runtime.device), runtime, batch_size)
 
 

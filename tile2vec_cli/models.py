@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from tile2vec_cli import __version__, encoders
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
 from tile2vec_cli.parts import dump_json, read_json, sha256_file
-from tile2vec_cli.tiles import TileSet
+
+if TYPE_CHECKING:
+    from tile2vec_cli.tiles import TileSet
 
 FORMAT = "tile2vec-model/1"
 DESCRIPTION = "model.json"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,7 +23,10 @@ from tile2vec_cli.examples import Examples, Source
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.heads import Head
 from tile2vec_cli.questions import Batch, Question
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.transfers import sent
+
+if TYPE_CHECKING:
+    from tile2vec_cli.tiles import TileSet
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,28 @@ class Objective:
     bands: int = 1  # that tiles need at least
     side: int = 2
     turns: bool = True  # whether tiles may be flipped and turned beforehand
+    whole: bool = False  # whether each of several processes needs the pixels of the whole batch
+
+
+def _pretext(
+    ask: Callable[[Batch, TrainConfig], Question],
+    head: Head,
+    bands: int = 1,
+    side: int = 2,
+    turns: bool = True,
+) -> Objective:
+    """An objective that asks about the pixels of single tiles."""
+    return Objective(examples.tiles, ask, head, bands, side, turns, whole=True)
 
 
 OBJECTIVES = {
     "triplet": Objective(examples.triplets, questions.triplet),
-    "autoencoder": Objective(examples.tiles, pretexts.autoencoder, heads.decoder),
-    "rotation": Objective(examples.tiles, pretexts.rotation, heads.one_of(4), turns=False),
-    "context": Objective(examples.tiles, pretexts.context, heads.one_of(pretexts.NEIGHBORS, 2), side=15),
-    "jigsaw": Objective(
-        examples.tiles, pretexts.jigsaw, heads.one_of(len(pretexts.PERMUTATIONS), 4), side=10
-    ),
-    "colorization": Objective(examples.tiles, pretexts.colorization, heads.decoder, bands=2),
-    "inpainting": Objective(examples.tiles, pretexts.inpainting, heads.decoder),
+    "autoencoder": _pretext(pretexts.autoencoder, heads.decoder),
+    "rotation": _pretext(pretexts.rotation, heads.one_of(4), turns=False),
+    "context": _pretext(pretexts.context, heads.one_of(pretexts.NEIGHBORS, 2), side=15),
+    "jigsaw": _pretext(pretexts.jigsaw, heads.one_of(len(pretexts.PERMUTATIONS), 4), side=10),
+    "colorization": _pretext(pretexts.colorization, heads.decoder, bands=2),
+    "inpainting": _pretext(pretexts.inpainting, heads.decoder),
     "order": Objective(examples.dated, questions.order, heads.one_of(2, 2)),
     "contrastive": Objective(examples.labelled, questions.contrastive),
     "infonce": Objective(examples.pairs, questions.infonce),
@@ -87,7 +101,7 @@ class Task:
 
     def ask(self, numbers: Ints, pixels: Tensor, random: np.random.Generator) -> Question:
         """The question of a step about tiles (B, K) with pixels (K B, C, S, S), column after column."""
-        rows = torch.from_numpy(numbers.T.ravel()).to(self.places.device)
+        rows = sent(torch.from_numpy(numbers.T.ravel()), self.places.device)
         batch = Batch(
             pixels=pixels,
             examples=len(numbers),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli import embeddings as embedding_files
-from tile2vec_cli import figures, labels, probing
+from tile2vec_cli import figures, labels, probing, records
 from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.fits import Fits
 from tile2vec_cli.grid import Ints
@@ -22,13 +21,10 @@ from tile2vec_cli.parts import (
     dump_json,
     make_folder,
     new_file,
-    read_json,
     remove,
-    require_same_settings,
     silent,
     sweep,
 )
-from tile2vec_cli.provenance import content, relative
 from tile2vec_cli.scores import NETWORK, Verdict
 from tile2vec_cli.tiles import TileSet
 
@@ -68,33 +64,20 @@ def run(
         verdict = _judge(embeddings, label_path, config, tile_set, model, Fits(), on_progress)
         return Report(verdict.report(), (), False)
     files = tuple(out / name for name in (REPORT, CONFUSION, CURVE, PICTURE))
-    paths = {
-        "embeddings": str(embeddings),
+    inputs: dict[str, Path | str | None] = {
+        "embeddings": embeddings,
         "labels": label_path,
-        "tiles": None if tiles is None else str(tiles),
+        "tiles": tiles,
+        "model": model,
     }
-    settings = {**{key: relative(path, out) for key, path in paths.items()}, **config.settings()}
-    settings = json.loads(json.dumps(settings))  # as it reads back: tuples are lists
-    made_from = {
-        "settings": settings,
-        "content": {
-            "embeddings": content(str(embeddings)),
-            "labels": content(label_path),
-            "tiles": None if tile_set is None else tile_set.fingerprint,
-        },
-    }
-    if model is not None:
-        made_from["settings"]["model"] = relative(str(model), out)
-        made_from["content"]["model"] = content(str(model))
+    known = {} if tile_set is None else {"tiles": tile_set.fingerprint}
+    settings = config.settings() if model else {**config.settings(), "model": None}
+    made_from = records.made_from(out, settings, inputs, known)
     fits = Fits.open(out, made_from)
-    if files[0].exists() and not overwrite:
-        found = read_json(files[0], FORMAT)
-        require_same_settings(out, found.get("made_from", {}).get("settings", {}), settings)
-        if found["made_from"] == made_from and all(file.exists() for file in files):
-            fits.discard()
-            return Report(
-                {key: found[key] for key in found if key not in {"format", "made_from"}}, files, True
-            )
+    found = records.reported(files[0], FORMAT, made_from, files, overwrite)
+    if found is not None:
+        fits.discard()
+        return Report(found, files, True)
     verdict = _judge(embeddings, label_path, config, tile_set, model, fits, on_progress)
     _write(files, verdict, made_from)
     fits.discard()

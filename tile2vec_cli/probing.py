@@ -188,7 +188,9 @@ def _baselines(
 
     ids = _positions(embeddings, rows, tiles, "--baselines need")
     architecture = Architecture.of(embeddings.metadata)
-    return {name: BASELINES[name](tiles, ids, config.seed, architecture) for name in config.baselines}
+    order = np.argsort(ids, kind="stable")  # as they lie in their scenes: read through, not here and there
+    back, ids = np.argsort(order), ids[order]
+    return {name: BASELINES[name](tiles, ids, config.seed, architecture)[back] for name in config.baselines}
 
 
 def _positions(embeddings: Embeddings, rows: Ints, tiles: TileSet, needed: str) -> Ints:

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from tile2vec_cli import losses
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.encoders import Standardise
+from tile2vec_cli.transfers import sent
 
 Judge = Callable[[Tensor, nn.Module], Tensor]
 """The loss of one column of the encoder: of its vectors (M, D) of what was seen, and its head."""
@@ -28,6 +29,7 @@ class Batch:
     """B examples of K tiles each, and what is known of these tiles."""
 
     pixels: Tensor  # (K B, C, S, S) as stored; the first tile of each example, then the second, …
+    # Of several processes each holds its share of the examples alone, unless it needs the `whole`.
     examples: int  # B
     places: Tensor  # (K B, 3) earth-centred, float64
     distant_min_m: float
@@ -36,7 +38,7 @@ class Batch:
     random: np.random.Generator  # of this step
 
     def tensor(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.pixels.device)
+        return sent(torch.from_numpy(np.ascontiguousarray(values)), self.pixels.device)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def triplet(batch: Batch, config: TrainConfig) -> Question:
 
     Jean et al. 2019, equation 1.
     """
-    if len(batch.pixels) == 3 * batch.examples:
+    if len(batch.places) == 3 * batch.examples:
         return Question(batch.pixels, lambda vectors, _: saved_triplets(vectors, config))
     far = _far(batch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,27 @@ import numpy as np
 import torch
 from torch.optim import Adam
 
-from tile2vec_cli import batches, checkpoints, encoders, heads, interrupts, models, objectives, rasters
+from tile2vec_cli import (
+    batch_norms,
+    batches,
+    checkpoints,
+    encoders,
+    heads,
+    interrupts,
+    models,
+    objectives,
+    ranks,
+    rasters,
+)
 from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import choose
-from tile2vec_cli.errors import DataError
+from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.examples import Source
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.heads import Sizes
+from tile2vec_cli.launch import ALONE, Launch
 from tile2vec_cli.loop import Run
 from tile2vec_cli.objectives import OBJECTIVES, Task
 from tile2vec_cli.parts import (
@@ -31,6 +44,7 @@ from tile2vec_cli.parts import (
     silent,
 )
 from tile2vec_cli.provenance import content
+from tile2vec_cli.ranks import Ranks
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.triplets import Triplets
 from tile2vec_cli.triplets import load as load_triplets
@@ -62,6 +76,7 @@ def train(
     config: TrainConfig,
     *,
     overwrite: bool = False,
+    launch: Launch = ALONE,
     on_progress: Progress = silent,
 ) -> TrainReport:
     """Train an encoder on the triplets' tiles and write its model folder to `out`.
@@ -70,33 +85,62 @@ def train(
     run's checkpoint is. On a signal the step at hand is abandoned, the state before it is saved
     and Interrupted raised. The model is that of the last step, where the learning rate is near 0;
     with `patience` that of the epoch with the least validation loss. Progress is in triplets.
+
+    Each process of a `launch` of several calls this with the same arguments; the first one writes.
     """
     out = out.absolute()
-    tiles = TileSet.open(tiles_path)
-    triplets = load_triplets(triplets_path, tiles)
-    settings = {**config.settings(), **_made_from(triplets_path, out, config)}
-    found = _existing(out)
-    if found is not None and not (overwrite and found.settings != settings):
-        _require_same(out, found.settings, settings)
-        checkpoints.discard(out)
-        return _report(found, models.metrics(out), up_to_date=True)
-    with checkpoints.workspace(out) as checkpoint:
-        found = _existing(out)  # another run may just have ended
-        if found is not None and found.settings == settings:
-            return _report(found, models.metrics(out), up_to_date=True)
-        begun = models.describe(checkpoint) if checkpoint.exists() else None
-        if begun is not None and overwrite and begun.settings != settings:
-            remove(checkpoint)
-            begun = None
-        if begun is not None:
-            _require_same(checkpoint, begun.settings, settings)
-        run = _prepare(tiles, triplets, config, settings, checkpoint, begun)
+    with ranks.joined(launch, config.device) as team, ExitStack() as held:
+        with team.agreed() as claimed:
+            tiles = TileSet.open(tiles_path)
+            triplets = load_triplets(triplets_path, tiles)
+            settings = {**config.settings(), **_made_from(triplets_path, out, config)}
+            if team.first:
+                claimed.append(_claim(out, settings, overwrite, held))
+        if not claimed[0]:
+            return _report(models.describe(out), models.metrics(out), up_to_date=True)
+        with team.agreed():
+            run = _prepare(tiles, triplets, config, settings, checkpoints.place(out), team)
+        runtime = run.runtime
+        kind = 2 * (runtime.name == "cuda") + (runtime.precision == "bf16")
+        team.require_alike("device or precision", kind)
+        team.require_alike("the checkpoint's step", run.state.step)
         with interrupts.held():
             run.loop(on_progress)
-            with new_folder(out) as folder:
-                models.write(folder, run.described(), run.best or run.encoder.state_dict(), run.state.metrics)
-            remove(checkpoint)
+            with team.agreed():
+                if team.first:
+                    _write(out, run)
     return _report(run.described(), run.state.metrics)
+
+
+def _claim(out: Path, settings: dict[str, Any], overwrite: bool, held: ExitStack) -> bool:
+    """Whether there is something to train; no other run then trains it until `held` is closed."""
+    if _is_made(out, settings, overwrite):
+        return False
+    checkpoint = held.enter_context(checkpoints.workspace(out))
+    if _is_made(out, settings, overwrite):  # by another run that has just ended
+        return False
+    begun = models.describe(checkpoint) if checkpoint.exists() else None
+    if begun is not None and overwrite and begun.settings != settings:
+        remove(checkpoint)
+    elif begun is not None:
+        _require_same(checkpoint, begun.settings, settings)
+    return True
+
+
+def _is_made(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
+    """Whether the model is there; DataError where one of other settings is, and may not be replaced."""
+    found = _existing(out)
+    if found is None or (overwrite and found.settings != settings):
+        return False
+    _require_same(out, found.settings, settings)
+    checkpoints.discard(out)
+    return True
+
+
+def _write(out: Path, run: Run) -> None:
+    with new_folder(out) as folder:
+        models.write(folder, run.described(), run.best or run.encoder.state_dict(), run.state.metrics)
+    remove(run.checkpoint)
 
 
 def _made_from(triplets_path: Path, out: Path, config: TrainConfig) -> dict[str, str]:
@@ -128,11 +172,12 @@ def _prepare(
     config: TrainConfig,
     settings: dict[str, Any],
     checkpoint: Path,
-    begun: models.Model | None,
+    team: Ranks,
 ) -> Run:
     """All that the loop needs: from the checkpoint where there is one, else from the seed."""
+    begun = models.describe(checkpoint) if checkpoint.exists() else None
     objectives.require_fit(config.objective, tiles)
-    runtime = choose(config.device, config.precision)
+    runtime = choose(config.device, config.precision, team.launch)
     used, numbers = np.unique(triplets.ids, return_inverse=True)
     numbers = numbers.reshape(-1, 3)
     held_out = batches.split(
@@ -149,7 +194,8 @@ def _prepare(
             "--patience: needs a validation loss, and no held-out example can be judged. "
             "Raise --val-fraction, or leave --patience out."
         )
-    pixels = Pixels.of(tiles, used, runtime.device)
+    sharers = team.launch.local_count if runtime.name == "cpu" else 1
+    pixels = Pixels.of(tiles, used, runtime.device, sharers)
     start, said = _start(config, tiles)
     name = config.encoder
     if name == "auto":  # a run begun on another device goes on with its encoder
@@ -178,6 +224,14 @@ def _prepare(
     if start:
         encoder.load_state_dict(start.state_dict())
     encoder.to(runtime.device)
+    if team.several:
+        batch_norms.span_processes(encoder)
+    batch_size = min(config.batch_size or row.batch_size, len(found.train))
+    if batch_size < team.launch.count:
+        raise UsageError(
+            f"{team.launch.count} processes: a batch has {batch_size} triplets; one or more for each are "
+            "needed. Use fewer processes, or more triplets and a larger --batch-size."
+        )
     sizes = Sizes(tiles.shape[1], tiles.size, found.classes)
     beside = heads.untrained(OBJECTIVES[config.objective].head, encoder.shares, sizes, config.seed)
     beside.to(runtime.device)
@@ -203,12 +257,13 @@ def _prepare(
             heads=beside,
         ),
         val=numbers[held_out.val],
-        batch_size=min(config.batch_size or row.batch_size, len(found.train)),
+        batch_size=batch_size,
         encoder=encoder,
         optimizer=optimizer,
         lr=lr,
         state=state,
         best=best,
+        ranks=team,
     )
 
 

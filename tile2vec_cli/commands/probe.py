@@ -32,10 +32,8 @@ def probe(
             help="Label raster, polygons or points, or a table with `tile_id` (CSV or Parquet).",
         ),
     ],
-    field: Annotated[str | None, typer.Option(help="Field or column that holds the classes.")] = None,
-    min_purity: Annotated[
-        float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
-    ] = _DEFAULT.min_purity,
+    field: options.Field = None,
+    min_purity: options.MinPurity = _DEFAULT.min_purity,
     classifier: Annotated[
         list[str] | None,
         typer.Option(

@@ -42,6 +42,10 @@ def tile(
     snap: Annotated[
         bool, typer.Option("--snap", help="Windows start at multiples of the tile's side on the map.")
     ] = False,
+    virtual: Annotated[
+        bool,
+        typer.Option("--virtual", help="An index only: pixels are read from the scenes, which have to stay."),
+    ] = False,
     recursive: options.Recursive = False,
     shard: options.ShardText = None,
     workers: options.Workers = None,
@@ -64,6 +68,7 @@ def tile(
         min_valid=min_valid,
         nodata=nodata,
         snap=snap,
+        virtual=virtual,
     )
     own, threads = Shard.parse(shard), options.worker_count(workers)
     console = Console("tile", quiet, json)

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from tile2vec_cli import launch
 from tile2vec_cli.commands import options
 from tile2vec_cli.config import OBJECTIVE_NAMES, TrainConfig
-from tile2vec_cli.console import Console
+from tile2vec_cli.console import Console, mute_errors
 from tile2vec_cli.parts import sweep
 
 
@@ -37,12 +38,8 @@ def train(
             help="contrastive, supervised: label raster, polygons, points, or a table with `tile_id`.",
         ),
     ] = TrainConfig.labels,
-    field: Annotated[
-        str | None, typer.Option(help="Field or column that holds the classes.")
-    ] = TrainConfig.field,
-    min_purity: Annotated[
-        float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
-    ] = TrainConfig.min_purity,
+    field: options.Field = TrainConfig.field,
+    min_purity: options.MinPurity = TrainConfig.min_purity,
     init: Annotated[
         str | None,
         typer.Option(
@@ -117,15 +114,19 @@ def train(
     four turns), context (where one patch lies from another), jigsaw (the order of four patches),
     colorization (bands from their mean), inpainting (what was in a hole), order (which of two dates
     of one place came first), infonce (the neighbor among the batch); with --labels, also weak ones:
-    contrastive (‖x−y‖² for one class, max(0, ε−‖x−y‖)² for two) and supervised (the class). Whatever
-    the objective, `embed` and `probe` take the model.
+    contrastive (‖x−y‖² for one class, max(0, ε−‖x−y‖)² for two) and supervised (the class); probe
+    these two with labels of other tiles. Whatever the objective, `embed` and `probe` take the model.
 
     Ends after --epochs, --steps or --minutes, whichever is first; the learning rate has then
-    fallen to 0. Stopped by a signal, the same command goes on where it was.
+    fallen to 0. Stopped by a signal, the same command goes on where it was. Started by torchrun or
+    as several tasks of srun, all processes share each batch.
 
     Example: tile2vec train triplets.parquet --tiles tiles --out model --minutes 10
     """
-    console = Console("train", quiet, json)
+    process = launch.find()
+    if process.rank:
+        mute_errors()
+    console = Console("train", quiet or process.rank > 0, json)
     config = TrainConfig(
         objective=objective,
         labels=labels,
@@ -155,9 +156,14 @@ def train(
 
     from tile2vec_cli import training
 
-    sweep(out.parent)
+    if not process.rank:
+        sweep(out.parent)
     with console.progress("Train", "triplets") as on_progress:
-        report = training.train(triplets, tiles, out, config, overwrite=overwrite, on_progress=on_progress)
+        report = training.train(
+            triplets, tiles, out, config, overwrite=overwrite, launch=process, on_progress=on_progress
+        )
+    if process.rank:
+        return
     keys = asdict(report)
     up_to_date = keys.pop("up_to_date")
     inputs = [triplets, tiles, *(path for path in (labels, init) if path)]

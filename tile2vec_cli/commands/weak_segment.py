@@ -35,7 +35,7 @@ def weak_segment(
             "with commas, the first one's model is kept.",
         ),
     ] = "pixel",
-    field: Annotated[str | None, typer.Option(help="Field or column that holds the classes.")] = None,
+    field: options.Field = None,
     positive: Annotated[
         str,
         typer.Option(
