@@ -106,6 +106,17 @@ def test_two_processes_of_torchrun_train_as_one(data: tuple[Path, Path], whole: 
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("objective", ["inpainting", "infonce"])
+def test_other_objectives_too(objective: str, data: tuple[Path, Path], tmp_path: Path) -> None:
+    """Holes lie where one process would put them, and each process's head sees the whole batch."""
+    options = ("--objective", objective, "--steps", "10")
+    assert forks.run(command(data, tmp_path / "whole", *options)).code == 0
+    argv = command(data, tmp_path / "model", *options)
+    done = [process.result(PROMISED_S) for process in start(argv, argv)]
+    assert [result.code for result in done] == [0, 0], done
+    assert_alike(tmp_path / "model", tmp_path / "whole")
+
+
 def network() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(1)).double()

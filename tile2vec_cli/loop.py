@@ -31,6 +31,7 @@ from tile2vec_cli.grid import Ints
 from tile2vec_cli.networks import Network
 from tile2vec_cli.objectives import Task
 from tile2vec_cli.parts import Progress
+from tile2vec_cli.questions import Question
 from tile2vec_cli.ranks import Ranks
 from tile2vec_cli.transfers import sent
 from tile2vec_cli.watch import LOOK_EVERY, Watch
@@ -67,8 +68,7 @@ class Run:
         state, first = self.state, self.state.step
         network = self._network()
         order = batches.order(len(self.task.train), self.batch_size, self.config.seed, first)
-        share = self.ranks.share(self.batch_size)
-        steps = self.pixels.stream((self.task.train[rows] for rows in order), share)
+        steps = self.pixels.stream((self.task.train[rows] for rows in order), self._needed)
         with self._agreed():
             self.save()  # a disk that takes no checkpoint is found now, not after an hour
             batch = next(steps)
@@ -166,12 +166,13 @@ class Run:
             if self.config.augment and self.task.objective.turns:
                 pixels = batches.turned(pixels, self.config.seed, state.step)
             question = self.task.ask(numbers, pixels, batches.question(self.config.seed, state.step))
+            seen, light = self._shown(question, numbers)
             with self.runtime.autocast():
-                vectors = network(question.seen, self._light(len(question.seen), numbers))
+                vectors = network(seen, light)
             vectors = self.ranks.gathered(vectors, len(numbers))
             loss = self.task.loss(question, self.encoder.parts(vectors))
             loss.backward()  # type: ignore[no-untyped-call]
-            self.ranks.add_up(self.encoder)
+            self.ranks.add_up(self.encoder)  # heads have seen the whole batch on every process
             self.watch.note(loss)
             if not self.watch.later:
                 self._look()
@@ -190,16 +191,27 @@ class Run:
         if self.watch.due:
             self._look()
 
-    def _light(self, seen: int, numbers: Ints) -> Tensor | None:
-        """The light of the second column in the next step, for what this process sees."""
+    @property
+    def _needed(self) -> slice:
+        """The examples of a batch whose pixels this process needs."""
+        return slice(None) if self.task.objective.whole else self.ranks.share(self.batch_size)
+
+    def _shown(self, question: Question, numbers: Ints) -> tuple[Tensor, Tensor | None]:
+        """This process's share of what a step asks about, and its light."""
+        seen, (items, kinds) = question.seen, numbers.shape
+        if self.task.objective.whole:
+            kinds = len(seen) // items
+            if self.ranks.several:
+                seen = seen[sent(torch.from_numpy(self.ranks.own(items, kinds)), seen.device)]
+        return seen, self._light(items, kinds)
+
+    def _light(self, items: int, kinds: int) -> Tensor | None:
+        """The light of the second column in the next step, for this process's share of the tiles."""
         if len(self.encoder.columns) == 1 or not self.config.jitter:
             return None
         bands = self.model.architecture["bands"]
-        tiles = numbers.size if self.ranks.several else seen
-        drawn = batches.light(self.config.seed, self.state.step, tiles, bands, self.config.jitter)
-        if self.ranks.several:
-            drawn = drawn[:, self.ranks.own(*numbers.shape)]
-        return sent(drawn, self.runtime.device)
+        drawn = batches.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)
+        return sent(drawn[:, self.ranks.own(items, kinds)], self.runtime.device)
 
     def _look(self) -> None:
         """DataError where a step since the last look has met what is no number; see `watch.py`."""
@@ -277,11 +289,11 @@ class Run:
     def _network(self) -> Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
-            share = self.ranks.share(self.batch_size)
-            numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]], share))
-            example = self.task.ask(numbers, pixels, batches.question(self.config.seed, 0)).seen
+            numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]], self._needed))
+            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, 0))
+            example = self._shown(question, numbers)
             with self.runtime.autocast():
-                return networks.compiled(self.encoder, example, self._light(len(example), numbers))
+                return networks.compiled(self.encoder, *example)
         if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
             networks.poll(self.encoder)
         return self.encoder

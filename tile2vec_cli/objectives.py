@@ -18,7 +18,7 @@ from tile2vec_cli.batches import Pixels
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.encoders import Encoder, Standardise
-from tile2vec_cli.errors import DataError, UsageError
+from tile2vec_cli.errors import DataError
 from tile2vec_cli.examples import Examples, Source
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.heads import Head
@@ -39,21 +39,28 @@ class Objective:
     bands: int = 1  # that tiles need at least
     side: int = 2
     turns: bool = True  # whether tiles may be flipped and turned beforehand
-    shared: bool = True  # whether several processes may share a step: it asks about vectors, not pixels
+    whole: bool = False  # whether each of several processes needs the pixels of the whole batch
+
+
+def _pretext(
+    ask: Callable[[Batch, TrainConfig], Question],
+    head: Head,
+    bands: int = 1,
+    side: int = 2,
+    turns: bool = True,
+) -> Objective:
+    """An objective that asks about the pixels of single tiles."""
+    return Objective(examples.tiles, ask, head, bands, side, turns, whole=True)
 
 
 OBJECTIVES = {
     "triplet": Objective(examples.triplets, questions.triplet),
-    "autoencoder": Objective(examples.tiles, pretexts.autoencoder, heads.decoder, shared=False),
-    "rotation": Objective(examples.tiles, pretexts.rotation, heads.one_of(4), turns=False, shared=False),
-    "context": Objective(
-        examples.tiles, pretexts.context, heads.one_of(pretexts.NEIGHBORS, 2), side=15, shared=False
-    ),
-    "jigsaw": Objective(
-        examples.tiles, pretexts.jigsaw, heads.one_of(len(pretexts.PERMUTATIONS), 4), side=10, shared=False
-    ),
-    "colorization": Objective(examples.tiles, pretexts.colorization, heads.decoder, bands=2, shared=False),
-    "inpainting": Objective(examples.tiles, pretexts.inpainting, heads.decoder, shared=False),
+    "autoencoder": _pretext(pretexts.autoencoder, heads.decoder),
+    "rotation": _pretext(pretexts.rotation, heads.one_of(4), turns=False),
+    "context": _pretext(pretexts.context, heads.one_of(pretexts.NEIGHBORS, 2), side=15),
+    "jigsaw": _pretext(pretexts.jigsaw, heads.one_of(len(pretexts.PERMUTATIONS), 4), side=10),
+    "colorization": _pretext(pretexts.colorization, heads.decoder, bands=2),
+    "inpainting": _pretext(pretexts.inpainting, heads.decoder),
     "order": Objective(examples.dated, questions.order, heads.one_of(2, 2)),
     "contrastive": Objective(examples.labelled, questions.contrastive),
     "infonce": Objective(examples.pairs, questions.infonce),
@@ -61,17 +68,9 @@ OBJECTIVES = {
 }
 
 
-def require_fit(name: str, tiles: TileSet, processes: int = 1) -> None:
-    """Raise DataError where tiles are too small for an objective, or have too few bands.
-
-    UsageError where it trains in one process only, and there are several.
-    """
+def require_fit(name: str, tiles: TileSet) -> None:
+    """Raise DataError where tiles are too small for an objective, or have too few bands."""
     objective = OBJECTIVES[name]
-    if processes > 1 and not objective.shared:
-        raise UsageError(
-            f"--objective {name}: {processes} processes were started; it needs one, since it asks about "
-            "pixels of whole batches. Start it without torchrun or srun."
-        )
     for what, found, least in (
         ("bands", len(tiles.bands), objective.bands),
         ("pixels a side", tiles.size, objective.side),

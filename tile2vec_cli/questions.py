@@ -29,7 +29,7 @@ class Batch:
     """B examples of K tiles each, and what is known of these tiles."""
 
     pixels: Tensor  # (K B, C, S, S) as stored; the first tile of each example, then the second, …
-    # Of several processes each holds the pixels of its share of the examples alone.
+    # Of several processes each holds its share of the examples alone, unless it needs the `whole`.
     examples: int  # B
     places: Tensor  # (K B, 3) earth-centred, float64
     distant_min_m: float

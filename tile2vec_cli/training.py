@@ -176,7 +176,7 @@ def _prepare(
 ) -> Run:
     """All that the loop needs: from the checkpoint where there is one, else from the seed."""
     begun = models.describe(checkpoint) if checkpoint.exists() else None
-    objectives.require_fit(config.objective, tiles, team.launch.count)
+    objectives.require_fit(config.objective, tiles)
     runtime = choose(config.device, config.precision, team.launch)
     used, numbers = np.unique(triplets.ids, return_inverse=True)
     numbers = numbers.reshape(-1, 3)
