@@ -16,8 +16,6 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from tile2vec_cli import cli, interrupts
-
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: a thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -56,21 +54,6 @@ def tile2vec() -> Callable[..., Run]:
         )
         assert "Traceback" not in done.stderr, done.stderr
         return Run(done.returncode, done.stdout, done.stderr)
-
-    return run
-
-
-@pytest.fixture
-def in_process(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    """Run the command line in this process, which is quicker."""
-    monkeypatch.setattr(interrupts, "install", lambda: None)
-
-    def run(*arguments: object) -> Run:
-        monkeypatch.setattr(sys, "argv", ["tile2vec", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return Run(int(stop.value.code or 0), said.out, said.err)
 
     return run
 

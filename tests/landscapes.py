@@ -8,9 +8,8 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from tile2vec_cli import cutting, embedding_files, geoparquet, triplets
+from tile2vec_cli import cutting, triplets
 from tile2vec_cli.config import TileConfig, TripletConfig
-from tile2vec_cli.tile_files import Part
 from tile2vec_cli.tiles import TileSet
 
 SIDE = 8  # pixels, of 10 m
@@ -42,21 +41,6 @@ def scene(
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(path, "w", **profile) as file:
         file.write(pixels)
-    return path
-
-
-def embed(path: Path, part: Part, vectors: np.ndarray, kind: str = "float32", model: str = "m") -> Path:
-    """Write the vectors (N, D) of a part's tiles as `embed` does."""
-    scale = embedding_files.int8_scale(float(np.abs(vectors).max())) if kind == "int8" else None
-    header = {
-        "model": model,
-        "architecture": {"encoder": "small", "dim": vectors.shape[1]},
-        "settings": {"dtype": kind},
-        "parts": [],
-    }
-    table = embedding_files.rows(part.index(), vectors.astype(np.float32), kind, scale)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    geoparquet.write(path, table, embedding_files.footer(header, {}, scale))
     return path
 
 

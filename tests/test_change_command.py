@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import geopandas
@@ -15,8 +16,8 @@ import pytest
 import rasterio
 import shapely
 from conftest import Run
+from embedded import call, truth, write
 from rio_cogeo.cogeo import cog_validate
-from test_similar_command import truth
 
 from tile2vec_cli import cutting
 from tile2vec_cli.config import TileConfig
@@ -32,12 +33,13 @@ SCENES = {
     "far_20200701": ((600_000, 5_400_000), "EPSG:32632"),
 }
 BEFORE, AFTER = ("--before-scenes", "*2010*"), ("--after-scenes", "*2020*")
+SHEET = ("--picture", "x.png", "--tiles-before", "tiles")
 
 
 @pytest.fixture
-def change(in_process: Tool, monkeypatch: pytest.MonkeyPatch, data: Path) -> Tool:
+def change(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, data: Path) -> Tool:
     monkeypatch.chdir(data)
-    return lambda *arguments: in_process("change", *arguments)
+    return partial(call, capsys, monkeypatch, "change")
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +56,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vectors = np.random.default_rng(len(part.name)).normal(0, 1, (part.count, DIM))
         if "2020" in part.name:
             vectors += 7 + random.exponential(0.3, (part.count, 1)) * random.normal(0, 1, (part.count, DIM))
-        landscapes.embed(folder / "all" / f"{part.name}.parquet", part, vectors)
-        landscapes.embed(folder / f"{part.name}.parquet", part, vectors)
-        landscapes.embed(folder / "other_model.parquet", part, vectors, model="n")
-        landscapes.embed(folder / "other_dim.parquet", part, vectors[:, :3])
-    coarse = cutting.cut([str(scenes[0])], folder / "coarse", TileConfig(size=16))
-    assert coarse
+        write(folder / "all" / f"{part.name}.parquet", part, vectors)
+        write(folder / f"{part.name}.parquet", part, vectors)
+        write(folder / "other_model.parquet", part, vectors, model="n")
+        write(folder / "other_dim.parquet", part, vectors[:, :3])
+    cutting.cut([str(scenes[0])], folder / "coarse", TileConfig(size=16))
+    cutting.cut([*map(str, scenes)], folder / "grey", TileConfig(size=8, bands=(1,)))
     part = TileSet.open(folder / "coarse").parts[0]
-    landscapes.embed(folder / "coarse.parquet", part, np.zeros((part.count, DIM)))
+    write(folder / "coarse.parquet", part, np.zeros((part.count, DIM)))
     return folder
 
 
@@ -237,6 +239,11 @@ def test_the_sheet_shows_pairs_and_again_is_no_work(change: Tool, tmp_path: Path
         (("all", "all", "--within", 0), 2, "--within 0"),
         (("all", "all", "--out", "x.shp"), 2, "needs .parquet, .geojson, .csv, .tif"),
         (("all", "all", "--picture", "x.png"), 2, "--picture: needs the tiles' pixels"),
+        (
+            ("all", "all", *SHEET, "--tiles-after", "grey"),
+            65,
+            "grey: its tiles differ from those of tiles in",
+        ),
         (("all", "all", "--out", "x.tif", "--out", "y.tif"), 2, "x.tif, y.tif are maps; needs one at most"),
         (("all", "all", "--tiles-after", "tiles"), 2, "--tiles-after: needs"),
         (("all", "all", "--out", "all/x.csv"), 2, "lies where all does"),

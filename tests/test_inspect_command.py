@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import landscapes
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Run
+from embedded import call, write
 
 from tile2vec_cli import cutting
 from tile2vec_cli.config import TileConfig
@@ -21,9 +23,9 @@ Tool = Callable[..., Run]
 
 
 @pytest.fixture
-def inspect(in_process: Tool, monkeypatch: pytest.MonkeyPatch, data: Path) -> Tool:
+def inspect(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, data: Path) -> Tool:
     monkeypatch.chdir(data)
-    return lambda *arguments: in_process("inspect", *arguments)
+    return partial(call, capsys, monkeypatch, "inspect")
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +39,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vectors = np.random.default_rng(0).normal(size=(part.count, 6))
     vectors[:, 3] = pixels[:, 1].mean(axis=(1, 2))
     vectors[:, 0] = 3 * pixels.std(axis=(2, 3)).mean(axis=1)
-    landscapes.embed(folder / "good.parquet", part, vectors)
-    landscapes.embed(folder / "flat.parquet", part, np.full((part.count, 6), 2.0))
-    landscapes.embed(folder / "few.parquet", part, vectors)
+    write(folder / "good.parquet", part, vectors)
+    write(folder / "flat.parquet", part, np.full((part.count, 6), 2.0))
+    write(folder / "few.parquet", part, vectors)
     pd.DataFrame(
         {
             "tile_id": part.index()["tile_id"].to_pylist(),
@@ -125,8 +127,10 @@ def test_again_is_no_work(inspect: Tool, data: Path, tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {
         path: content for path, (_, content) in state.items()
     }
-    (tmp_path / "report.json").write_text(json.dumps({"format": "mine"}))
-    assert inspect(*base).code == 65
+    whole = json.loads((tmp_path / "report.json").read_text())
+    for edited in ({"format": "mine"}, {**whole, "pictures": None}):
+        (tmp_path / "report.json").write_text(json.dumps(edited))
+        assert inspect(*base).code == 65
 
 
 @pytest.mark.parametrize(

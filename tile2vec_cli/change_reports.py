@@ -15,7 +15,7 @@ from tile2vec_cli.changes import Changes
 from tile2vec_cli.cogs import Layer
 from tile2vec_cli.config import ChangeConfig
 from tile2vec_cli.contact_sheets import SHOWN, Group, Source
-from tile2vec_cli.errors import UsageError
+from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.grid import Floats
 from tile2vec_cli.mosaics import Mosaic
 from tile2vec_cli.near_reports import Report
@@ -115,6 +115,12 @@ def _wanted(
         wanted.append((output, lambda found, path: features.write(path, found.batches())))
     if picture is not None and sources is not None:
         contact_sheets.require_png("--picture", picture)
+        one, other = sources
+        if len(one.bands) != len(other.bands) or one.tiles.size != other.tiles.size:
+            raise DataError(
+                f"{other.tiles.path}: its tiles differ from those of {one.tiles.path} in bands or size; "
+                "the tile sets that were embedded with one model are needed. Give those."
+            )
         for name, source in zip(("tiles_before", "tiles_after"), sources, strict=True):
             inputs[name], known[name] = source.tiles.path, source.tiles.fingerprint
         settings = {**config.settings(), "rgb": [source.bands for source in sources]}
@@ -131,7 +137,7 @@ def _files(output: Output, keys: Keys) -> list[Path]:
     """Those that an output becomes: a map is one for each CRS."""
     if not _is_map(output.path):
         return [output.path]
-    return [output.path.with_name(name) for name in keys["maps"]]
+    return [output.path.with_name(name) for name in keys.get("maps", [output.path.name])]
 
 
 def _map(found: Changes, one: Mosaic, path: Path) -> None:

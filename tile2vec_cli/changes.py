@@ -173,17 +173,7 @@ def _difference(one: Side, other: Side, rows: Ints, partners: Ints) -> Floats:
 
 
 def _require_comparable(before: Side, after: Side) -> None:
-    if before.model != after.model:
-        raise DataError(
-            f"{after.path}: made by another model than {before.path}; vectors of two models cannot be "
-            "compared. Embed both with one --model."
-        )
-    widths = before.vectors.shape[1], after.vectors.shape[1]
-    if widths[0] != widths[1]:
-        raise DataError(
-            f"{after.path}: vectors of {widths[1]} numbers, but {widths[0]} in {before.path}; one length is "
-            "needed. Embed both with one --model."
-        )
+    embeddings.require_alike(before.kind, after.kind)
     low, high = sorted((before.side_m, after.side_m))
     if high > _SIZES * low:
         raise DataError(

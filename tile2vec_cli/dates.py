@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import gettempdir
@@ -40,7 +40,7 @@ class Side:
     scene: pa.Array | None  # (N,) names
     vectors: np.memmap[Any, np.dtype[np.float32]] = field(repr=False)  # (N, D) in a file without a name
     side_m: float
-    model: str | None
+    kind: Embeddings = field(repr=False)  # without rows: what tells vectors of one model from others
 
     def __len__(self) -> int:
         return len(self.lonlat)
@@ -57,18 +57,18 @@ def read(
     sides: list[float] = []
     seen: set[str] = set()
     count = 0
-    model, width = None, 0
+    kind: Embeddings | None = None
     for batch in embeddings.batches(path, ROWS):
         kept = _kept(batch, scenes, option, seen)
         names = np.arange(count, count + len(batch)).astype(str) if batch.tile_id is None else batch.tile_id
         count += len(batch)
         on_rows(count)
-        model, width = batch.metadata.get("model"), batch.vectors.shape[1]
         if not len(kept):
             continue
         _spool(spool, batch.vectors[kept])
         shapes = batch.geometry[kept]
-        part = Embeddings(path, batch.vectors[:0], shapes, None, None, None, {})
+        part = Embeddings(path, batch.vectors[:0], shapes, None, None, None, batch.metadata)
+        kind = kind or replace(part, geometry=shapes[:0])
         sides.append(part.side_m)
         found.append(
             (
@@ -79,7 +79,7 @@ def read(
                 None if batch.scene is None else pa.array(batch.scene[kept], pa.string()),
             )
         )
-    if not found:
+    if kind is None:
         raise DataError(
             f"{path}: holds no scene like {', '.join(scenes)}; it holds {_some(seen)}. Change {option}."
         )
@@ -95,9 +95,9 @@ def read(
         joined(geometry),
         joined(times),
         joined(scene),
-        _mapped(spool, width),
+        _mapped(spool, kind.vectors.shape[1]),
         float(np.median(sides)),
-        model,
+        kind,
     )
 
 

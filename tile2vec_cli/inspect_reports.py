@@ -28,6 +28,7 @@ _TOLD, _OWN = 0.5, 0.8  # R² from which a factor is told; share of it from whic
 _FOLLOWED = 0.5  # |r| from which a component follows a factor
 _FEW = 0.1  # of the dimensions: an effective rank below is low
 
+_SAID = {"verdicts": dict, "pictures": list}
 _CAPTIONS = {
     FACTORS: "Left: how well a linear rule tells each factor on blocks that were left out, from all "
     "dimensions and from the best one. Right: squared correlation of each dimension with each factor.",
@@ -57,7 +58,7 @@ def run(
     known = {} if source is None else {"tiles": source.tiles.fingerprint}
     wanted = records.made_from(out, config.settings(), inputs, known)
     report = out / REPORT
-    found = records.reported(report, FORMAT, wanted, [out / PAGE], overwrite)
+    found = records.reported(report, FORMAT, wanted, [out / PAGE], overwrite, _SAID)
     if found is not None and all((out / name).exists() for name in found["pictures"]):
         return Report(found, _files(out, found), True)
     tile_set: TileSet | None = None if source is None else source.tiles

@@ -71,14 +71,22 @@ def made_from(
     return dict(json.loads(json.dumps({"settings": {**places, **settings}, "content": states})))
 
 
-def reported(report: Path, format: str, wanted: Keys, files: Sequence[Path], overwrite: bool) -> Keys | None:
+def reported(
+    report: Path,
+    format: str,
+    wanted: Keys,
+    files: Sequence[Path],
+    overwrite: bool,
+    keys: Mapping[str, type] | None = None,
+) -> Keys | None:
     """What a folder's report says, where it was made from what is wanted and its files are there.
 
-    Raises DataError where it was made with other settings, or is no such report.
+    keys: what it has to say, and of which type. Raises DataError where it was made with other settings,
+    or is no such report.
     """
     if not report.exists() or overwrite:
         return None
-    found = parts.read_json(report, format, {"made_from": dict})
+    found = parts.read_json(report, format, {"made_from": dict, **(keys or {})})
     parts.require_same_settings(report.parent, found["made_from"].get("settings", {}), wanted["settings"])
     if found["made_from"] != wanted or not all(file.exists() for file in files):
         return None
