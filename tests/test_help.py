@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "numpy", "geopandas", "rasterio", "rich", "pyarrow", "sklearn", "matplotlib", "shapely")
-COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "similar", "preview", "analogy")
+COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "compare", "similar", "preview", "analogy")
 COMMANDS += ("change", "inspect", "weak-segment", "map", "check", "demo")
 
 PROGRAM = f"""
