@@ -17,6 +17,7 @@ import pytest
 from conftest import Run
 
 from tile2vec_cli import comparison, comparison_reports, training
+from tile2vec_cli.comparison import Bench
 from tile2vec_cli.config import CompareConfig, ProbeConfig
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.parts import silent
@@ -174,13 +175,9 @@ def test_a_stopped_run_goes_on_and_one_that_fails_stops_no_other(
     )
     config = CompareConfig(0.0005, ("order", "inpainting", "infonce"), probe=probe)
     with pytest.raises(Interrupted):
+        paths = (Path("tiles"), "labels.csv", Path("d"))
         comparison_reports.run(
-            Path("tiles"),
-            "labels.csv",
-            Path("d"),
-            config,
-            triplets=Path("triplets.parquet"),
-            stages=lambda _verb, _unit: nullcontext(silent),
+            Bench(*paths, config, lambda *_stage: nullcontext(silent), Path("triplets.parquet"))
         )
     assert not (data / "d" / "compare.json").exists()
     arguments = ask("d", "--objectives", "order,inpainting,infonce", "--json")

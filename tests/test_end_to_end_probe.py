@@ -57,6 +57,7 @@ def rough(tiles: TileSet) -> np.ndarray:
 
 
 def rivals(data: Path, steps: int, seed: int = 0) -> Rivals:
+    """Of the tiles in their order."""
     tiles = TileSet.open(data / "tiles")
     return Rivals.of(tiles, np.arange(len(tiles)), SMALL, Budget(steps=steps), seed)
 
@@ -116,6 +117,18 @@ def test_only_the_tiles_with_labels_are_seen(data: Path, monkeypatch: pytest.Mon
     assert set(seen) == set(train)
     assert [len(target) for target in targets] == [5] * 4
     assert all(sorted(target.tolist()) == [0, 0, 1, 1, 2] for target in targets)
+
+
+def test_tiles_may_come_in_any_order(data: Path) -> None:
+    """As they do in embeddings: the same pixels and labels then teach the same."""
+    tiles, classes = TileSet.open(data / "tiles"), rough(TileSet.open(data / "tiles"))
+    ids = np.random.default_rng(0).permutation(256)
+    mixed = Rivals.of(tiles, ids, SMALL, Budget(steps=3), 0)
+    place = np.argsort(ids)
+    train, test = np.array([3, 70, 150, 222, 9]), np.arange(100, 256)
+    straight = rivals(data, 3).answer(END_TO_END, train, classes[train], test, lambda _seconds: None)
+    found = mixed.answer(END_TO_END, place[train], classes[train], place[test], lambda _seconds: None)
+    assert (found == straight).all()
 
 
 def test_fine_tuning_starts_from_the_model(data: Path) -> None:

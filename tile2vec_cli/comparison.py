@@ -49,16 +49,21 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Bench:
+class Bench:
     """What all objectives share."""
 
     tiles: Path
     labels: str
-    triplets: Path
     folder: Path
     config: CompareConfig
-    overwrite: bool
     stages: Stages
+    triplets: Path | None = None  # None: drawn into the folder
+    overwrite: bool = False
+    strict: bool = False
+
+    @property
+    def drawn(self) -> Path:
+        return self.triplets or self.folder / "triplets.parquet"
 
     def embeddings(self, objective: str) -> Path:
         return self.folder / "embeddings" / f"{objective}.parquet"
@@ -69,7 +74,7 @@ class _Bench:
         sweep(make_folder(model.parent))
         with self.stages(f"{objective} ({place}): train", "triplets") as told:
             trained = training.train(
-                self.triplets,
+                self.drawn,
                 self.tiles,
                 model,
                 self.config.training(objective),
@@ -113,33 +118,23 @@ class _Bench:
             )
 
 
-def compare(
-    tiles: Path,
-    labels: str,
-    folder: Path,
-    config: CompareConfig,
-    *,
-    triplets: Path | None = None,
-    overwrite: bool = False,
-    strict: bool = False,
-    stages: Stages,
-) -> Comparison:
-    """Train each objective for the same time and probe it on the same splits, into `folder`.
+def compare(bench: Bench) -> Comparison:
+    """Train each objective for the same time and probe it on the same splits, into the bench's folder.
 
     An objective that fails does not stop the others, unless `strict`. Raises DataError and InputError where
     tiles, labels or triplets are of no use to any, DataError where no objective is left.
     """
-    tile_set = TileSet.open(tiles)
-    _require_labels(tile_set, labels, config)
-    drawn = triplets or _drawn(tile_set, folder, config, overwrite, stages)
-    names, left_out = _allowed(tile_set, triplet_files.load(drawn, tile_set), config)
-    bench = _Bench(tiles, labels, drawn, folder, config, overwrite, stages)
+    tiles = TileSet.open(bench.tiles)
+    _require_labels(tiles, bench)
+    if bench.triplets is None:
+        _draw(tiles, bench)
+    names, left_out = _allowed(tiles, bench)
     trainings, probes, failed, made = {}, {}, [], []
     for number, name in enumerate(names, start=1):
         try:
             trainings[name], found, is_new = bench.judge(name, f"{number} of {len(names)}")
         except Tile2VecError as error:
-            failed.append(_failure(name, error, strict))
+            failed.append(_failure(name, error, bench.strict))
         else:
             probes[name] = found.keys
             made += [name] * is_new
@@ -150,7 +145,7 @@ def compare(
             rivals = report.keys
             made += [RIVALS] * (not report.up_to_date)
         except Tile2VecError as error:
-            failed.append(_failure(RIVALS, error, strict))
+            failed.append(_failure(RIVALS, error, bench.strict))
     return Comparison(probes, trainings, rivals, left_out, tuple(failed), tuple(made))
 
 
@@ -161,39 +156,36 @@ def _failure(name: str, error: Tile2VecError, strict: bool) -> Failure:
     return replace(Failure.of(name, error), message=f"{name}: {error}")
 
 
-def _require_labels(tiles: TileSet, path: str, config: CompareConfig) -> None:
+def _require_labels(tiles: TileSet, bench: Bench) -> None:
     """Find labels that no classifier could learn from before hours of training, not after them."""
     index = tiles.index()
     geometry = np.asarray(shapely.from_wkb(index["geometry"].to_numpy()))
     ids = np.array(index["tile_id"].to_pylist(), dtype=object)
-    probe = config.probe
-    found = labels.read(path, geometry, ids, field=probe.field, min_purity=probe.min_purity)
+    probe = bench.config.probe
+    found = labels.read(bench.labels, geometry, ids, field=probe.field, min_purity=probe.min_purity)
     nothing = np.zeros((len(tiles), 1), np.float32)
     probing.choose(Embeddings(tiles.path, nothing, geometry, ids, None, None, {}), found, probe)
 
 
-def _drawn(tiles: TileSet, folder: Path, config: CompareConfig, overwrite: bool, stages: Stages) -> Path:
-    """The folder's own triplets. Those that are there stay, also when the tile set has grown."""
-    path = folder / "triplets.parquet"
-    drawing = TripletConfig(seed=config.probe.seed)
-    sweep(make_folder(folder))
-    if not path.exists() or (
-        overwrite and not triplet_files.is_current(path, tiles, drawing, overwrite=True)
-    ):
-        with stages("draw triplets", "triplets") as told:
+def _draw(tiles: TileSet, bench: Bench) -> None:
+    """Make the folder's own triplets. Those that are there stay, also when the tile set has grown."""
+    path, drawing = bench.drawn, TripletConfig(seed=bench.config.probe.seed)
+    sweep(make_folder(path.parent))
+    if path.exists() and not bench.overwrite:
+        return
+    if not triplet_files.is_current(path, tiles, drawing, overwrite=True):
+        with bench.stages("draw triplets", "triplets") as told:
             drawn = triplet_files.draw(tiles, drawing, told)
         with new_file(path) as temporary:
             triplet_files.save(temporary, drawn)
-    return path
 
 
-def _allowed(
-    tiles: TileSet, triplets: triplet_files.Triplets, config: CompareConfig
-) -> tuple[list[str], dict[str, str]]:
+def _allowed(tiles: TileSet, bench: Bench) -> tuple[list[str], dict[str, str]]:
     """Objectives that have something to learn from in these tiles, and why the others have not.
 
     Those that were asked for by name are not left out: they fail.
     """
+    triplets, config = triplet_files.load(bench.drawn, tiles), bench.config
     if config.objectives is not None:
         return list(config.objectives), {}
     names, left_out = [], {}
@@ -204,7 +196,5 @@ def _allowed(
         except DataError as error:
             left_out[name] = str(error).removeprefix(f"{tiles.path}: ")
     if not names:
-        raise DataError(
-            f"{tiles.path}: no objective has anything to learn from ({next(iter(left_out.values()))})"
-        )
+        raise DataError(f"{tiles.path}: {next(iter(left_out.values()))}")
     return names, left_out

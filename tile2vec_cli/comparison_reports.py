@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tile2vec_cli import comparison, comparison_figures, probing, records
-from tile2vec_cli.comparison import Comparison, Stages
+from tile2vec_cli.comparison import Bench, Comparison
 from tile2vec_cli.config import SELF_SUPERVISED, CompareConfig
 from tile2vec_cli.errors import Failure
 from tile2vec_cli.parts import dump_json, make_folder, new_file, remove, sweep
@@ -42,43 +42,29 @@ class Report:
     up_to_date: bool
 
 
-def run(
-    tiles: Path,
-    labels: str,
-    folder: Path,
-    config: CompareConfig,
-    *,
-    triplets: Path | None = None,
-    overwrite: bool = False,
-    strict: bool = False,
-    stages: Stages,
-) -> Report:
+def run(bench: Bench) -> Report:
     """Compare the objectives; write the tables and the picture of all that could be made.
 
     Objectives that were compared in this folder before stay in the table. Errors are those of
     `comparison.compare`; DataError where the folder's comparison was made with other settings.
     """
+    folder, config = bench.folder, bench.config
     files = tuple(folder / name for name in (REPORT, TABLE, TEXT, PICTURE))
-    tile_set = TileSet.open(tiles)
     settings = {"minutes": config.minutes, "encoder": config.encoder, **config.probe.settings()}
-    if triplets is None:
+    if bench.triplets is None:
         settings["triplets"] = None
-    inputs: dict[str, Path | str | None] = {"tiles": tiles, "labels": labels, "triplets": triplets}
-    made_from = records.made_from(folder, settings, inputs, {"tiles": tile_set.fingerprint})
-    before = records.reported(files[0], FORMAT, made_from, files, overwrite, {"objectives": dict})
+    inputs: dict[str, Path | str | None] = {
+        "tiles": bench.tiles,
+        "labels": bench.labels,
+        "triplets": bench.triplets,
+    }
+    tiles = TileSet.open(bench.tiles)
+    made_from = records.made_from(folder, settings, inputs, {"tiles": tiles.fingerprint})
+    before = records.reported(files[0], FORMAT, made_from, files, bench.overwrite, {"objectives": dict})
     if before is not None and config.objectives is not None:
         known = {*config.objectives, *before["objectives"]}
         config = replace(config, objectives=tuple(name for name in SELF_SUPERVISED if name in known))
-    found = comparison.compare(
-        tiles,
-        labels,
-        folder,
-        config,
-        triplets=triplets,
-        overwrite=overwrite,
-        strict=strict,
-        stages=stages,
-    )
+    found = comparison.compare(replace(bench, config=config))
     keys = _keys(found, config)
     up_to_date = keys == before and not found.made
     if not keys["scores"]:

@@ -95,17 +95,10 @@ def compare(
     )
 
     from tile2vec_cli import comparison_reports
+    from tile2vec_cli.comparison import Bench
 
-    report = comparison_reports.run(
-        tiles,
-        labels,
-        out,
-        config,
-        triplets=triplets,
-        overwrite=overwrite,
-        strict=strict,
-        stages=console.progress,
-    )
+    bench = Bench(tiles, labels, out, config, console.progress, triplets, overwrite, strict)
+    report = comparison_reports.run(bench)
     for name, reason in report.keys["left_out"].items():
         console.say(f"{name} left out: {reason}")
     header, rows = comparison_reports.table(report.keys)
