@@ -30,7 +30,7 @@ def scores(path: Path, found: Sequence[Score], objectives: Collection[str], floo
     features = list(dict.fromkeys(score["features"] for score in found))
     classifiers = [name for name in dict.fromkeys(s["classifier"] for s in found) if name != NETWORK]
     counts = sorted({score["n_labels"] for score in found})
-    height = 1.1 + 0.12 * max(len(counts), 2) * len(features)
+    height = 1.1 + 0.1 * max(len(counts), 2) * len(features)
     with figure_file(path, width=1.9 + 2.9 * len(classifiers), height=height) as figure:
         axes = figure.subplots(1, len(classifiers), sharey=True, squeeze=False).ravel()
         for axis, classifier in zip(axes, classifiers, strict=True):
@@ -70,6 +70,7 @@ def _panel(
             capsize=1.5,
         )
     axis.set_xlabel("Accuracy (mean ± s.d.)")
+    axis.locator_params(axis="x", nbins=6)
     axis.grid(axis="x", color="#e0e0e0", linewidth=0.5)
     axis.set_axisbelow(True)
     axis.tick_params(axis="y", length=0)
