@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scene_lists import scene_name
 from tile2vec_cli.scenes import open_scene
 from tile2vec_cli.tile_files import FORMAT, MANIFEST, part_of, read_manifest, read_part
+from tile2vec_cli.work import Elsewhere
 
 Info = dict[str, Any]
 
@@ -45,7 +46,7 @@ def cut(
     *,
     aoi: Path | None = None,
     shard: Shard | None = None,
-    workers: int = 1,
+    workers: int | Elsewhere = 1,
     strict: bool = False,
     overwrite: bool = False,
     on_progress: Progress = silent,
@@ -64,19 +65,19 @@ def cut(
     own = (shard or Shard()).take(scenes)
     infos, plans, failed = _planned(own, folder, config, manifest, strict)
 
-    lock, done, total = threading.Lock(), 0, sum(plan.windows for plan in plans)
-
-    def on_tiles(count: int) -> None:
-        nonlocal done
-        with lock:
-            done += count
-        on_progress(done, total)
-
-    def make(plan: tile_parts.Plan) -> Info:
-        return tile_parts.cut(plan, folder, config, manifest["settings_fingerprint"], area, on_tiles)
-
+    settled = {"config": config, "settings": manifest["settings_fingerprint"], "aoi": area}
+    done = work.each(
+        plans,
+        partial(tile_parts.cut, folder=folder.absolute(), **settled),
+        name=lambda plan: plan.source,
+        workers=workers,
+        strict=strict,
+        folder=folder,
+        total=sum(plan.windows for plan in plans),
+        on_progress=on_progress,
+    )
     made = 0
-    for plan, result in work.each(plans, make, name=lambda p: p.source, workers=workers, strict=strict):
+    for plan, result in done:
         if isinstance(result, Failure):
             failed.append(result)
         else:
