@@ -49,6 +49,7 @@ def tile(
     recursive: options.Recursive = False,
     shard: options.ShardText = None,
     workers: options.Workers = None,
+    dask: options.Dask = None,
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -70,7 +71,7 @@ def tile(
         snap=snap,
         virtual=virtual,
     )
-    own, threads = Shard.parse(shard), options.worker_count(workers)
+    own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("tile", quiet, json)
 
     from tile2vec_cli import cutting
@@ -83,7 +84,7 @@ def tile(
             config,
             aoi=aoi,
             shard=own,
-            workers=threads,
+            workers=crew,
             strict=strict,
             overwrite=overwrite,
             on_progress=on_progress,
