@@ -259,6 +259,8 @@ class ProbeConfig:
     split: str = "blocks"
     block_m: float | None = None  # None: 20 times the tile's side
     baselines: tuple[str, ...] = ()
+    end_to_end: float | None = None  # minutes for each network that learns from the pixels themselves
+    end_to_end_repeats: int = 3  # draws for these; the first ones
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -274,10 +276,15 @@ class ProbeConfig:
         _above("--test-fraction", self.test_fraction, 0)
         _one_of("--split", self.split, ("blocks", "random"))
         _above("--block", self.block_m, 0)
+        _above("--end-to-end", self.end_to_end, 0)
+        _at_least("--end-to-end-repeats", self.end_to_end_repeats, 1)
         _at_least("--seed", self.seed, 0)
 
     def settings(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        if self.end_to_end is None:
+            found["end_to_end_repeats"] = None
+        return found
 
 
 def parse_classes(option: str, text: str) -> tuple[tuple[range, ...], frozenset[str]]:

@@ -23,7 +23,6 @@ from tile2vec_cli.embedding_files import Vectors
 from tile2vec_cli.embedding_outputs import Files, largest
 from tile2vec_cli.errors import DataError, Failure, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.forward import Forward
-from tile2vec_cli.models import Model
 from tile2vec_cli.parts import Progress, Shard, silent
 from tile2vec_cli.tile_files import Part
 from tile2vec_cli.tiles import TileSet
@@ -66,7 +65,7 @@ def embed(
     """
     tiles = TileSet.open(tiles_path)
     model = models.describe(model_path)
-    _require_fit(model_path, model, tiles)
+    models.require_fit(model_path, model, tiles)
     header = {
         "model": models.fingerprint(model_path),
         "architecture": model.architecture,
@@ -113,26 +112,6 @@ def embed(
         others=others,
         failed=failed,
     )
-
-
-def _require_fit(path: Path, model: Model, tiles: TileSet) -> None:
-    """Raise DataError where a model was trained on other pixels than those of the tile set."""
-    if model.kind != "encoder":
-        raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
-    for name, found, needed in (
-        ("bands", _listed(tiles.bands), _listed(model.bands)),
-        ("dtype", tiles.dtype.name, model.dtype),
-        ("tile size", tiles.size, model.size),
-    ):
-        if found != needed:
-            raise DataError(
-                f"{tiles.path}: its {name} is {found}; the model {path} needs {name} {needed}. "
-                "Cut tiles as for that model, or train one on these."
-            )
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ",".join(map(str, numbers))
 
 
 def _forward(path: Path, config: EmbedConfig, workers: int | None) -> Forward:

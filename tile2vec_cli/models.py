@@ -164,6 +164,22 @@ def require_start(path: Path, model: Model, tiles: TileSet, *more: tuple[str, ob
             )
 
 
+def require_fit(path: Path, model: Model, tiles: TileSet) -> None:
+    """Raise DataError where a model was trained on other pixels than those of the tile set."""
+    if model.kind != "encoder":
+        raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
+    for name, found, needed in (
+        ("bands", _listed(tiles.bands), _listed(model.bands)),
+        ("dtype", tiles.dtype.name, model.dtype),
+        ("tile size", tiles.size, model.size),
+    ):
+        if found != needed:
+            raise DataError(
+                f"{tiles.path}: its {name} is {found}; the model {path} needs {name} {needed}. "
+                "Cut tiles as for that model, or train one on these."
+            )
+
+
 def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Model]:
     """The encoder of a model folder, in evaluation mode on `device`, and what model.json says.
 
@@ -245,3 +261,7 @@ def _typed(value: object, kind: type[Kind]) -> Kind:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(repr(value))
     return value
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
