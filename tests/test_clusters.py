@@ -116,9 +116,9 @@ def test_tiles_without_pixels_are_read_by_the_workers(
             scenes(land)[:2], Path(name), TileConfig(size=fields.SIDE, min_valid=0.25, virtual=virtual)
         )
     config = EmbedConfig(precision="fp32")
-    inference.embed(Path("pixels"), land / "encoder", Path("here"), config)
-    inference.embed(Path("virtual"), land / "encoder", Path("there"), config, workers=elsewhere)
-    assert content(tmp_path / "there") == content(tmp_path / "here")
+    inference.embed(Path("pixels"), land / "encoder", Path("here", "out"), config)
+    inference.embed(Path("virtual"), land / "encoder", Path("there", "out"), config, workers=elsewhere)
+    assert content(tmp_path / "there" / "out") == content(tmp_path / "here" / "out")
 
 
 def test_a_cluster_is_asked_only_where_there_is_work(land: Path, tmp_path: Path) -> None:
