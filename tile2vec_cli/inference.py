@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from tile2vec_cli.batches import ahead
 from tile2vec_cli.config import EmbedConfig
 from tile2vec_cli.embedding_files import Vectors
 from tile2vec_cli.embedding_outputs import Files, largest
-from tile2vec_cli.errors import DataError, Failure, OutputError, Tile2VecError, UsageError
+from tile2vec_cli.errors import Failure, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.forward import Forward
 from tile2vec_cli.parts import Progress, Shard, silent
 from tile2vec_cli.tile_files import Part
