@@ -22,8 +22,9 @@ from test_mapping import write_model as write_segmenter
 
 from tile2vec_cli import clusters, cutting, dispatch, inference, mapping, work
 from tile2vec_cli.clusters import Cluster
-from tile2vec_cli.config import EmbedConfig, MapConfig, TileConfig
+from tile2vec_cli.config import EmbedConfig, TileConfig
 from tile2vec_cli.errors import DataError, Failure, InputError, Interrupted, OutputError, UsageError
+from tile2vec_cli.weak_config import MapConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "faults"))
 

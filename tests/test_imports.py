@@ -19,7 +19,7 @@ LAYERS = (
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
     | {"votes", "vectors", "cdl", "splits", "parts", "work", "clusters", "dispatch", "cogs", "provenance"},
     {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory", "launch"},
-    {"config", "errors"},
+    {"config", "weak_config", "view_config", "rules", "errors"},
 )
 ANYWHERE_ABOVE_CORE = {"console", "interrupts"}  # for cli and commands
 TORCH_LAYER = 2

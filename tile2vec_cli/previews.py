@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tile2vec_cli import cogs, contact_sheets, embeddings, exemplars, kinds, mosaics, places, records
 from tile2vec_cli.components import Components, Moments, Stretch
-from tile2vec_cli.config import PreviewConfig
 from tile2vec_cli.contact_sheets import Group, Source
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.grid import Floats
@@ -23,6 +22,7 @@ from tile2vec_cli.parts import Progress, silent
 from tile2vec_cli.provenance import content
 from tile2vec_cli.records import Keys, Output
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.view_config import PreviewConfig
 
 _MAPS, _PICTURES = (".tif", ".tiff"), (".png",)
 _ACROSS = 10  # tiles of a cluster on the sheet

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import TileConfig, parse_ints
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.parts import Shard
+from tile2vec_cli.rules import parse_ints
 
 
 def tile(
