@@ -1,7 +1,7 @@
 """Units of work on a Dask cluster: a running one, or one that is started here for the while.
 
-The only file that knows Dask, which is an extra and is imported late. A unit is a part to be made:
-one whose worker dies is simply made again by another, and none is ever half there.
+Only this file and `dispatch.py` know Dask, which is an extra and imported late. A unit is a part to
+be made: one whose worker dies is simply made again by another, and none is ever half there.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Cluster:
 
 async def _knock(address: str) -> None:
     """Shake hands with a scheduler, for which Dask's client would wait for ever."""
-    from distributed.comm import connect
+    from distributed.comm.core import connect
     from distributed.security import Security
 
     comm = await connect(address, timeout=_CONNECT_S, **Security().get_connection_args("client"))
