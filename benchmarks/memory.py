@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,15 +68,16 @@ def commands(folder: Path) -> Iterator[tuple[str, list[object], Path]]:
     yield "check", ["check", tiles], folder / "none"
 
 
-def peak_mb(arguments: list[object]) -> int:
-    """Run a command; what its process held at the most."""
+def measured(arguments: list[object]) -> tuple[float, int]:
+    """Run a command; its seconds, and the megabytes its process held at the most."""
+    started = time.perf_counter()
     argv = [sys.executable, "-m", "tile2vec_cli", *map(str, arguments), "--quiet"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as child:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"{' '.join(argv)}: exit code {child.returncode}")
-    return usage.ru_maxrss // 1000
+    return time.perf_counter() - started, usage.ru_maxrss // 1000
 
 
 def files(path: Path) -> int:
@@ -94,7 +96,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         make(folder, side)
         for name, arguments, out in commands(folder):
-            rows.setdefault(name, []).append(f"{peak_mb(arguments):,}")
+            rows.setdefault(name, []).append(f"{measured(arguments)[1]:,}")
             rows.setdefault(f"{name} ", []).append(f"{files(out)}")
             print(f"{side}: {name} {rows[name][-1]} MB", file=sys.stderr, flush=True)
     print(f"| command | {' | '.join(f'{side}²' for side in sides)} | files |")

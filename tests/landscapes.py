@@ -15,7 +15,15 @@ from tile2vec_cli.tiles import TileSet
 SIDE = 8  # pixels, of 10 m
 
 
-def scene(path: Path, side: int = 128, bands: int = 3, dtype: str = "uint8", seed: int = 0) -> Path:
+def scene(
+    path: Path,
+    side: int = 128,
+    bands: int = 3,
+    dtype: str = "uint8",
+    seed: int = 0,
+    corner: tuple[float, float] = (500_000, 5_400_000),
+    crs: str = "EPSG:32633",
+) -> Path:
     """A GeoTIFF in UTM zone 33 whose brightness and roughness change from place to place."""
     random = np.random.default_rng(seed)
     cells = np.kron(random.uniform(40, 160, (bands, side // 32, side // 32)), np.ones((1, 32, 32)))
@@ -27,8 +35,8 @@ def scene(path: Path, side: int = 128, bands: int = 3, dtype: str = "uint8", see
         "height": side,
         "count": bands,
         "dtype": dtype,
-        "crs": "EPSG:32633",
-        "transform": from_origin(500_000, 5_400_000, 10, 10),
+        "crs": crs,
+        "transform": from_origin(*corner, 10, 10),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(path, "w", **profile) as file:

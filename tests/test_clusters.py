@@ -23,8 +23,9 @@ from test_mapping import write_model as write_segmenter
 
 from tile2vec_cli import clusters, cutting, dispatch, inference, mapping, work
 from tile2vec_cli.clusters import Cluster
-from tile2vec_cli.config import EmbedConfig, MapConfig, TileConfig
+from tile2vec_cli.config import EmbedConfig, TileConfig
 from tile2vec_cli.errors import DataError, Failure, InputError, Interrupted, OutputError, UsageError
+from tile2vec_cli.weak_config import MapConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "faults"))
 
@@ -106,6 +107,20 @@ def test_the_bytes_are_those_of_an_ordinary_run(
     assert len(found.failed) == 1
     assert seen["there"][-1] == seen["here"][-1]
     assert command(land, Path("there", "out"), workers=elsewhere).made == 0
+
+
+def test_tiles_without_pixels_are_read_by_the_workers(
+    land: Path, tmp_path: Path, elsewhere: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, virtual in (("pixels", False), ("virtual", True)):
+        cutting.cut(
+            scenes(land)[:2], Path(name), TileConfig(size=fields.SIDE, min_valid=0.25, virtual=virtual)
+        )
+    config = EmbedConfig(precision="fp32")
+    inference.embed(Path("pixels"), land / "encoder", Path("here", "out"), config)
+    inference.embed(Path("virtual"), land / "encoder", Path("there", "out"), config, workers=elsewhere)
+    assert content(tmp_path / "there" / "out") == content(tmp_path / "here" / "out")
 
 
 def test_a_cluster_is_asked_only_where_there_is_work(land: Path, tmp_path: Path) -> None:

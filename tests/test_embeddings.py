@@ -102,14 +102,14 @@ def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
 def test_a_folder_of_several_models_is_refused(tmp_path: Path) -> None:
     save_own(tmp_path / "a.parquet")
     save_own(tmp_path / "b.parquet", model="other")
-    with pytest.raises(DataError, match=r"b\.parquet: made by another model than a\.parquet"):
+    with pytest.raises(DataError, match=r"b\.parquet: made by another model than .*a\.parquet"):
         embeddings.read(tmp_path)
     save_foreign(tmp_path / "b.parquet", lists())
     with pytest.raises(DataError, match="made by another model"):
         embeddings.read(tmp_path)
     (tmp_path / "a.parquet").unlink()
     save_foreign(tmp_path / "c.parquet", lists(VECTORS[:, :2]))
-    with pytest.raises(DataError, match=r"c\.parquet: vectors of 2 numbers, but 3 in b\.parquet"):
+    with pytest.raises(DataError, match=r"c\.parquet: vectors of 2 numbers, but 3 in .*b\.parquet"):
         embeddings.read(tmp_path)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 HEAVY = ("torch", "numpy", "geopandas", "rasterio", "rich", "pyarrow", "sklearn", "matplotlib", "shapely")
 HEAVY += ("dask", "distributed")
-COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "similar")
-COMMANDS += ("weak-segment", "map", "check", "demo")
+COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "similar", "preview", "analogy")
+COMMANDS += ("change", "inspect", "weak-segment", "map", "check", "demo")
 
 PROGRAM = f"""
 import sys

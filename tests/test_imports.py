@@ -14,13 +14,13 @@ LAYERS = (
     {"cli", "__main__"},
     {"commands"},
     set(),  # the torch layer: all modules that stand nowhere else
-    {"tiles", "tile_files", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings"}
-    | {"embedding_files"}
+    {"tiles", "tile_files", "sources", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings"}
+    | {"embedding_files", "features"}
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
     | {"votes", "vectors", "cdl", "splits", "parts", "work", "clusters", "dispatch", "cogs", "provenance"}
     | {"map_plans"},
-    {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory"},
-    {"config", "errors"},
+    {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory", "launch"},
+    {"config", "weak_config", "view_config", "rules", "errors"},
 )
 ANYWHERE_ABOVE_CORE = {"console", "interrupts"}  # for cli and commands
 TORCH_LAYER = 2

@@ -11,15 +11,16 @@ import fields
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 from tile2vec_cli import mapping, segmentation
-from tile2vec_cli.config import MapConfig
 from tile2vec_cli.device import choose
-from tile2vec_cli.errors import DataError, UsageError
+from tile2vec_cli.errors import DataError, OutputError, UsageError
 from tile2vec_cli.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.weak_config import MapConfig
 
 SMALL = MapConfig(probability=True, window=64, device="cpu", precision="fp32")
 
@@ -198,3 +199,15 @@ def test_one_file_for_one_scene(land: Path, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "map.probability.tif").exists()
     with pytest.raises(UsageError, match="one file for 2 scenes"):
         run([scene, land / "labels.tif"], land / "model", tmp_path / "new" / "map.tif")
+
+
+def test_a_gdal_that_gives_up_without_a_word(
+    land: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_arguments: object, **_options: object) -> None:
+        raise SystemError("Unknown GDAL Error")
+
+    monkeypatch.setattr(rasterio.shutil, "copy", silent)
+    with pytest.raises(OutputError, match=r"land.*tif: cannot be written"):
+        run([land / "scenes" / "land.tif"], land / "model", tmp_path / "maps")
+    assert not list((tmp_path / "maps").iterdir())

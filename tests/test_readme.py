@@ -88,6 +88,21 @@ def test_similar_tiles_are_found_at_a_place(project: Path) -> None:
     assert {"near.geojson", "near.png"} <= {path.name for path in project.iterdir()}
 
 
+def test_vectors_are_looked_at(project: Path) -> None:
+    done = run_script(block("tile2vec preview"), project)
+    assert done.returncode == 0, done.stderr
+    assert {"preview.tif", "kinds.png"} <= {path.name for path in project.iterdir()}
+    assert len(done.stdout.splitlines()) > 20  # the answers of the analogy
+
+
+def test_two_dates_are_compared_and_vectors_looked_into(project: Path) -> None:
+    for command in ("tile2vec change", "tile2vec inspect"):
+        done = run_script(block(command), project)
+        assert done.returncode == 0, done.stderr
+    made = {"change.tif", "change.parquet", "change.png", "inspect"}
+    assert made <= {path.name for path in project.iterdir()}
+
+
 def test_weak_labels_end_in_maps(project: Path) -> None:
     done = run_script(block("weak-segment").replace("--n-labels 300", "--n-labels 30 --epochs 1"), project)
     assert done.returncode == 0, done.stderr

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import csv
-import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import geopandas
 import matplotlib.image
 import numpy as np
-import pandas as pd
 import pytest
 import shapely
 from conftest import Run
+from embedded import call, truth, write
 from landscapes import scene
 
-from tile2vec_cli import cli, cutting, embedding_files, geoparquet, interrupts
+from tile2vec_cli import cutting
 from tile2vec_cli.config import TileConfig
 from tile2vec_cli.tiles import TileSet
 
@@ -28,17 +27,8 @@ DIM = 6
 @pytest.fixture
 def similar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, data: Path) -> Tool:
     """Run the command line in this process, in the folder of the data."""
-    monkeypatch.setattr(interrupts, "install", lambda: None)
     monkeypatch.chdir(data)
-
-    def run(*arguments: object) -> Run:
-        monkeypatch.setattr(sys, "argv", ["tile2vec", "similar", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return Run(int(stop.value.code or 0), said.out, said.err)
-
-    return run
+    return partial(call, capsys, monkeypatch, "similar")
 
 
 @pytest.fixture(scope="module")
@@ -49,42 +39,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cutting.cut([str(path) for path in scenes], folder / "tiles", TileConfig(size=8))
     random = np.random.default_rng(0)
     parts = TileSet.open(folder / "tiles").parts
-    for kind in ("float32", "float16", "int8"):
-        (folder / kind).mkdir()
     for number, part in enumerate(parts):
-        vectors = random.normal(0, 3 + number, (part.count, DIM)).astype(np.float32)
+        vectors = random.normal(0, 3 + number, (part.count, DIM))
         for kind in ("float32", "float16", "int8"):
-            scale = embedding_files.int8_scale(float(np.abs(vectors).max())) if kind == "int8" else None
-            header = {
-                "model": "m",
-                "architecture": {"encoder": "small", "dim": DIM},
-                "settings": {"dtype": kind},
-                "parts": [],
-            }
-            table = embedding_files.rows(part.index(), vectors, kind, scale)
-            geoparquet.write(
-                folder / kind / f"{part.name}.parquet", table, embedding_files.footer(header, {}, scale)
-            )
+            write(folder / kind / f"{part.name}.parquet", part, vectors, kind)
     ids, vectors, shapes = truth(folder / "float32")
     theirs = geopandas.GeoDataFrame({"embeddings": list(vectors)}, geometry=list(shapes), crs="OGC:CRS84")
     theirs.to_crs("EPSG:32633").to_parquet(folder / "theirs.parquet")
     (folder / "ids.txt").write_text(f"\n{ids[3]}\n{ids[7]}\n\n")
     return folder
-
-
-def truth(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """ids, float64 vectors and footprints of a folder of ours, without the code under test."""
-    frames = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
-    scales = []
-    for path in sorted(folder.glob("*.parquet")):
-        scales.append(json.loads(geoparquet.read_metadata(path)["tile2vec"])["scale"])
-    vectors = [
-        np.stack(frame["embedding"].to_list()).astype(np.float64)
-        * (1.0 if scale is None else np.float64(scale))
-        for frame, scale in zip(frames, scales, strict=True)
-    ]
-    joined = pd.concat(frames)
-    return joined["tile_id"].to_list(), np.concatenate(vectors), shapely.from_wkb(joined["geometry"])
 
 
 def brute(
@@ -301,6 +264,7 @@ def test_the_sheet_shows_the_tiles(similar: Tool, data: Path, tmp_path: Path, op
     ("options", "code", "message"),
     [
         (("--to", "a/9999/0"), 65, "float32: holds no tile a/9999/0;"),
+        (("--to", "a/9999/9"), 65, "the nearest are a/120/8, a/120/16, a/112/8."),
         (("--to", "a/0/0", "--top", 0), 2, "--top 0: needs a number of at least 1."),
         (("--to", "@empty.txt"), 65, "empty.txt: is empty; --to needs one tile_id or X,Y a line."),
         (("--to", "@none.txt"), 66, "none.txt: No such file"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli import batches, loop, models
+from tile2vec_cli import batches, loop, models, watch
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
 from tile2vec_cli.tiles import TileSet
@@ -221,6 +221,46 @@ def test_what_diverges_stops_and_keeps_the_last_good_weights(run: Train, tmp_pat
     assert f"weights of step {model.scores['steps']} " in str(caught.value)
 
 
+def test_a_device_that_is_seldom_looked_at(
+    run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: the same bytes, and back to the last look where a loss is no number."""
+    run(name="whole")
+    monkeypatch.setitem(watch.LOOK_EVERY, "cpu", 7)
+    with pytest.raises(Interrupted):
+        run(name="later", on_progress=stop_at(16 * 16))
+    run(name="later")
+    assert weights(tmp_path / "later") == weights(tmp_path / "whole")
+    kept = [models.metrics(tmp_path / name)[-1]["train_loss"] for name in ("later", "whole")]
+    assert kept[0] == kept[1]
+    with pytest.raises(DataError, match=r"at step \d+; finite numbers are needed") as caught:
+        run(replace(CONFIG, lr=1e30), name="diverged")
+    checkpoint = tmp_path / ".diverged.training" / "last"
+    encoder, model = models.load_encoder(checkpoint, torch.device("cpu"))
+    assert all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values())
+    assert f"weights of step {model.scores['steps']} " in str(caught.value)
+
+
+def test_one_late_bad_step_is_undone(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moments of Adam too: the run goes on from the last look as if nothing had happened."""
+    monkeypatch.setitem(watch.LOOK_EVERY, "cpu", 7)
+    run(name="whole")
+    turned, calls = batches.turned, 0
+
+    def spoiled(*arguments: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        pixels = turned(*arguments).float()
+        return pixels.fill_(torch.inf) * 1e38 if calls == 12 else pixels
+
+    with monkeypatch.context() as patch, pytest.raises(DataError, match=r"at step 12;.*weights of step 7 "):
+        patch.setattr(batches, "turned", spoiled)
+        patch.setattr(torch.Tensor, "nan_to_num", lambda tensor, *_: tensor)
+        run(name="spoiled")
+    run(name="spoiled")
+    assert weights(tmp_path / "spoiled") == weights(tmp_path / "whole")
+
+
 def test_minutes_are_a_budget(run: Train, tmp_path: Path) -> None:
     report = run(replace(CONFIG, steps=None, minutes=0.02))
     line = models.metrics(tmp_path / "model")[-1]
@@ -326,11 +366,11 @@ def test_a_sixteen_bit_tile_set(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compiled_is_a_usage_error(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(network: torch.nn.Module) -> torch.nn.Module:
+    def broken(network: torch.nn.Module, mode: str | None) -> torch.nn.Module:
         raise RuntimeError("no\ncompiler")
 
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.raises(UsageError, match=r"--compile: torch cannot compile here \(no compiler\)"):
         run(replace(CONFIG, compile=True))
-    monkeypatch.setattr(torch, "compile", lambda network: network)
+    monkeypatch.setattr(torch, "compile", lambda network, mode: network)
     assert run(replace(CONFIG, compile=True, steps=2)).steps == 2

@@ -10,10 +10,11 @@ from typing import Any
 import fields
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tile2vec_cli import pixel_classifiers, weak_reports
-from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
+from tile2vec_cli.weak_config import WeakConfig
 
 QUICK: dict[str, Any] = {"positive": "1", "epochs": 2, "device": "cpu", "precision": "fp32"}
 SCORES = {"accuracy", "f1", "precision", "recall", "iou"}
@@ -58,6 +59,32 @@ def test_the_report_and_the_model(land: Path, tmp_path: Path) -> None:
     model = json.loads((tmp_path / "model" / "model.json").read_text())
     assert model["kind"] == "segmenter" and model["scores"]["test"] == keys["test"]
     assert model["provenance"]["resolution_m"] == pytest.approx(30, rel=0.01)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_start_is_where_training_starts(land: Path, tmp_path: Path) -> None:
+    def weights(name: str) -> dict[str, np.ndarray]:
+        found = load_file(tmp_path / name / "model.safetensors")
+        return {key: value for key, value in found.items() if "running" not in key and key != "threshold"}
+
+    run(land, tmp_path / "first", n_labels=(40,))
+    start: dict[str, Any] = {"init": str(tmp_path / "first"), "lr": 1e-12, "seed": 1}
+    assert not run(land, tmp_path / "second", **start).up_to_date
+    assert run(land, tmp_path / "second", **start).up_to_date
+    first, second = weights("first"), weights("second")
+    for name, value in first.items():
+        if "num_batches" not in name:
+            np.testing.assert_allclose(second[name], value, atol=1e-6, err_msg=name)
+    with pytest.raises(DataError, match=r"made with init = '.*first'; this run has None"):
+        run(land, tmp_path / "second", lr=1e-12, seed=1)
+    with pytest.raises(UsageError, match="--out as well"):
+        run(land, tmp_path / "first", **start)
+    with pytest.raises(DataError, match=r"its network is .*'width': 16.* needs .*'width': 32"):
+        run(land, tmp_path / "third", init=str(tmp_path / "first"), recipe="paper")
+    description = tmp_path / "first" / "model.json"
+    description.write_text(description.read_text().replace('"segmenter"', '"encoder"'))
+    with pytest.raises(DataError, match="its kind is 'encoder'"):
+        run(land, tmp_path / "third", init=str(tmp_path / "first"))
     assert not list(tmp_path.glob(".*"))
 
 

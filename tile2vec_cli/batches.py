@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,13 +22,17 @@ from torch import Tensor
 from tile2vec_cli.device import free_memory
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Floats, Ints, spatial_blocks
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.transfers import Courier, sent
+
+if TYPE_CHECKING:  # it needs libraries that no batch does
+    from tile2vec_cli.tiles import TileSet
 
 Item = TypeVar("Item")
 
 BLOCK_SIDES = 20  # side of a validation block in tiles, where the data is large enough
 VALIDATION_TRIPLETS = 1000  # a share of 0.9 is then known to 0.01
-_TURNS, _SPLIT, _LIGHT = 1, 2, 3  # streams of random numbers beside that of the epochs' order
+# Streams of random numbers beside that of the epochs' order.
+_TURNS, _SPLIT, _LIGHT, _QUESTION, _VALIDATION = 1, 2, 3, 4, 5
 _CHUNK = 1024  # tiles read at a time
 _SAMPLE = 10_000  # tiles from which mean and deviation are taken
 _UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
@@ -134,6 +138,16 @@ def light(seed: int, step: int, tiles: int, bands: int, strength: float) -> Tens
     return torch.from_numpy(drawn.astype(np.float32))
 
 
+def question(seed: int, step: int) -> np.random.Generator:
+    """From which an objective draws what it asks in a step: holes, turns, patches."""
+    return np.random.default_rng((seed, step, _QUESTION))
+
+
+def validation(seed: int, batch: int) -> np.random.Generator:
+    """The same for a batch of the validation, which asks the same in every epoch."""
+    return np.random.default_rng((seed, batch, _VALIDATION))
+
+
 # --- their pixels ------------------------------------------------------------------------------
 
 
@@ -141,7 +155,10 @@ def light(seed: int, step: int, tiles: int, bands: int, strength: float) -> Tens
 class Pixels:
     """The pixels of the tiles in use: on the device, as stored, when they fit there.
 
-    Otherwise each batch is gathered from the memory map by a thread that runs one step ahead.
+    They are then read once, in order; of a virtual tile set so are the strips of scenes that hold
+    them. Otherwise each batch is gathered by a thread that runs one step ahead: from the memory
+    map or, of a virtual tile set, from scenes, which is quick while these fit into memory and else
+    costs, for each tile, the scene's blocks around it (see `sources`).
     """
 
     tiles: TileSet
@@ -151,36 +168,40 @@ class Pixels:
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, tiles: TileSet, ids: Ints, device: torch.device) -> Pixels:
-        """Raises DataError for pixels that are no real numbers."""
+    def of(cls, tiles: TileSet, ids: Ints, device: torch.device, sharers: int = 1) -> Pixels:
+        """`sharers`: how many processes do the same in this memory.
+
+        Raises DataError for pixels that are no real numbers.
+        """
         if tiles.dtype.kind not in "uif":
             raise DataError(f"{tiles.path}: its pixels are {tiles.dtype}; real numbers are needed.")
         dtype = torch.from_numpy(np.empty(0, tiles.dtype)).dtype
         size = len(ids) * math.prod(tiles.shape[1:]) * tiles.dtype.itemsize
         resident = None
-        if size < free_memory(device) // 2:
+        if size < free_memory(device) // (2 * sharers):
             resident = torch.empty((len(ids), *tiles.shape[1:]), dtype=_indexable(dtype), device=device)
             for start in range(0, len(ids), _CHUNK):
                 rows = slice(start, start + _CHUNK)
                 resident[rows] = torch.from_numpy(tiles.pixels(ids[rows])).view(_indexable(dtype)).to(device)
         return cls(tiles, ids, device, resident, dtype)
 
-    def stream(self, numbers: Iterable[Ints]) -> Iterator[tuple[Ints, Tensor]]:
+    def stream(self, numbers: Iterable[Ints], share: slice = slice(None)) -> Iterator[tuple[Ints, Tensor]]:
         """Yield each of these (B, K) arrays of tiles with its pixels (K B, C, S, S), column after column.
 
-        The pixels are on the device, as stored.
+        The pixels are on the device, as stored; they are those of the array's `share` of rows alone.
         """
         if self.resident is not None:
             for batch in numbers:
-                rows = torch.from_numpy(batch.T.ravel()).to(self.device)
+                rows = sent(torch.from_numpy(batch[share].T.ravel()), self.device)
                 yield batch, self.resident.index_select(0, rows).view(self.dtype)
         else:
-            for batch, gathered in ahead((batch, self._gather(batch.T.ravel())) for batch in numbers):
-                yield batch, gathered.to(self.device, non_blocking=True)
+            courier = Courier(self.device)
+            parcels = ((batch, courier.send(self._gather(batch[share].T.ravel()))) for batch in numbers)
+            for batch, parcel in ahead(parcels):
+                yield batch, courier.receive(parcel)
 
     def _gather(self, numbers: Ints) -> Tensor:
-        gathered = torch.from_numpy(self.tiles.pixels(self.ids[numbers]))
-        return gathered.pin_memory() if self.device.type == "cuda" else gathered
+        return torch.from_numpy(self.tiles.pixels(self.ids[numbers]))
 
 
 def _indexable(dtype: torch.dtype) -> torch.dtype:

@@ -1,8 +1,9 @@
 """What a stopped training run resumes from: a hidden folder beside the model's.
 
-A checkpoint is a model folder (`models.py`) that also holds Adam's moments and the state of the
-loop, so that the weights of a run that was given up can be used as they are. No generator's state
-is in it: what is random follows from the seed and the step (`batches.py`).
+A checkpoint is a model folder (`models.py`) that also holds the heads that are trained beside the
+encoder (`heads.py`), Adam's moments and the state of the loop, so that the weights of a run that
+was given up can be used as they are. No generator's state is in it: what is random follows from the
+seed and the step (`batches.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FORMAT = "tile2vec-checkpoint/1"
 _STATE = "state.json"
 _MOMENTS = "adam.safetensors"
 _BEST = "best.safetensors"
+_HEADS = "heads.safetensors"
 _NAMES = ("exp_avg", "exp_avg_sq")
 
 
@@ -55,12 +57,17 @@ def workspace(out: Path) -> Iterator[Path]:
     try:
         sweep(room)
         try:
-            yield room / "last"
+            yield place(out)
         finally:
             with suppress(OSError):  # it holds a checkpoint
                 room.rmdir()
     finally:
         os.close(handle)
+
+
+def place(out: Path) -> Path:
+    """Where the checkpoint of a run for `out` lies."""
+    return _room(out) / "last"
 
 
 def _locked(out: Path) -> tuple[Path, int]:
@@ -104,17 +111,25 @@ def save(
     optimizer: Adam,
     state: State,
     best: dict[str, Tensor] | None,
+    heads: nn.Module | None = None,
 ) -> None:
     with new_folder(path) as folder:
         models.write(folder, model, encoder.state_dict(), state.metrics)
-        models.write_tensors(folder / _MOMENTS, _moments(encoder, optimizer))
+        models.write_tensors(folder / _MOMENTS, _moments(_trained(encoder, heads), optimizer))
+        if heads is not None and heads.state_dict():
+            models.write_tensors(folder / _HEADS, heads.state_dict())
         if best is not None:
             models.write_tensors(folder / _BEST, best)
         write_json(folder / _STATE, {"format": FORMAT, **asdict(state)})
 
 
-def restore(path: Path, encoder: nn.Module, optimizer: Adam) -> tuple[State, dict[str, Tensor] | None]:
-    """Fill encoder and optimizer from a checkpoint; return the loop's state and the best weights so far."""
+def restore(
+    path: Path, encoder: nn.Module, optimizer: Adam, heads: nn.Module | None = None
+) -> tuple[State, dict[str, Tensor] | None]:
+    """Fill encoder, heads and optimizer from a checkpoint.
+
+    Returns the loop's state and the encoder's best weights so far.
+    """
     saved = read_json(path / _STATE, FORMAT)
     saved.pop("format")
     try:
@@ -124,8 +139,10 @@ def restore(path: Path, encoder: nn.Module, optimizer: Adam) -> tuple[State, dic
             f"{path / _STATE}: {error}; not this version's. Use --overwrite to start anew."
         ) from error
     encoder.load_state_dict(models.read_tensors(path / models.WEIGHTS, encoder.state_dict()))
+    if heads is not None and heads.state_dict():
+        heads.load_state_dict(models.read_tensors(path / _HEADS, heads.state_dict()))
     if state.step:
-        parameters = dict(encoder.named_parameters())
+        parameters = _trained(encoder, heads)
         expected = {f"{moment}.{name}": parameters[name] for name in parameters for moment in _NAMES}
         moments = models.read_tensors(path / _MOMENTS, expected)
         for name, parameter in parameters.items():
@@ -139,10 +156,17 @@ def restore(path: Path, encoder: nn.Module, optimizer: Adam) -> tuple[State, dic
     return state, models.read_tensors(path / _BEST, encoder.state_dict())
 
 
-def _moments(encoder: nn.Module, optimizer: Adam) -> dict[str, Tensor]:
+def _trained(encoder: nn.Module, heads: nn.Module | None) -> dict[str, nn.Parameter]:
+    found = dict(encoder.named_parameters())
+    if heads is not None:
+        found |= {f"heads.{name}": parameter for name, parameter in heads.named_parameters()}
+    return found
+
+
+def _moments(parameters: dict[str, nn.Parameter], optimizer: Adam) -> dict[str, Tensor]:
     return {
         f"{moment}.{name}": optimizer.state[parameter][moment]
-        for name, parameter in encoder.named_parameters()
+        for name, parameter in parameters.items()
         for moment in _NAMES
         if parameter in optimizer.state  # empty before the first step
     }

@@ -35,7 +35,9 @@ def check(path: Path, *, remove: bool = False, on_progress: Progress = silent) -
             verify(unit)
         except Tile2VecError as error:
             damaged.append(Failure.of(str(unit), error))
-            if remove:
+            # A scene that is away has not harmed the index of it, which could not be made again.
+            away = isinstance(error, InputError) and (unit / "part.json").exists()
+            if remove and not away:
                 parts.remove(unit)
         on_progress(number, len(units))
     return CheckReport(kind, len(units), damaged)

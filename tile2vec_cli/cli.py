@@ -10,10 +10,14 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli import __version__, console, interrupts
+from tile2vec_cli.commands.analogy import analogy
+from tile2vec_cli.commands.change import change
 from tile2vec_cli.commands.check import check
 from tile2vec_cli.commands.demo import demo
 from tile2vec_cli.commands.embed import embed
+from tile2vec_cli.commands.inspect import inspect
 from tile2vec_cli.commands.map import map_scenes
+from tile2vec_cli.commands.preview import preview
 from tile2vec_cli.commands.probe import probe
 from tile2vec_cli.commands.sample_triplets import sample_triplets
 from tile2vec_cli.commands.similar import similar
@@ -31,8 +35,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (tile, sample_triplets, train, embed, probe, similar, weak_segment, check, demo):
+for command in (
+    tile,
+    sample_triplets,
+    train,
+    embed,
+    probe,
+    similar,
+    preview,
+    change,
+    inspect,
+    weak_segment,
+    check,
+    demo,
+):
     app.command()(command)
+# West of Greenwich a place begins with a minus, as an option does.
+app.command(context_settings={"ignore_unknown_options": True})(analogy)
 app.command("map")(map_scenes)  # a function called map would hide Python's own
 
 

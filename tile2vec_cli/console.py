@@ -19,6 +19,8 @@ from tile2vec_cli.parts import Progress, silent
 
 _LOG_EVERY_S = 10.0
 
+_errors_muted = False
+
 Row = Sequence[object]
 
 
@@ -104,7 +106,15 @@ class Console:
             sys.exit(failures[0].exit_code)
 
 
+def mute_errors() -> None:
+    """For all processes of a run but the first, which speaks for them."""
+    global _errors_muted
+    _errors_muted = True
+
+
 def error(message: str) -> None:
+    if _errors_muted:
+        return
     print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
 
 

@@ -21,7 +21,15 @@ from tile2vec_cli.rasters import exists, identity
 from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scene_lists import scene_name
 from tile2vec_cli.scenes import open_scene
-from tile2vec_cli.tile_files import FORMAT, MANIFEST, part_of, read_manifest, read_part
+from tile2vec_cli.tile_files import (
+    FORMAT,
+    MANIFEST,
+    belongs,
+    part_of,
+    read_manifest,
+    read_part,
+    settings_fingerprint,
+)
 from tile2vec_cli.work import Elsewhere
 
 Info = dict[str, Any]
@@ -118,13 +126,13 @@ def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConf
     manifest = {
         "format": FORMAT,
         "settings": settings,
-        "settings_fingerprint": parts.fingerprint(parts.dump_json(settings)),
+        "settings_fingerprint": settings_fingerprint(settings),
         "bands": list(bands),
         "dtype": dtype,
     }
     parts.write_json(path, manifest)
     for info in _infos(out / "parts"):
-        if info["settings"] != manifest["settings_fingerprint"]:
+        if not belongs(info, manifest):
             parts.remove(info["path"])
     return manifest
 
@@ -163,7 +171,7 @@ def _planned(
     """Parts that are there and up to date, parts to be made, and scenes that cannot be cut."""
     there: dict[str, list[Info]] = {}
     for info in _infos(folder):
-        if info["settings"] == manifest["settings_fingerprint"]:
+        if belongs(info, manifest):
             there.setdefault(info["scene"], []).append(info)
     infos: list[Info] = []
     plans: list[tile_parts.Plan] = []

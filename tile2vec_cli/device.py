@@ -15,6 +15,7 @@ import torch
 
 from tile2vec_cli import memory
 from tile2vec_cli.errors import UsageError
+from tile2vec_cli.launch import ALONE, Launch
 from tile2vec_cli.parts import usable_cpus
 
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -36,8 +37,10 @@ class Runtime:
         return torch.autocast(self.name, torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def choose(device: str = "auto", precision: str = "auto") -> Runtime:
+def choose(device: str = "auto", precision: str = "auto", launch: Launch = ALONE) -> Runtime:
     """Turn --device and --precision into a Runtime, and set torch's threads and kernels for it.
+
+    Of several processes on one machine each takes a GPU, or its share of the CPUs.
 
     Raises UsageError for `cuda` where torch finds no GPU.
     """
@@ -47,18 +50,25 @@ def choose(device: str = "auto", precision: str = "auto") -> Runtime:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    torch.set_num_threads(threads())
+    torch.set_num_threads(threads(launch.cpu_sharers))
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # one order of summation
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
+        # Where Slurm shows each task a GPU of its own, that one is the first.
+        number = launch.local_rank % torch.cuda.device_count()
+        torch.cuda.set_device(number)
+        return Runtime(torch.device(device, number), precision)
     return Runtime(torch.device(device), precision)
 
 
-def threads() -> int:
-    """Threads for the networks: the CPUs this process may use, or fewer where OMP_NUM_THREADS says so."""
-    granted, asked = usable_cpus(), os.environ.get("OMP_NUM_THREADS", "")
-    return min(granted, int(asked)) if asked.isdigit() and int(asked) else granted
+def threads(sharers: int = 1) -> int:
+    """Threads for the networks: a share of this job's CPUs, or fewer where OMP_NUM_THREADS says so."""
+    granted = max(1, usable_cpus() // sharers)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if not asked.isdigit() or not int(asked) or (asked == "1" and sharers > 1):
+        return granted  # torchrun sets 1 where nobody has asked
+    return min(granted, int(asked))
 
 
 def free_memory(device: torch.device) -> int:

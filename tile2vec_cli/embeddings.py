@@ -29,12 +29,13 @@ class Embeddings:
     """N vectors and the footprints they stand for."""
 
     path: Path
-    vectors: Vectors = field(repr=False)  # (N, D); int8 already multiplied by its scale
+    vectors: Vectors = field(repr=False)  # (N, D); int8 multiplied by its scale unless that is set
     geometry: NDArray[np.object_] = field(repr=False)  # (N,) shapely, lon/lat
     tile_id: NDArray[np.object_] | None = field(repr=False)  # (N,) str
     scene: NDArray[np.object_] | None = field(repr=False)  # (N,) str
     datetime: NDArray[np.datetime64] | None = field(repr=False)  # (N,) milliseconds, UTC
     metadata: dict[str, Any]  # what the file says under `tile2vec`; {} for other people's
+    scale: NDArray[np.float32] | None = None  # what int8 vectors have yet to be multiplied by
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -64,7 +65,7 @@ def read(path: Path) -> Embeddings:
     """
     found = [_read_file(file) for file in _files(path)]
     for other in found[1:]:
-        _require_alike(found[0], other)
+        require_alike(found[0], other)
     if len(found) == 1:
         return found[0]
 
@@ -85,28 +86,32 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _require_alike(one: Embeddings, other: Embeddings) -> None:
+def require_alike(one: Embeddings, other: Embeddings) -> None:
+    """Raise DataError where the vectors of two files cannot be compared."""
     if one.metadata.get("model") != other.metadata.get("model"):
         raise DataError(
-            f"{other.path}: made by another model than {one.path.name} beside it; one model is needed. "
-            "Embed again with one --model, or keep them in folders of their own."
+            f"{other.path}: made by another model than {one.path}; one model is needed. "
+            "Embed again with one --model, or keep them apart."
         )
     if one.vectors.shape[1] != other.vectors.shape[1]:
         raise DataError(
             f"{other.path}: vectors of {other.vectors.shape[1]} numbers, but {one.vectors.shape[1]} in "
-            f"{one.path.name} beside it; all need one length. Keep them in folders of their own."
+            f"{one.path}; all need one length. Embed again with one --model, or keep them apart."
         )
 
 
-def batches(path: Path, rows: int) -> Iterator[Embeddings]:
-    """What `read` returns, at most so many rows at a time, in the same order; errors as there."""
+def batches(path: Path, rows: int, stored: bool = False) -> Iterator[Embeddings]:
+    """What `read` returns, at most so many rows at a time, in the same order; errors as there.
+
+    stored: int8 vectors stay int8, which takes a quarter of the memory, and have a `scale`.
+    """
     first: Embeddings | None = None
     for file in _files(path):
         layout = _layout(file)
         for table in geoparquet.batches(file, layout.columns, rows):
-            found = _of_table(file, table, layout)
+            found = _of_table(file, table, layout, stored)
             first = first or replace(found, vectors=found.vectors[:1].copy(), geometry=found.geometry[:1])
-            _require_alike(first, found)
+            require_alike(first, found)
             yield found
 
 
@@ -146,20 +151,27 @@ def _read_file(path: Path) -> Embeddings:
     return _of_table(path, table, layout)
 
 
-def _of_table(path: Path, table: pa.Table, layout: _Layout) -> Embeddings:
+def _of_table(path: Path, table: pa.Table, layout: _Layout, stored: bool = False) -> Embeddings:
+    vectors = _vectors(path, table[layout.vectors])
+    scale = None
+    if vectors.dtype == np.int8:
+        scale = np.asarray(_scale(layout.metadata), dtype=np.float32)
+        if not stored:
+            vectors, scale = vectors * scale, None
     return Embeddings(
         path,
-        _vectors(path, table[layout.vectors], layout.metadata),
+        vectors,
         _geometry(path, table[layout.geometry], layout.crs),
         _texts(table, "tile_id"),
         _texts(table, "scene"),
         _times(table),
         header(layout.metadata, path),
+        scale,
     )
 
 
-def _vectors(path: Path, column: pa.ChunkedArray, metadata: Mapping[str, str]) -> Vectors:
-    """(N, D) float32 out of a column of lists."""
+def _vectors(path: Path, column: pa.ChunkedArray) -> NDArray[Any]:
+    """(N, D) float32 out of a column of lists; int8 as it is."""
     kind = column.type
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not is_list or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
@@ -170,10 +182,10 @@ def _vectors(path: Path, column: pa.ChunkedArray, metadata: Mapping[str, str]) -
     if column.null_count or len(lengths) > 1 or not lengths[0]:
         raise DataError(f"{path}: its vectors have lengths {lengths[:5]}; one length for all is needed.")
     values = pc.list_flatten(column).combine_chunks()
-    numbers = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    vectors = np.asarray(numbers).reshape(-1, lengths[0])
+    vectors = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, lengths[0])
     if kind.value_type == pa.int8():
-        vectors = vectors * np.asarray(_scale(metadata), dtype=np.float32)
+        return vectors
+    vectors = vectors.astype(np.float32, copy=False)
     broken = int((~np.isfinite(vectors)).any(axis=1).sum())
     if broken:
         raise DataError(

@@ -27,7 +27,11 @@ class Row:
     dim: int  # D
     batch_size: int  # triplets a training step
     lr: float
-    embed_batch_size: int  # tiles a forward pass
+    embed_batch_size: int  # tiles a forward pass on a CPU
+
+    def tiles_a_pass(self, device: str) -> int:
+        """Tiles that go through the network at once where it does not train; a GPU needs more to be busy."""
+        return self.embed_batch_size * (8 if device == "cuda" else 1)
 
     def build(self, bands: int, dim: int, mean: Sequence[float], std: Sequence[float]) -> Encoder:
         shares = [dim - dim // 2, dim // 2] if len(self.columns) == 2 else [dim]

@@ -39,6 +39,12 @@ class OutputError(Tile2VecError):
     exit_code = 73
 
 
+class ProcessLost(Tile2VecError):
+    """One of the processes of a run is gone; what was saved is kept and the run can be resumed."""
+
+    exit_code = 75
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop; what was finished is kept and the run can be resumed.
 

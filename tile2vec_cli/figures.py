@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -22,17 +23,20 @@ from tile2vec_cli.grid import Ints
 Floats = NDArray[np.float64]
 Curves = Mapping[str, Sequence[tuple[str, Floats]]]
 
-# Colour, marker, dash; the first is for the embeddings, the others for their rivals.
-_LINES = (
-    ("#0072B2", "o", "-"),
-    ("#D55E00", "s", (0, (5, 1.5))),
-    ("#009E73", "^", (0, (1, 1.2))),
-    ("#CC79A7", "D", (0, (4, 1.2, 1, 1.2))),
-)
+# Colour, marker, dash of the embeddings, and of their rivals.
+_LINE = ("#0072B2", "o", "-")
+_RIVALS: dict[str, tuple[str, str, Any]] = {
+    "stats": ("#D55E00", "s", (0, (5, 1.5))),
+    "pca": ("#009E73", "^", (0, (1, 1.2))),
+    "random": ("#CC79A7", "D", (0, (4, 1.2, 1, 1.2))),
+    "end-to-end": ("#000000", "v", (0, (7, 1.2))),
+    "fine-tuned": ("#E69F00", "P", "-"),
+}
 _NAMES = {
     "stats": "mean and deviation of bands",
     "pca": "principal components",
     "random": "untrained encoder",
+    "end-to-end": "end to end",
 }
 _CLASSIFIERS = {
     "logistic": "Logistic regression",
@@ -41,7 +45,7 @@ _CLASSIFIERS = {
     "knn": "Nearest neighbours",
 }
 _GREY = "#666666"
-_BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#c6dcef", "#6aa9d3", "#0072B2", "#08306b"])
+BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#c6dcef", "#6aa9d3", "#0072B2", "#08306b"])
 _NUMBERED = 15  # classes up to which each cell is written out
 
 _STYLE: dict[Any, Any] = {
@@ -65,18 +69,21 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def curves(path: Path, panels: Curves, floor: float, repeats: int) -> None:
+def curves(
+    path: Path, panels: Curves, floor: float, repeats: int, notes: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Accuracy against the number of labels, a panel a classifier.
 
     panels: classifier -> [(features, (P, 4) n_labels, accuracy, deviation, accuracy by a random split or
-    NaN)], the embeddings first. floor: accuracy of always answering the commonest class.
+    NaN)], the embeddings first. floor: accuracy of always answering the commonest class. notes: what the
+    legend adds to the name of some features.
     """
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
     with figure_file(path, width=0.9 + 2.8 * columns, height=0.7 + 2.3 * rows) as figure:
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axis, (classifier, lines) in zip(axes, panels.items(), strict=False):
-            _panel(axis, lines, floor)
+            _panel(axis, lines, floor, notes)
             axis.set_title(_CLASSIFIERS.get(classifier, classifier))
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
@@ -89,16 +96,16 @@ def curves(path: Path, panels: Curves, floor: float, repeats: int) -> None:
         )
 
 
-def _panel(axis: Axes, lines: Sequence[tuple[str, Floats]], floor: float) -> None:
+def _panel(axis: Axes, lines: Sequence[tuple[str, Floats]], floor: float, notes: Mapping[str, str]) -> None:
     ticks = lines[0][1][:, 0]
     axis.set_xscale("log")
     if len(ticks) == 1:
         axis.set_xlim(ticks[0] / 2, ticks[0] * 2)
-    for (name, points), (colour, marker, dash) in zip(lines, _LINES, strict=False):
+    for name, points in lines:
+        colour, marker, dash = _RIVALS.get(name, _LINE)
         n, accuracy, deviation, by_chance = points.T
-        axis.plot(
-            n, accuracy, color=colour, marker=marker, linestyle=dash, label=_NAMES.get(name, name), zorder=3
-        )
+        label = _NAMES.get(name, name) + (f" ({notes[name]})" if name in notes else "")
+        axis.plot(n, accuracy, color=colour, marker=marker, linestyle=dash, label=label, zorder=3)
         if len(n) > 1:
             axis.fill_between(
                 n, accuracy - deviation, accuracy + deviation, color=colour, alpha=0.15, linewidth=0
@@ -130,7 +137,7 @@ def confusion(path: Path, matrix: Ints, classes: Sequence[str]) -> None:
     side = cell * count
     with figure_file(path, width=side + longest + 0.9, height=side + longest + 0.6) as figure:
         axis = figure.subplots()
-        image = axis.imshow(shares, cmap=_BLUES, vmin=0, vmax=1)
+        image = axis.imshow(shares, cmap=BLUES, vmin=0, vmax=1)
         axis.set_xticks(range(count), classes, rotation=90 if count > 4 else 0, fontsize=fontsize)
         axis.set_yticks(range(count), classes, fontsize=fontsize)
         axis.set_xlabel("Predicted")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,7 +21,10 @@ from tile2vec_cli.batches import ahead
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.errors import DataError, Tile2VecError
 from tile2vec_cli.parts import Progress
-from tile2vec_cli.tile_files import Part
+from tile2vec_cli.transfers import Courier
+
+if TYPE_CHECKING:  # it needs libraries that no network does
+    from tile2vec_cli.tile_files import Part
 
 Vectors = NDArray[np.float32]
 
@@ -29,18 +33,19 @@ Vectors = NDArray[np.float32]
 class _Batch:
     """Pixels (B, C, S, S) of tiles of some parts, in order."""
 
-    pixels: NDArray[np.generic]
+    pixels: Tensor
     pieces: list[tuple[Part, int | Tile2VecError]] = field(default_factory=list)  # tiles, or what went wrong
     filled: int = 0
 
     @classmethod
-    def like(cls, part: Part, size: int) -> _Batch:
-        return cls(np.zeros((size, *part.shape[1:]), part.dtype))
+    def like(cls, part: Part, size: int, courier: Courier) -> _Batch:
+        dtype = torch.from_numpy(np.empty(0, part.dtype)).dtype
+        return cls(courier.room((size, *part.shape[1:]), dtype))
 
     def take(self, part: Part, start: int) -> int:
         """Add the part's tiles from `start` on, as many as there is room for. Returns how many."""
         count = min(len(self.pixels) - self.filled, part.count - start)
-        self.pixels[self.filled : self.filled + count] = part.filled(slice(start, start + count))
+        self.pixels.numpy()[self.filled : self.filled + count] = part.filled(slice(start, start + count))
         self.filled += count
         self.pieces.append((part, count))
         return count
@@ -63,8 +68,10 @@ class Forward:
         """
         done, total = 0, sum(part.count for part in parts)
         gathered: list[Tensor] = []
-        for batch in ahead(self._batches(parts)):
-            left = self._run(batch)
+        courier = Courier(self.runtime.device)
+        batches = self._batches(parts, courier)
+        for batch, parcel in ahead((batch, courier.send(batch.pixels)) for batch in batches):
+            left = self._run(courier.receive(parcel))
             for part, piece in batch.pieces:
                 if isinstance(piece, Tile2VecError):
                     yield part, piece
@@ -78,13 +85,13 @@ class Forward:
             done += batch.filled
             on_progress(done, total)
 
-    def _batches(self, parts: Sequence[Part]) -> Iterator[_Batch]:
+    def _batches(self, parts: Sequence[Part], courier: Courier) -> Iterator[_Batch]:
         """The parts' pixels; `ahead` has a thread of its own read them."""
         batch: _Batch | None = None
         for part in parts:
             start = 0
             while start < part.count:
-                batch = batch or _Batch.like(part, self.batch_size)
+                batch = batch or _Batch.like(part, self.batch_size, courier)
                 try:
                     start += batch.take(part, start)
                 except Tile2VecError as error:
@@ -94,15 +101,13 @@ class Forward:
                     yield batch
                     batch = None
         if batch is not None:
+            batch.pixels.numpy()[batch.filled :] = 0
             yield batch
 
-    def _run(self, batch: _Batch) -> Tensor:
+    def _run(self, pixels: Tensor) -> Tensor:
         """(B, D) float32, on the device."""
-        pixels = torch.from_numpy(batch.pixels)
-        if self.runtime.name == "cuda":
-            pixels = pixels.pin_memory()
         with torch.inference_mode(), self.runtime.autocast():
-            vectors: Tensor = self.encoder(pixels.to(self.runtime.device, non_blocking=True))
+            vectors: Tensor = self.encoder(pixels)
         return vectors.float()
 
 

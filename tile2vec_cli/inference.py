@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -21,9 +21,8 @@ from tile2vec_cli.batches import ahead
 from tile2vec_cli.config import EmbedConfig
 from tile2vec_cli.embedding_files import Vectors
 from tile2vec_cli.embedding_outputs import Files, largest
-from tile2vec_cli.errors import DataError, Failure, OutputError, Tile2VecError, UsageError
+from tile2vec_cli.errors import Failure, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.forward import Forward
-from tile2vec_cli.models import Model
 from tile2vec_cli.parts import Progress, Shard, silent
 from tile2vec_cli.tile_files import Part
 from tile2vec_cli.tiles import TileSet
@@ -66,7 +65,7 @@ def embed(
     """
     tiles = TileSet.open(tiles_path)
     model = models.describe(model_path)
-    _require_fit(model_path, model, tiles)
+    models.require_fit(model_path, model, tiles)
     header = {
         "model": models.fingerprint(model_path),
         "architecture": model.architecture,
@@ -115,32 +114,13 @@ def embed(
     )
 
 
-def _require_fit(path: Path, model: Model, tiles: TileSet) -> None:
-    """Raise DataError where a model was trained on other pixels than those of the tile set."""
-    if model.kind != "encoder":
-        raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
-    for name, found, needed in (
-        ("bands", _listed(tiles.bands), _listed(model.bands)),
-        ("dtype", tiles.dtype.name, model.dtype),
-        ("tile size", tiles.size, model.size),
-    ):
-        if found != needed:
-            raise DataError(
-                f"{tiles.path}: its {name} is {found}; the model {path} needs {name} {needed}. "
-                "Cut tiles as for that model, or train one on these."
-            )
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ",".join(map(str, numbers))
-
-
 def _forward(path: Path, config: EmbedConfig, workers: int | None) -> Forward:
     runtime = device.choose(config.device, config.precision)
     if workers is not None:
         torch.set_num_threads(workers)
     encoder, model = models.load_encoder(path, torch.device("cpu"))
-    batch_size = config.batch_size or encoders.ENCODERS[model.architecture["encoder"]].embed_batch_size
+    row = encoders.ENCODERS[model.architecture["encoder"]]
+    batch_size = config.batch_size or row.tiles_a_pass(runtime.name)
     return Forward(encoders.fused(encoder).to(runtime.device), runtime, batch_size)
 
 

@@ -1,7 +1,7 @@
-"""The loop that trains an encoder on triplets: steps, epochs, budget, checkpoints, signals.
+"""The loop that trains an encoder, whatever for: steps, epochs, budget, checkpoints, signals.
 
-Anchors, neighbors and (with saved distants) distants of a step go through the encoder as one
-batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
+All tiles of a step (anchors, neighbors and, with saved distants, distants) go through the encoder as
+one batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
 norm sees: mean and deviation are taken over all tiles of the step, so that the three kinds of
 tile are scaled alike and the loss cannot be lowered by what tells one kind's batch from
 another's. Three passes would norm each kind by itself, and move the running statistics three
@@ -12,25 +12,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models
+from tile2vec_cli import batches, checkpoints, encoders, interrupts, losses, models, networks, questions
 from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import Runtime
-from tile2vec_cli.errors import DataError, Interrupted, UsageError
+from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.grid import Ints
+from tile2vec_cli.networks import Network
+from tile2vec_cli.objectives import Task
 from tile2vec_cli.parts import Progress
-
-Network = Callable[[Tensor, Tensor | None], Tensor]
+from tile2vec_cli.questions import Question
+from tile2vec_cli.ranks import Ranks
+from tile2vec_cli.transfers import sent
+from tile2vec_cli.watch import LOOK_EVERY, Watch
 
 CHECKPOINT_EVERY_S = 30.0
 CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
@@ -45,25 +49,29 @@ class Run:
     checkpoint: Path
     model: models.Model
     pixels: Pixels
-    train: Ints  # (T, 3) anchor, neighbor, distant
-    val: Ints  # (V, 3)
-    places: Tensor  # (U, 3) earth-centred, float64
-    distant_min_m: float
+    task: Task
+    val: Ints  # (V, 3) anchor, neighbor, distant
     batch_size: int
     encoder: encoders.Encoder
     optimizer: Adam
     lr: float
     state: State
     best: dict[str, Tensor] | None
+    ranks: Ranks
+
+    def __post_init__(self) -> None:
+        self.trained = nn.ModuleList([self.encoder, self.task.heads])
+        self.watch = Watch(self.trained, self.optimizer, self.state, LOOK_EVERY[self.runtime.name])
 
     def loop(self, on_progress: Progress) -> None:
         """Train until steps, epochs, minutes or patience are used up."""
         state, first = self.state, self.state.step
         network = self._network()
-        kinds = 3 if self.config.distants == "saved" else 2
-        order = batches.order(len(self.train), self.batch_size, self.config.seed, first)
-        steps = self.pixels.stream(self.train[rows, :kinds] for rows in order)
-        self.save()  # a disk that takes no checkpoint is found now, not after an hour
+        order = batches.order(len(self.task.train), self.batch_size, self.config.seed, first)
+        steps = self.pixels.stream((self.task.train[rows] for rows in order), self._needed)
+        with self._agreed():
+            self.save()  # a disk that takes no checkpoint is found now, not after an hour
+            batch = next(steps)
         saved, pause = time.monotonic(), CHECKPOINT_EVERY_S
         try:
             while True:
@@ -71,23 +79,38 @@ class Run:
                     self._close_epoch()
                 if self.share >= 1 or state.epochs_without_better >= (self.config.patience or math.inf):
                     return
-                self._step(network, *next(steps))
-                total = max(state.step, round(state.step / max(self.share, 1e-9)))
-                on_progress((state.step - first) * self.batch_size, (total - first) * self.batch_size)
-                if time.monotonic() > saved + pause:
-                    began = time.monotonic()
-                    self.save()
-                    saved = time.monotonic()
-                    pause = max(CHECKPOINT_EVERY_S, (saved - began) / CHECKPOINT_SHARE)
-                interrupts.raise_pending()
+                self._step(network, *batch)
+                with self._agreed():
+                    total = max(state.step, round(state.step / max(self.share, 1e-9)))
+                    on_progress((state.step - first) * self.batch_size, (total - first) * self.batch_size)
+                    if time.monotonic() > saved + pause:
+                        self._look()
+                        began = time.monotonic()
+                        self.save()
+                        saved = time.monotonic()
+                        pause = max(CHECKPOINT_EVERY_S, (saved - began) / CHECKPOINT_SHARE)
+                    interrupts.raise_pending()
+                    batch = next(steps)
         except (Interrupted, DataError):
-            self.save()
+            diverged = self.watch.look()
+            with self.ranks.agreed():
+                self.save()
+            if diverged:
+                raise self._no_number(*diverged) from None
             raise
+
+    @contextmanager
+    def _agreed(self) -> Iterator[None]:
+        """What is raised inside on one process is raised on all, and the time that is used up is the same."""
+        with self.ranks.agreed() as used:
+            yield
+            used += [self.state.seconds, self.state.step_seconds]
+        self.state.seconds, self.state.step_seconds = used
 
     @property
     def per_epoch(self) -> int:
         """Steps an epoch."""
-        return batches.steps_per_epoch(len(self.train), self.batch_size)
+        return batches.steps_per_epoch(len(self.task.train), self.batch_size)
 
     @property
     def share(self) -> float:
@@ -107,10 +130,10 @@ class Run:
         return self.lr * (1 + math.cos(math.pi * self.share)) / 2
 
     def save(self) -> None:
-        """Write the checkpoint."""
-        checkpoints.save(
-            self.checkpoint, self.described(), self.encoder, self.optimizer, self.state, self.best
-        )
+        """Write the checkpoint, once for all processes."""
+        if self.ranks.first:
+            made = (self.described(), self.encoder, self.optimizer, self.state, self.best, self.task.heads)
+            checkpoints.save(self.checkpoint, *made)
 
     def described(self) -> models.Model:
         """The model with the scores of the weights that are kept."""
@@ -130,21 +153,31 @@ class Run:
     # --- a step ------------------------------------------------------------------------------
 
     def _step(self, network: Network, numbers: Ints, pixels: Tensor) -> None:
-        """One update. A signal, or a loss that is no number, leaves all as it was before the step."""
+        """One update. A signal, or a loss that is no number, leaves all as it was before the step.
+
+        On a GPU it is not known yet whether the loss is a number: see `watch.py`.
+        """
         began, state = time.monotonic(), self.state
-        buffers = [buffer.clone() for buffer in self.encoder.buffers()]
+        self.watch.begin()
+        buffers = [] if self.watch.later else [buffer.clone() for buffer in self.trained.buffers()]
         self.encoder.train()
         self.optimizer.zero_grad()
         try:
-            if self.config.augment:
+            if self.config.augment and self.task.objective.turns:
                 pixels = batches.turned(pixels, self.config.seed, state.step)
+            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, state.step))
+            seen, light = self._shown(question, numbers)
             with self.runtime.autocast():
-                vectors = network(pixels, self._light(len(pixels)))
-            loss = self._loss(vectors, self._far(numbers))
+                vectors = network(seen, light)
+            vectors = self.ranks.gathered(vectors, len(numbers))
+            loss = self.task.loss(question, self.encoder.parts(vectors))
             loss.backward()  # type: ignore[no-untyped-call]
-            value = self._finite(loss)
+            self.ranks.add_up(self.encoder)  # heads have seen the whole batch on every process
+            self.watch.note(loss)
+            if not self.watch.later:
+                self._look()
         except BaseException:
-            for buffer, before in zip(self.encoder.buffers(), buffers, strict=True):
+            for buffer, before in zip(self.trained.buffers(), buffers, strict=False):
                 buffer.copy_(before)
             raise
         for group in self.optimizer.param_groups:
@@ -152,48 +185,40 @@ class Run:
         self.optimizer.step()
         state.step += 1
         state.open_steps += 1
-        state.open_loss += value
         seconds = time.monotonic() - began
         state.seconds += seconds
         state.step_seconds += seconds
+        if self.watch.due:
+            self._look()
 
-    def _far(self, numbers: Ints) -> Tensor | None:
-        """(B, 2B) which of a batch's tiles are distant for each anchor; None where saved distants count."""
-        if numbers.shape[1] == 3:
-            return None
-        places = self.places[torch.from_numpy(numbers.T.ravel()).to(self.places.device)]
-        return losses.far_apart(places[: len(numbers)], places, self.distant_min_m)
+    @property
+    def _needed(self) -> slice:
+        """The examples of a batch whose pixels this process needs."""
+        return slice(None) if self.task.objective.whole else self.ranks.share(self.batch_size)
 
-    def _loss(self, vectors: Tensor, far: Tensor | None) -> Tensor:
-        """Mean of the columns' losses; `vectors` of anchors, neighbors and, without `far`, distants."""
-        found, margin, l2 = [], self.config.margin, self.config.l2
-        for part in self.encoder.parts(vectors):
-            if far is None:
-                anchor, neighbor, distant = part.chunk(3)
-                found.append(losses.triplet_loss(anchor, neighbor, distant, margin, l2))
-            else:
-                anchor, neighbor = part.chunk(2)
-                found.append(losses.in_batch_loss(anchor, neighbor, far, margin, l2))
-        return torch.stack(found).mean()
+    def _shown(self, question: Question, numbers: Ints) -> tuple[Tensor, Tensor | None]:
+        """This process's share of what a step asks about, and its light."""
+        seen, (items, kinds) = question.seen, numbers.shape
+        if self.task.objective.whole:
+            kinds = len(seen) // items
+            if self.ranks.several:
+                seen = seen[sent(torch.from_numpy(self.ranks.own(items, kinds)), seen.device)]
+        return seen, self._light(items, kinds)
 
-    def _light(self, tiles: int) -> Tensor | None:
-        """The light of the second column in the next step."""
+    def _light(self, items: int, kinds: int) -> Tensor | None:
+        """The light of the second column in the next step, for this process's share of the tiles."""
         if len(self.encoder.columns) == 1 or not self.config.jitter:
             return None
         bands = self.model.architecture["bands"]
-        drawn = batches.light(self.config.seed, self.state.step, tiles, bands, self.config.jitter)
-        return drawn.to(self.runtime.device)
+        drawn = batches.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)
+        return sent(drawn[:, self.ranks.own(items, kinds)], self.runtime.device)
 
-    def _finite(self, loss: Tensor) -> float:
-        """The loss as a number; DataError where it, its gradient or what batch norm has seen is none."""
-        seen = [p.grad for p in self.encoder.parameters() if p.grad is not None]
-        seen += [buffer for buffer in self.encoder.buffers() if buffer.is_floating_point()]
-        value, size = torch.stack([loss.detach(), torch.nn.utils.get_total_norm(seen)]).tolist()
-        if not math.isfinite(value + size):
-            raise self._diverged(value if math.isfinite(size) else size, self.state.step + 1)
-        return float(value)
+    def _look(self) -> None:
+        """DataError where a step since the last look has met what is no number; see `watch.py`."""
+        if diverged := self.watch.look():
+            raise self._no_number(*diverged)
 
-    def _diverged(self, value: float, step: int) -> DataError:
+    def _no_number(self, step: int, value: float) -> DataError:
         """The error for a loss that is no number; it names where the last good weights are kept."""
         return DataError(
             f"--lr {self.lr:g}: loss or gradient is {value} at step {step}; finite numbers are "
@@ -205,17 +230,17 @@ class Run:
 
     def _close_epoch(self) -> None:
         """Validate and write down how the epoch went; the last one may be cut short."""
+        self._look()
         began, state = time.monotonic(), self.state
         rate = self.rate
-        val_loss, accuracy = self._validate()
-        if val_loss is not None and not math.isfinite(val_loss):
-            raise self._diverged(val_loss, state.step)
+        val_loss, accuracy = self.ranks.of_first(self._validate)
         if val_loss is not None and self.config.patience:
             state.epochs_without_better += 1
             if state.best_loss is None or val_loss < state.best_loss:
                 state.best_loss, state.epochs_without_better = val_loss, 0
                 self.best = {name: tensor.clone() for name, tensor in self.encoder.state_dict().items()}
-        state.seconds += time.monotonic() - began
+        with self._agreed():
+            state.seconds += time.monotonic() - began
         state.metrics.append(
             {
                 "epoch": len(state.metrics) + 1,
@@ -233,59 +258,42 @@ class Run:
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None]:
-        """Loss against the saved distants, and share with ‖a−n‖ < ‖a−d‖, over the validation triplets."""
+        """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖.
+
+        The loss of triplets is that against the saved distants.
+        """
         if not len(self.val):
             return None, None
         self.encoder.eval()
         found = []
-        size = max(1, encoders.ENCODERS[self.model.architecture["encoder"]].embed_batch_size // 3)
+        row = encoders.ENCODERS[self.model.architecture["encoder"]]
+        size = max(1, row.tiles_a_pass(self.runtime.name) // 3)
         chunks = (self.val[start : start + size] for start in range(0, len(self.val), size))
         for numbers, pixels in self.pixels.stream(chunks):
             interrupts.raise_pending()
             with self.runtime.autocast():
                 found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
         anchor, neighbor, distant = torch.cat(found, dim=1)
-        loss = self._loss(torch.cat([anchor, neighbor, distant]), None)
         nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
-        return float(loss), float(nearer.double().mean())
+        accuracy = float(nearer.double().mean())
+        if self.config.objective != "triplet":
+            held_out = self.task.held_out(self.encoder, self.pixels, self.runtime, self.batch_size)
+        else:
+            parts = self.encoder.parts(torch.cat([anchor, neighbor, distant]))
+            each = [questions.saved_triplets(part, self.config) for part in parts]
+            held_out = float(torch.stack(each).mean())
+        if held_out is not None and not math.isfinite(held_out):
+            raise self._no_number(self.state.step, held_out)
+        return held_out, accuracy
 
     def _network(self) -> Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
-            kinds = 3 if self.config.distants == "saved" else 2
-            _, example = next(self.pixels.stream([self.train[: self.batch_size, :kinds]]))
+            numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]], self._needed))
+            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, 0))
+            example = self._shown(question, numbers)
             with self.runtime.autocast():
-                return _compiled(self.encoder, example, self._light(len(example)))
-        if self.runtime.name == "cpu":
-            _poll(self.encoder)
+                return networks.compiled(self.encoder, *example)
+        if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
+            networks.poll(self.encoder)
         return self.encoder
-
-
-def _poll(encoder: encoders.Encoder) -> None:
-    """Let a signal end a step after any convolution, on the way back too.
-
-    On a slow CPU a step of a large network takes longer than a job has between signal and kill.
-    """
-
-    def poll(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        interrupts.raise_pending()
-        if output.requires_grad:
-            output.register_hook(lambda _gradient: interrupts.raise_pending())  # type: ignore[no-untyped-call]
-
-    for module in encoder.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(poll)
-
-
-def _compiled(encoder: encoders.Encoder, pixels: Tensor, light: Tensor | None) -> Network:
-    """The encoder through torch.compile, tried out on an example; UsageError where that fails."""
-    buffers = [buffer.clone() for buffer in encoder.train().buffers()]
-    try:
-        network: Network = torch.compile(encoder)
-        network(pixels, light).sum().backward()  # type: ignore[no-untyped-call]
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"--compile: torch cannot compile here ({reason}). Use --no-compile.") from error
-    for buffer, before in zip(encoder.buffers(), buffers, strict=True):
-        buffer.copy_(before)
-    return network

@@ -1,4 +1,4 @@
-"""The triplet loss of Tile2Vec (Jean et al. 2019, equation 1) and its in-batch form.
+"""The triplet loss of Tile2Vec (Jean et al. 2019, equation 1), its in-batch form, and its relatives.
 
 Embeddings are float32; distances between places are taken in float64, because float32 resolves
 half a metre at the radius of the Earth.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 _LEAST = 1e-6  # squared distance below which two embeddings count as one point
 
@@ -34,6 +35,32 @@ def in_batch_loss(anchor: Tensor, neighbor: Tensor, far: Tensor, margin: float, 
     hinges = torch.where(far, (gaps + margin).clamp(min=0), 0)
     active = (hinges.detach() > 0).sum().clamp(min=1)
     return hinges.sum() / active + l2 * mean_norm(anchor, neighbor)
+
+
+def info_nce(anchor: Tensor, neighbor: Tensor, far: Tensor, temperature: float) -> Tensor:
+    """Mean of −log of the neighbor's share among exp(cosine/temperature) of neighbor and far tiles.
+
+    van den Oord et al. 2018, equation 4, with the cosine for their bilinear form. Shapes as in
+    `in_batch_loss`. Tiles that are not far count for nothing: they may well be more neighbors.
+    """
+    tiles = normalize(torch.cat([anchor, neighbor]), eps=_LEAST)
+    likeness = tiles[: len(anchor)] @ tiles.T / temperature
+    own = likeness[:, len(anchor) :].diagonal()[:, None]
+    neighbors = torch.eye(len(anchor), dtype=torch.bool, device=far.device)
+    others = far & ~torch.cat([torch.zeros_like(neighbors), neighbors], 1)
+    against = likeness.masked_fill(~others, -torch.inf)
+    return (torch.cat([own, against], 1).logsumexp(1) - own[:, 0]).mean()
+
+
+def contrastive_loss(vectors: Tensor, codes: Tensor, margin: float) -> Tensor:
+    """Mean over pairs of ‖x−y‖² for the same class, of max(0, margin − ‖x−y‖)² for others.
+
+    Hadsell et al. 2006, equation 4, without its halves. `vectors` are (B, D), `codes` (B,).
+    """
+    gaps = distances(vectors, vectors)
+    same = codes[:, None] == codes[None]
+    each = torch.where(same, gaps, (margin - gaps).clamp(min=0)).square()
+    return each.triu(1).sum() / max(1, len(codes) * (len(codes) - 1) // 2)
 
 
 def far_apart(anchor_ecef: Tensor, tile_ecef: Tensor, distant_min_m: float) -> Tensor:

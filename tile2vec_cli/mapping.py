@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tile2vec_cli import cogs, map_plans, models, segmentation, work
 from tile2vec_cli.batches import ahead
 from tile2vec_cli.cogs import Layer
-from tile2vec_cli.config import MapConfig, TileConfig
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.device import Runtime, choose, threads
 from tile2vec_cli.errors import DataError, Failure
 from tile2vec_cli.map_plans import Plan
@@ -31,6 +31,7 @@ from tile2vec_cli.parts import (
 )
 from tile2vec_cli.scenes import Scene, open_scene
 from tile2vec_cli.unet import Segmenter
+from tile2vec_cli.weak_config import MapConfig
 from tile2vec_cli.windows import Layout, Span
 from tile2vec_cli.work import Advance, Elsewhere
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,8 +19,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from tile2vec_cli import __version__, encoders
-from tile2vec_cli.errors import DataError, InputError, OutputError
+from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
 from tile2vec_cli.parts import dump_json, read_json, sha256_file
+
+if TYPE_CHECKING:
+    from tile2vec_cli.tiles import TileSet
 
 FORMAT = "tile2vec-model/1"
 DESCRIPTION = "model.json"
@@ -124,6 +127,14 @@ def fingerprint(path: Path) -> str:
     return sha256_file(path / WEIGHTS)[:32]
 
 
+def start_fingerprint(path: Path, out: Path) -> str:
+    """The fingerprint of the model of --init, which must not be the one that is to be written."""
+    if path.absolute() == out.absolute():
+        raise UsageError(f"--init {path}: is --out as well. Choose another --out.")
+    describe(path)
+    return fingerprint(path)
+
+
 def require_same(path: Path, wanted: str) -> None:
     """Raise DataError where a model is no longer that of this fingerprint."""
     if fingerprint(path) != wanted:
@@ -137,6 +148,36 @@ def metrics(path: Path) -> list[dict[str, Any]]:
         return [_typed(json.loads(line), dict) for line in lines]
     except (OSError, ValueError, TypeError) as error:
         raise _unusable(path / METRICS, "it cannot be read as a line of JSON an epoch") from error
+
+
+def require_start(path: Path, model: Model, tiles: TileSet, *more: tuple[str, object, object]) -> None:
+    """Raise DataError where the model of --init is not one that training on these tiles could start from.
+
+    more: what else has to agree, as the model has it and as the run needs it.
+    """
+    bands = ("bands", list(model.bands), list(tiles.bands))
+    for what, found, wanted in (bands, ("dtype", model.dtype, tiles.dtype.name), *more):
+        if found != wanted:
+            raise DataError(
+                f"--init {path}: its {what} is {found}; this run needs {wanted}. "
+                "Start from another model, or leave --init out."
+            )
+
+
+def require_fit(path: Path, model: Model, tiles: TileSet) -> None:
+    """Raise DataError where a model was trained on other pixels than those of the tile set."""
+    if model.kind != "encoder":
+        raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
+    for name, found, needed in (
+        ("bands", _listed(tiles.bands), _listed(model.bands)),
+        ("dtype", tiles.dtype.name, model.dtype),
+        ("tile size", tiles.size, model.size),
+    ):
+        if found != needed:
+            raise DataError(
+                f"{tiles.path}: its {name} is {found}; the model {path} needs {name} {needed}. "
+                "Cut tiles as for that model, or train one on these."
+            )
 
 
 def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Model]:
@@ -220,3 +261,7 @@ def _typed(value: object, kind: type[Kind]) -> Kind:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(repr(value))
     return value
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))

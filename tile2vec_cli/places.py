@@ -36,6 +36,27 @@ def ground_m(here: Floats, there: Floats) -> Floats:
     return np.asarray(np.linalg.norm(ecef(here) - ecef(there), axis=-1))
 
 
+def crs_name(crs: str) -> str:
+    """What a CRS is called: its code, such as EPSG:26910, or its name."""
+    known = pyproj.CRS(crs)
+    authority = known.to_authority()
+    return ":".join(authority) if authority else str(known.name)
+
+
+def is_geographic(crs: str) -> bool:
+    """Whether its coordinates are longitude and latitude."""
+    return bool(pyproj.CRS(crs).is_geographic)
+
+
+def utm(lonlat: Floats) -> str:
+    """The CRS of the UTM zone around a place (2,), on WGS 84; near the poles the polar one (UPS)."""
+    lon, lat = map(float, lonlat)
+    if abs(lat) > 84:
+        return "EPSG:32661" if lat > 0 else "EPSG:32761"
+    zone = int((lon + 180) // 6) % 60 + 1
+    return f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"
+
+
 @lru_cache(maxsize=1)
 def crs84() -> dict[str, Any]:
     """OGC:CRS84 as PROJJSON."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli import embeddings as embedding_files
-from tile2vec_cli import figures, labels, probing
+from tile2vec_cli import figures, labels, probing, records
 from tile2vec_cli.config import ProbeConfig
+from tile2vec_cli.fits import Fits
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.parts import (
     Progress,
     dump_json,
     make_folder,
     new_file,
-    read_json,
     remove,
-    require_same_settings,
     silent,
     sweep,
 )
-from tile2vec_cli.provenance import content, relative
-from tile2vec_cli.scores import Verdict
+from tile2vec_cli.scores import NETWORK, Verdict
 from tile2vec_cli.tiles import TileSet
 
 FORMAT = "tile2vec-probe/1"
@@ -50,54 +47,57 @@ def run(
     config: ProbeConfig,
     *,
     tiles: Path | None = None,
+    model: Path | None = None,
     out: Path | None = None,
     overwrite: bool = False,
     on_progress: Progress = silent,
 ) -> Report:
     """Judge the embeddings; write the folder `out` if there is one, unless it is up to date.
 
+    A run that was stopped while it trained networks goes on with the next one.
+
     Raises InputError and DataError for what cannot be read or used, DataError where `out` holds a
     report made with other settings, OutputError where it cannot be written.
     """
     tile_set = None if tiles is None else TileSet.open(tiles)
     if out is None:
-        return Report(_judge(embeddings, label_path, config, tile_set, on_progress).report(), (), False)
+        verdict = _judge(embeddings, label_path, config, tile_set, model, Fits(), on_progress)
+        return Report(verdict.report(), (), False)
     files = tuple(out / name for name in (REPORT, CONFUSION, CURVE, PICTURE))
-    paths = {
-        "embeddings": str(embeddings),
+    inputs: dict[str, Path | str | None] = {
+        "embeddings": embeddings,
         "labels": label_path,
-        "tiles": None if tiles is None else str(tiles),
+        "tiles": tiles,
+        "model": model,
     }
-    settings = {**{key: relative(path, out) for key, path in paths.items()}, **config.settings()}
-    settings = json.loads(json.dumps(settings))  # as it reads back: tuples are lists
-    made_from = {
-        "settings": settings,
-        "content": {
-            "embeddings": content(str(embeddings)),
-            "labels": content(label_path),
-            "tiles": None if tile_set is None else tile_set.fingerprint,
-        },
-    }
-    if files[0].exists() and not overwrite:
-        found = read_json(files[0], FORMAT)
-        require_same_settings(out, found.get("made_from", {}).get("settings", {}), settings)
-        if found["made_from"] == made_from and all(file.exists() for file in files):
-            return Report(
-                {key: found[key] for key in found if key not in {"format", "made_from"}}, files, True
-            )
-    verdict = _judge(embeddings, label_path, config, tile_set, on_progress)
+    known = {} if tile_set is None else {"tiles": tile_set.fingerprint}
+    settings = config.settings() if model else {**config.settings(), "model": None}
+    made_from = records.made_from(out, settings, inputs, known)
+    fits = Fits.open(out, made_from)
+    found = records.reported(files[0], FORMAT, made_from, files, overwrite)
+    if found is not None:
+        fits.discard()
+        return Report(found, files, True)
+    verdict = _judge(embeddings, label_path, config, tile_set, model, fits, on_progress)
     _write(files, verdict, made_from)
+    fits.discard()
     return Report(verdict.report(), files, False)
 
 
 def _judge(
-    embeddings: Path, label_path: str, config: ProbeConfig, tiles: TileSet | None, on_progress: Progress
+    embeddings: Path,
+    label_path: str,
+    config: ProbeConfig,
+    tiles: TileSet | None,
+    model: Path | None,
+    fits: Fits,
+    on_progress: Progress,
 ) -> Verdict:
     vectors = embedding_files.read(embeddings)
     found = labels.read(
         label_path, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
     )
-    return probing.probe(vectors, found, config, tiles, on_progress)
+    return probing.probe(vectors, found, config, tiles, model, fits, on_progress)
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -112,7 +112,8 @@ def _write(files: tuple[Path, ...], verdict: Verdict, made_from: Mapping[str, An
     with new_file(confusion) as path:
         _write_confusion(path, verdict.classes, verdict.confusion)
     with new_file(curve) as path:
-        figures.curves(path, _curves(verdict), verdict.majority_class, verdict.scores[0].repeats)
+        repeats = verdict.scores[0].repeats
+        figures.curves(path, _curves(verdict), verdict.majority_class, repeats, _notes(verdict))
     with new_file(picture) as path:
         figures.confusion(path, verdict.confusion, verdict.classes)
     with new_file(report) as path:
@@ -121,6 +122,7 @@ def _write(files: tuple[Path, ...], verdict: Verdict, made_from: Mapping[str, An
 
 
 def _curves(verdict: Verdict) -> figures.Curves:
+    """A panel for each classifier of features; what networks reach by themselves stands in all of them."""
     panels: dict[str, list[tuple[str, NDArray[np.float64]]]] = {}
     for classifier, features in dict.fromkeys((s.classifier, s.features) for s in verdict.scores):
         rows = [s for s in verdict.scores if (s.classifier, s.features) == (classifier, features)]
@@ -129,7 +131,19 @@ def _curves(verdict: Verdict) -> figures.Curves:
             for s in rows
         ]
         panels.setdefault(classifier, []).append((features, np.array(points)))
-    return panels
+    networks = panels.pop(NETWORK, [])
+    return {classifier: lines + networks for classifier, lines in panels.items()}
+
+
+def _notes(verdict: Verdict) -> dict[str, str]:
+    """What sets the networks apart from the other lines of the picture."""
+    given = verdict.end_to_end
+    if given is None:
+        return {}
+    note = f"{given['minutes']:g} min"
+    if given["repeats"] != verdict.scores[0].repeats:
+        note += f", {given['repeats']} splits"
+    return {score.features: note for score in verdict.scores if score.classifier == NETWORK}
 
 
 def _write_confusion(path: Path, classes: tuple[str, ...], matrix: Ints) -> None:

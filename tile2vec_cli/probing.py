@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from tile2vec_cli.classifiers import Training, predict, quietly
 from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.fits import Fits
 from tile2vec_cli.grid import Ints, spatial_blocks
 from tile2vec_cli.labels import Labels
 from tile2vec_cli.parts import Progress, silent, usable_cpus
-from tile2vec_cli.scores import Score, Verdict, of_confusion
+from tile2vec_cli.scores import Score, Verdict, confusion, mean_accuracy
 from tile2vec_cli.splits import Split
 from tile2vec_cli.tiles import TileSet
 
@@ -33,6 +35,7 @@ RANDOM_REPEATS = 3  # draws of the random split beside the blocks: enough to sho
 TEST_MOST = 20_000  # test tiles a repeat: more would not change the third digit
 
 Vectors = NDArray[np.float32]
+_Key = tuple[str, str, int]  # features, classifier, n_labels
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,17 @@ def probe(
     labels: Labels,
     config: ProbeConfig,
     tiles: TileSet | None = None,
+    model: Path | None = None,
+    fits: Fits | None = None,
     on_progress: Progress = silent,
 ) -> Verdict:
     """Train each classifier on each kind of features, on several splits and subsets of the labels.
 
-    Every classifier and kind of features meets the same splits and the same labels. tiles, for the
-    baselines: the tile set that was embedded. Progress counts fits.
-    Raises DataError where labels or blocks are too few, or the tiles are not those of the embeddings.
+    Every classifier and kind of features meets the same splits and the same labels. tiles, for what
+    learns from pixels: the tile set that was embedded. model: the one that embedded it, to be tuned to
+    the labels. fits: networks that a stopped run has trained. Progress counts fits, and seconds of
+    training where networks are trained.
+    Raises DataError where labels or blocks are too few, or tiles or model are not the embeddings' own.
     """
     task = choose(embeddings, labels, config)
     features = {OWN: embeddings.vectors[task.rows], **_baselines(embeddings, task.rows, config, tiles)}
@@ -82,13 +89,17 @@ def probe(
         blocks = task.blocks[train] if config.split == "blocks" and draw.counts else train
         training = Training(vectors[train], task.classes[train], blocks)
         predicted = predict(classifier, training, vectors[test], seed=config.seed)
-        return _confusion(task.classes[test], predicted, len(task.names))
+        return confusion(task.classes[test], predicted, len(task.names))
 
-    found: dict[tuple[str, str, int], list[Ints]] = defaultdict(list)
-    claimed: dict[tuple[str, str, int], list[Ints]] = defaultdict(list)
-    for (draw, *key), matrix in zip(trials, _each(judge, trials, on_progress), strict=True):
+    found: dict[_Key, list[Ints]] = defaultdict(list)
+    claimed: dict[_Key, list[Ints]] = defaultdict(list)
+    learned = _learned(embeddings, task, draws, n_labels, config, tiles, model, fits or Fits(), on_progress)
+    for (draw, *key), matrix in zip(
+        trials, _each(judge, trials, silent if learned else on_progress), strict=True
+    ):
         (found if draw.counts else claimed)[*key].append(matrix)
-    scores = tuple(_score(*key, matrices, claimed[key]) for key, matrices in found.items())
+    found |= learned
+    scores = tuple(Score.of(*key, matrices, claimed.get(key, [])) for key, matrices in found.items())
     best = max((s for s in scores if s.features == OWN), key=lambda s: (s.n_labels, s.accuracy))
     matrix = np.sum(found[OWN, best.classifier, best.n_labels], axis=0)
     counted = [draw.split for draw in draws if draw.counts]
@@ -108,6 +119,7 @@ def probe(
         train_tiles=round(np.mean([len(split.train) for split in counted])),
         majority_class=float(matrix.sum(axis=1).max() / matrix.sum()),
         confusion_of={"features": OWN, "classifier": best.classifier, "n_labels": best.n_labels},
+        end_to_end=_beside(found, config) if learned else None,
         confusion=matrix,
     )
 
@@ -174,17 +186,25 @@ def _baselines(
         return {}
     from tile2vec_cli.baselines import BASELINES, Architecture  # and with it torch, if it is needed
 
+    ids = _positions(embeddings, rows, tiles, "--baselines need")
+    architecture = Architecture.of(embeddings.metadata)
+    order = np.argsort(ids, kind="stable")  # as they lie in their scenes: read through, not here and there
+    back, ids = np.argsort(order), ids[order]
+    return {name: BASELINES[name](tiles, ids, config.seed, architecture)[back] for name in config.baselines}
+
+
+def _positions(embeddings: Embeddings, rows: Ints, tiles: TileSet, needed: str) -> Ints:
+    """(N,) where the tiles of these rows lie in the tile set; DataError where it is another one."""
     if embeddings.tile_id is None:
-        raise DataError(f"{embeddings.path}: has no tile_id; --baselines need it to find the tiles' pixels.")
+        raise DataError(f"{embeddings.path}: has no tile_id; {needed} it to find the tiles' pixels.")
     ids = tiles.positions(embeddings.tile_id[rows].tolist())
     missing = np.flatnonzero(ids < 0)
     if len(missing):
         raise DataError(
             f"{tiles.path}: lacks {len(missing)} of the {len(rows)} tiles that have a label, such as "
-            f"{embeddings.tile_id[rows[missing[0]]]}; --baselines need the tile set that was embedded."
+            f"{embeddings.tile_id[rows[missing[0]]]}; {needed} the tile set that was embedded."
         )
-    architecture = Architecture.of(embeddings.metadata)
-    return {name: BASELINES[name](tiles, ids, config.seed, architecture) for name in config.baselines}
+    return ids
 
 
 # --- trials ------------------------------------------------------------------------------------
@@ -239,24 +259,35 @@ def _each(
         pool.shutdown(wait=False, cancel_futures=True)  # a signal does not wait for a fit
 
 
-def _confusion(truth: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> Ints:
-    """(K, K) counts, truth in rows."""
-    cells = truth.astype(np.int64) * classes + predicted
-    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+def _learned(
+    embeddings: Embeddings,
+    task: Task,
+    draws: Sequence[_Draw],
+    n_labels: Sequence[int],
+    config: ProbeConfig,
+    tiles: TileSet | None,
+    model: Path | None,
+    fits: Fits,
+    on_progress: Progress,
+) -> dict[_Key, list[Ints]]:
+    """What networks answer that learn from the pixels themselves, in the first draws that count."""
+    if tiles is None or config.end_to_end is None:
+        return {}
+    from tile2vec_cli import end_to_end
+
+    ids = _positions(embeddings, task.rows, tiles, "--end-to-end needs")
+    budget = end_to_end.Budget(config.end_to_end)
+    rivals = end_to_end.Rivals.of(tiles, ids, embeddings.metadata, budget, config.seed, model)
+    sides = [(draw.order, draw.split.test) for draw in draws if draw.counts][: config.end_to_end_repeats]
+    return end_to_end.judged(rivals, task.classes, sides, n_labels, fits, on_progress)
 
 
-def _score(features: str, classifier: str, n_labels: int, matrices: list[Ints], claimed: list[Ints]) -> Score:
-    each = np.array([of_confusion(matrix) for matrix in matrices])
-    accuracy, balanced, f1 = each.mean(axis=0).tolist()
-    claim: Any = np.mean([of_confusion(m)[0] for m in claimed]) if claimed else None
-    return Score(
-        features=features,
-        classifier=classifier,
-        n_labels=n_labels,
-        accuracy=accuracy,
-        std=float(each[:, 0].std()),
-        balanced_accuracy=balanced,
-        macro_f1=f1,
-        repeats=len(matrices),
-        random_split=None if claim is None else float(claim),
-    )
+def _beside(found: dict[_Key, list[Ints]], config: ProbeConfig) -> dict[str, Any]:
+    """What the networks were given, and how well the embeddings did on these very splits."""
+    repeats = min(config.repeats, config.end_to_end_repeats)
+    same = [
+        {"classifier": classifier, "n_labels": n, "accuracy": mean_accuracy(matrices[:repeats])}
+        for (features, classifier, n), matrices in found.items()
+        if features == OWN
+    ]
+    return {"minutes": config.end_to_end, "repeats": repeats, "embeddings_on_these_splits": same}

@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -124,22 +124,38 @@ def describe(path: str) -> Raster:
 def opened(path: str) -> Iterator[Any]:
     """rasterio's dataset; errors as for `describe`."""
     exists(path)
-    suffix = Path(path).suffix.lower()
-    with ExitStack() as stack:
-        options = remote.GDAL_OPTIONS if is_remote(path) else {}
-        environment = {"GDAL_VRT_ENABLE_PYTHON": "NO", "GDAL_CACHEMAX": cache_bytes(), **options}
-        stack.enter_context(rasterio.Env(**environment))
-        try:
-            # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
-            source = stack.enter_context(rasterio.open(path, driver=_DRIVERS.get(suffix)))
-        except UnicodeError as error:
-            raise DataError(f"{path}: its name is no UTF-8, which GDAL needs. Rename the file.") from error
-        except (RasterioError, ValueError) as error:
-            kind = InputError if is_remote(path) else DataError
-            raise kind(f"{path}: cannot be opened as a raster ({_reason(error)}). Check the file.") from error
-        if source.driver == "VRT" and suffix != ".vrt" and not is_remote(path):
-            raise DataError(f"{path}: is a virtual raster in disguise. Name it .vrt if you trust it.")
+    with environment(path), open_dataset(path) as source:
         yield source
+
+
+@contextmanager
+def environment(path: str, *, threads: int = 1) -> Iterator[None]:
+    """GDAL's settings for opening and reading this raster; of the thread that enters.
+
+    A TIFF opened with `threads` decodes so many blocks at a time.
+    """
+    options = {**remote.GDAL_OPTIONS} if is_remote(path) else {}
+    if threads > 1:
+        options["GDAL_NUM_THREADS"] = str(threads)
+    with rasterio.Env(GDAL_VRT_ENABLE_PYTHON="NO", GDAL_CACHEMAX=cache_bytes(), **options):
+        yield
+
+
+def open_dataset(path: str) -> Any:
+    """rasterio's dataset, for the caller to close; needs an `environment`. Errors as for `describe`."""
+    suffix = Path(path).suffix.lower()
+    try:
+        # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
+        source = rasterio.open(path, driver=_DRIVERS.get(suffix))
+    except UnicodeError as error:
+        raise DataError(f"{path}: its name is no UTF-8, which GDAL needs. Rename the file.") from error
+    except (RasterioError, ValueError) as error:
+        kind = InputError if is_remote(path) else DataError
+        raise kind(f"{path}: cannot be opened as a raster ({_reason(error)}). Check the file.") from error
+    if source.driver == "VRT" and suffix != ".vrt" and not is_remote(path):
+        source.close()
+        raise DataError(f"{path}: is a virtual raster in disguise. Name it .vrt if you trust it.")
+    return source
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class Scene:
         """
         col1 = self.raster.width if col1 is None else col1
         window = ((row0, row1), (col0, col1))
-        pixels = self._read(list(self.bands), window)
+        pixels = self.raw(row0, row1, col0, col1)
         valid: Mask | None = None
         for layer, fills in zip(pixels, self._fills, strict=True):
             for fill in fills:
@@ -74,6 +74,10 @@ class Scene:
                 valid = _both(valid, self._source.read_masks(1, window=window) != 0)
         valid = self._without_absent_blocks(valid, row0, row1, col0, col1)
         return pixels, None if valid is None or valid.all() else valid
+
+    def raw(self, row0: int, row1: int, col0: int, col1: int) -> Pixels:
+        """Pixels (C, H, W) of the window as they are stored, valid or not."""
+        return self._read(list(self.bands), ((row0, row1), (col0, col1)))
 
     def _read(self, bands: list[Any], window: Window) -> Pixels:
         with reading(self.path, *window[0]):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tile2vec_cli.grid import Ints
+
+NETWORK = "linear"  # the classifier of an encoder that is trained along with it: a layer on its vectors
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,26 @@ class Score:
     balanced_accuracy: float  # mean recall of the classes asked for
     macro_f1: float  # mean F1 of the classes asked for or answered
     repeats: int
-    random_split: float | None  # the accuracy a random split would have claimed
+    random_split: float | None  # the accuracy a random split would have claimed; None: it was not asked
+
+    @classmethod
+    def of(
+        cls, features: str, classifier: str, n_labels: int, matrices: Sequence[Ints], claimed: Sequence[Ints]
+    ) -> Score:
+        """From a confusion matrix for each repeat, and for each of the random splits beside them."""
+        each = np.array([of_confusion(matrix) for matrix in matrices])
+        accuracy, balanced, f1 = each.mean(axis=0).tolist()
+        return cls(
+            features=features,
+            classifier=classifier,
+            n_labels=n_labels,
+            accuracy=accuracy,
+            std=float(each[:, 0].std()),
+            balanced_accuracy=balanced,
+            macro_f1=f1,
+            repeats=len(matrices),
+            random_split=mean_accuracy(claimed) if claimed else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -44,6 +67,7 @@ class Verdict:
     train_tiles: int
     majority_class: float  # accuracy of always answering the commonest class
     confusion_of: dict[str, Any]  # features, classifier, n_labels
+    end_to_end: dict[str, Any] | None  # what the networks were given, and the embeddings on their splits
     confusion: Ints = field(repr=False)  # (K, K) truth in rows, predictions in columns, summed over repeats
 
     def report(self) -> dict[str, Any]:
@@ -51,6 +75,12 @@ class Verdict:
         found = asdict(self)
         del found["confusion"]
         return dict(_rounded(found))
+
+
+def confusion(truth: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> Ints:
+    """(K, K) counts, truth in rows."""
+    cells = truth.astype(np.int64) * classes + predicted
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
 def of_confusion(matrix: Ints) -> tuple[float, float, float]:
@@ -65,6 +95,10 @@ def of_confusion(matrix: Ints) -> tuple[float, float, float]:
     either = truth + predicted
     f1 = 2 * right[either > 0] / either[either > 0]
     return float(right.sum() / matrix.sum()), float(recall.mean()), float(f1.mean())
+
+
+def mean_accuracy(matrices: Sequence[Ints]) -> float:
+    return float(np.mean([of_confusion(matrix)[0] for matrix in matrices]))
 
 
 def _rounded(value: Any) -> Any:

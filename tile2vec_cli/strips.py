@@ -68,7 +68,7 @@ def read(
     if not len(rows) or not len(grid.cols):
         skipped[_TOO_SMALL] += 1
         return
-    strips = _strips(scene, rows, grid.size)
+    strips = groups(scene, rows, grid.size)
     with ThreadPoolExecutor(1) as ahead:  # makes the next strip's tiles while these are used
         coming = ahead.submit(_tiles, scene, grid, strips[0], config, aoi)
         for number, strip in enumerate(strips):
@@ -79,8 +79,8 @@ def read(
             yield tiles, len(strip) * len(grid.cols)
 
 
-def _strips(scene: Scene, rows: Ints, size: int) -> list[Ints]:
-    """Rows of tiles in groups that cover whole blocks where memory allows."""
+def groups(scene: Scene, rows: Ints, size: int) -> list[Ints]:
+    """Rows of tiles (first pixels, rising) by strip: as many as cover whole blocks where memory allows."""
     row_bytes = scene.raster.width * len(scene.bands) * scene.dtype.itemsize
     high = max(scene.raster.block[0], size, _STRIP_BYTES // row_bytes)
     high = min(high, max(size, 4 * _STRIP_BYTES // row_bytes))

@@ -23,11 +23,12 @@ from tile2vec_cli.config import TileConfig
 from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.grid import Floats, Grid, Ints, snapped_start
 from tile2vec_cli.parts import dump_json, new_folder, sha256_file
+from tile2vec_cli.provenance import relative
 from tile2vec_cli.rasters import Raster, identity
 from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scenes import Mask, Pixels, Scene, open_scene
 from tile2vec_cli.strips import Tiles
-from tile2vec_cli.tile_files import PART_FORMAT, part_fingerprint
+from tile2vec_cli.tile_files import PART_FORMAT, PIXELS, part_fingerprint
 from tile2vec_cli.work import Advance
 
 PART_BYTES = 1 << 30
@@ -127,8 +128,10 @@ class PartWriter:
         self.skipped: Counter[str] = Counter()
         self._folder, self._scene, self._config = folder, scene, config
         self._shape = (len(scene.bands), config.size, config.size)
-        self._file = (folder / "pixels.npy").open("wb")
-        self._write_header(self._file, 0)
+        self._file: BinaryIO | None = None
+        if not config.virtual:
+            self._file = (folder / PIXELS).open("wb")
+            self._write_header(self._file, 0)
         self._digest = hashlib.sha256()
         self._rows: list[Ints] = []
         self._cols: list[Ints] = []
@@ -140,7 +143,8 @@ class PartWriter:
 
     def append(self, tiles: Tiles) -> None:
         data = tiles.pixels.data.cast("B")
-        self._file.write(data)
+        if self._file is not None:
+            self._file.write(data)
         self._digest.update(data)
         valid = None if tiles.valid is None or tiles.valid.all() else tiles.valid
         self._bits.append(None if valid is None else np.packbits(valid.reshape(len(tiles), -1), axis=1))
@@ -167,7 +171,7 @@ class PartWriter:
         np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, *self._shape)})
 
     def close(self) -> None:
-        if not self._file.closed:
+        if self._file is not None and not self._file.closed:
             # On an error the file goes anyway; what matters is that it is no longer open.
             with suppress(OSError):
                 self._file.close()
@@ -176,8 +180,9 @@ class PartWriter:
         raster = self._scene.raster
         rows, cols = _joined(self._rows, np.int64), _joined(self._cols, np.int64)
         shares = _joined(self._shares, np.float32)
-        with (self._folder / "pixels.npy").open("r+b") as file:
-            self._write_header(file, len(rows))
+        if self._file is not None:
+            with (self._folder / PIXELS).open("r+b") as file:
+                self._write_header(file, len(rows))
         if any(bits is not None for bits in self._bits):
             np.save(self._folder / "valid.npy", self._packed_valid())
         table = _index(plan.scene, raster, rows, cols, shares)
@@ -203,8 +208,12 @@ class PartWriter:
                 for band, total, squares in zip(self._scene.bands, *self._sums, strict=True)
             ],
             "valid_pixels": self._valid_pixels,
-            "sha256": {"pixels.npy": self._digest.hexdigest(), **digests},
+            "sha256": {PIXELS: self._digest.hexdigest(), **digests},
         }
+        if self._config.virtual:
+            # Both may move together, so that one of the two paths still leads to the scene.
+            tile_set = self._folder.parent.parent
+            info |= {"virtual": True, "source_relative": relative(plan.source, tile_set)}
         return {**info, "fingerprint": part_fingerprint(info)}
 
     def _packed_valid(self) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""A tile set: memory-mapped pixels and an index, part by part."""
+"""A tile set: pixels, memory-mapped or still in the scenes, and an index, part by part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.grid import Floats, Ints, ecef, footprints
 from tile2vec_cli.parts import fingerprint
 from tile2vec_cli.places import ground_m, to_lonlat
-from tile2vec_cli.tile_files import Mask, Part, Pixels, open_part, read_manifest
+from tile2vec_cli.sources import Held
+from tile2vec_cli.tile_files import Mask, Part, Pixels, belongs, part_of, read_manifest, read_part
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class TileSet:
             raise InputError(f"{path}: no such folder; a tile set is needed. Make one with `tile2vec tile`.")
         manifest = read_manifest(path)
         folders = sorted(p for p in (path / "parts").glob("*") if not p.name.startswith("."))
-        parts = tuple(open_part(folder, manifest) for folder in folders)
-        parts = tuple(part for part in parts if part.info["settings"] == manifest["settings_fingerprint"])
+        held = Held()
+        found = [(folder, read_part(folder)) for folder in folders]
+        parts = tuple(part_of(*one, manifest, held) for one in found if belongs(one[1], manifest))
         if not any(part.count for part in parts):
             raise DataError(f"{path}: holds no tiles; at least one is needed. Run `tile2vec tile` again.")
         return cls(path, manifest, parts)
@@ -102,7 +104,7 @@ class TileSet:
         present, starts = np.unique(numbers[order], return_index=True)
         groups = np.split(order, starts[1:])[: len(present)]
         for k in present:
-            self.parts[k].pixels  # noqa: B018 - their shape is compared before memory of that shape is taken
+            self.parts[k].require_readable()  # before memory is taken for pixels that could not be there
         return [
             (self.parts[k], where, ids[where] - self.offsets[k])
             for k, where in zip(present, groups, strict=True)
@@ -121,6 +123,13 @@ class TileSet:
     def ecef(self) -> Floats:
         """(N, 3) tile centres in earth-centred coordinates, metres."""
         return ecef(self.lonlat)
+
+    @cached_property
+    def datetime(self) -> NDArray[np.datetime64]:
+        """(N,) when each tile was taken, in milliseconds UTC; NaT where that is not known."""
+        naive = pa.timestamp("ms")
+        times = [part.index(["datetime"])["datetime"].cast(naive) for part in self.parts if part.count]
+        return np.concatenate([np.asarray(column, dtype="datetime64[ms]") for column in times])
 
     @cached_property
     def side_m(self) -> float:

@@ -1,7 +1,8 @@
-"""Training an encoder on triplets: what is there already, what the loop needs, what comes of it."""
+"""Training an encoder: what is there already, what the loop needs, what comes of it."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,29 @@ import numpy as np
 import torch
 from torch.optim import Adam
 
-from tile2vec_cli import batches, checkpoints, encoders, interrupts, models
+from tile2vec_cli import (
+    batch_norms,
+    batches,
+    checkpoints,
+    encoders,
+    heads,
+    interrupts,
+    models,
+    objectives,
+    ranks,
+    rasters,
+)
 from tile2vec_cli.batches import Pixels
 from tile2vec_cli.checkpoints import State
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.device import choose
+from tile2vec_cli.errors import DataError, UsageError
+from tile2vec_cli.examples import Source
 from tile2vec_cli.grid import Ints
+from tile2vec_cli.heads import Sizes
+from tile2vec_cli.launch import ALONE, Launch
 from tile2vec_cli.loop import Run
+from tile2vec_cli.objectives import OBJECTIVES, Task
 from tile2vec_cli.parts import (
     Progress,
     fingerprint,
@@ -26,6 +43,8 @@ from tile2vec_cli.parts import (
     sha256_file,
     silent,
 )
+from tile2vec_cli.provenance import content
+from tile2vec_cli.ranks import Ranks
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.triplets import Triplets
 from tile2vec_cli.triplets import load as load_triplets
@@ -37,6 +56,7 @@ BETAS = (0.5, 0.999)  # Adam's, as in the paper's published code
 class TrainReport:
     """What came of a training run; losses are None where nothing trained or validated."""
 
+    objective: str
     encoder: str
     steps: int
     triplets_seen: int
@@ -56,41 +76,88 @@ def train(
     config: TrainConfig,
     *,
     overwrite: bool = False,
+    launch: Launch = ALONE,
     on_progress: Progress = silent,
 ) -> TrainReport:
-    """Train an encoder and write its model folder to `out`.
+    """Train an encoder on the triplets' tiles and write its model folder to `out`.
 
-    Does nothing when a model of the same triplets and settings is there; goes on where a stopped
+    Does nothing when a model of the same triplets, labels and settings is there; goes on where a stopped
     run's checkpoint is. On a signal the step at hand is abandoned, the state before it is saved
     and Interrupted raised. The model is that of the last step, where the learning rate is near 0;
     with `patience` that of the epoch with the least validation loss. Progress is in triplets.
+
+    Each process of a `launch` of several calls this with the same arguments; the first one writes.
     """
     out = out.absolute()
-    tiles = TileSet.open(tiles_path)
-    triplets = load_triplets(triplets_path, tiles)
-    settings = {**config.settings(), "triplets": sha256_file(triplets_path)[:32]}
-    found = _existing(out)
-    if found is not None and not (overwrite and found.settings != settings):
-        require_same_settings(out, found.settings, settings)
-        checkpoints.discard(out)
-        return _report(found, models.metrics(out), up_to_date=True)
-    with checkpoints.workspace(out) as checkpoint:
-        found = _existing(out)  # another run may just have ended
-        if found is not None and found.settings == settings:
-            return _report(found, models.metrics(out), up_to_date=True)
-        begun = models.describe(checkpoint) if checkpoint.exists() else None
-        if begun is not None and overwrite and begun.settings != settings:
-            remove(checkpoint)
-            begun = None
-        if begun is not None:
-            require_same_settings(checkpoint, begun.settings, settings)
-        run = _prepare(tiles, triplets, config, settings, checkpoint, begun)
+    with ranks.joined(launch, config.device) as team, ExitStack() as held:
+        with team.agreed() as claimed:
+            tiles = TileSet.open(tiles_path)
+            triplets = load_triplets(triplets_path, tiles)
+            settings = {**config.settings(), **_made_from(triplets_path, out, config)}
+            if team.first:
+                claimed.append(_claim(out, settings, overwrite, held))
+        if not claimed[0]:
+            return _report(models.describe(out), models.metrics(out), up_to_date=True)
+        with team.agreed():
+            run = _prepare(tiles, triplets, config, settings, checkpoints.place(out), team)
+        runtime = run.runtime
+        kind = 2 * (runtime.name == "cuda") + (runtime.precision == "bf16")
+        team.require_alike("device or precision", kind)
+        team.require_alike("the checkpoint's step", run.state.step)
         with interrupts.held():
             run.loop(on_progress)
-            with new_folder(out) as folder:
-                models.write(folder, run.described(), run.best or run.encoder.state_dict(), run.state.metrics)
-            remove(checkpoint)
+            with team.agreed():
+                if team.first:
+                    _write(out, run)
     return _report(run.described(), run.state.metrics)
+
+
+def _claim(out: Path, settings: dict[str, Any], overwrite: bool, held: ExitStack) -> bool:
+    """Whether there is something to train; no other run then trains it until `held` is closed."""
+    if _is_made(out, settings, overwrite):
+        return False
+    checkpoint = held.enter_context(checkpoints.workspace(out))
+    if _is_made(out, settings, overwrite):  # by another run that has just ended
+        return False
+    begun = models.describe(checkpoint) if checkpoint.exists() else None
+    if begun is not None and overwrite and begun.settings != settings:
+        remove(checkpoint)
+    elif begun is not None:
+        _require_same(checkpoint, begun.settings, settings)
+    return True
+
+
+def _is_made(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
+    """Whether the model is there; DataError where one of other settings is, and may not be replaced."""
+    found = _existing(out)
+    if found is None or (overwrite and found.settings != settings):
+        return False
+    _require_same(out, found.settings, settings)
+    checkpoints.discard(out)
+    return True
+
+
+def _write(out: Path, run: Run) -> None:
+    with new_folder(out) as folder:
+        models.write(folder, run.described(), run.best or run.encoder.state_dict(), run.state.metrics)
+    remove(run.checkpoint)
+
+
+def _made_from(triplets_path: Path, out: Path, config: TrainConfig) -> dict[str, str]:
+    """Fingerprints of the files that a model is made from."""
+    found = {"triplets": sha256_file(triplets_path)[:32]}
+    if config.labels is not None:
+        rasters.exists(config.labels)
+        found["labels"] = content(config.labels) or config.labels
+    if config.init is not None:
+        found["init"] = models.start_fingerprint(Path(config.init), out)
+    return found
+
+
+def _require_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise DataError for other settings; what says nothing of objective and start has the defaults."""
+    unsaid = {"objective": TrainConfig.objective, "init": None}
+    require_same_settings(path, {**unsaid, **found}, {**unsaid, **wanted})
 
 
 def _existing(out: Path) -> models.Model | None:
@@ -105,10 +172,12 @@ def _prepare(
     config: TrainConfig,
     settings: dict[str, Any],
     checkpoint: Path,
-    begun: models.Model | None,
+    team: Ranks,
 ) -> Run:
     """All that the loop needs: from the checkpoint where there is one, else from the seed."""
-    runtime = choose(config.device, config.precision)
+    begun = models.describe(checkpoint) if checkpoint.exists() else None
+    objectives.require_fit(config.objective, tiles)
+    runtime = choose(config.device, config.precision, team.launch)
     used, numbers = np.unique(triplets.ids, return_inverse=True)
     numbers = numbers.reshape(-1, 3)
     held_out = batches.split(
@@ -119,47 +188,99 @@ def _prepare(
         config.val_fraction,
         config.seed,
     )
-    pixels = Pixels.of(tiles, used, runtime.device)
+    found = OBJECTIVES[config.objective].examples(Source(tiles, used, triplets, numbers, held_out), config)
+    if config.patience and not len(found.val):
+        raise DataError(
+            "--patience: needs a validation loss, and no held-out example can be judged. "
+            "Raise --val-fraction, or leave --patience out."
+        )
+    sharers = team.launch.local_count if runtime.name == "cpu" else 1
+    pixels = Pixels.of(tiles, used, runtime.device, sharers)
+    start, said = _start(config, tiles)
     name = config.encoder
     if name == "auto":  # a run begun on another device goes on with its encoder
         name = "resnet18" if runtime.name == "cuda" else "small"
-        name = begun.architecture["encoder"] if begun else name
+        name = next((model.architecture["encoder"] for model in (begun, said) if model), name)
     row = encoders.ENCODERS[name]
-    mean, std = batches.normalisation(tiles, used[np.unique(numbers[held_out.train])])
+    dim = config.dim or (said.architecture["dim"] if said else row.dim)
+    if said:  # its weights are for pixels on its own scale
+        mean, std = (said.normalisation[key] for key in ("mean", "std"))
+    else:
+        mean, std = batches.normalisation(tiles, used[np.unique(numbers[held_out.train])])
     model = models.Model(
         kind="encoder",
-        architecture={"encoder": name, "bands": tiles.shape[1], "dim": config.dim or row.dim},
+        architecture={"encoder": name, "bands": tiles.shape[1], "dim": dim},
         bands=tiles.bands,
         dtype=str(tiles.dtype),
         size=tiles.size,
         normalisation={"mean": mean, "std": std},
         settings=settings,
-        provenance={"triplets": settings["triplets"], "tiles": _fingerprint(tiles, used)},
+        provenance={
+            **{name: settings[name] for name in ("triplets", "labels", "init") if name in settings},
+            "tiles": _fingerprint(tiles, used),
+        },
     )
-    encoder = encoders.untrained(name, tiles.shape[1], config.dim or row.dim, mean, std, config.seed)
+    encoder = encoders.untrained(name, tiles.shape[1], dim, mean, std, config.seed)
+    if start:
+        encoder.load_state_dict(start.state_dict())
     encoder.to(runtime.device)
+    if team.several:
+        batch_norms.span_processes(encoder)
+    batch_size = min(config.batch_size or row.batch_size, len(found.train))
+    if batch_size < team.launch.count:
+        raise UsageError(
+            f"{team.launch.count} processes: a batch has {batch_size} triplets; one or more for each are "
+            "needed. Use fewer processes, or more triplets and a larger --batch-size."
+        )
+    sizes = Sizes(tiles.shape[1], tiles.size, found.classes)
+    beside = heads.untrained(OBJECTIVES[config.objective].head, encoder.shares, sizes, config.seed)
+    beside.to(runtime.device)
     lr = config.lr or row.lr
-    optimizer = Adam(encoder.parameters(), lr, BETAS, fused=True)
+    optimizer = Adam([*encoder.parameters(), *beside.parameters()], lr, BETAS, fused=True)
     state, best = State(), None
     if begun:
-        state, best = checkpoints.restore(checkpoint, encoder, optimizer)
+        state, best = checkpoints.restore(checkpoint, encoder, optimizer, beside)
     return Run(
         config=config,
         runtime=runtime,
         checkpoint=checkpoint,
         model=model,
         pixels=pixels,
-        train=numbers[held_out.train],
+        task=Task(
+            config=config,
+            train=found.train,
+            val=found.val,
+            places=torch.from_numpy(tiles.ecef[used]).to(runtime.device),
+            codes=torch.from_numpy(found.codes).to(runtime.device),
+            distant_min_m=triplets.settings["distant_min_m"],
+            standardise=encoder.standardise,
+            heads=beside,
+        ),
         val=numbers[held_out.val],
-        places=torch.from_numpy(tiles.ecef[used]).to(runtime.device),
-        distant_min_m=triplets.settings["distant_min_m"],
-        batch_size=min(config.batch_size or row.batch_size, len(held_out.train)),
+        batch_size=batch_size,
         encoder=encoder,
         optimizer=optimizer,
         lr=lr,
         state=state,
         best=best,
+        ranks=team,
     )
+
+
+def _start(config: TrainConfig, tiles: TileSet) -> tuple[encoders.Encoder, models.Model] | tuple[None, None]:
+    """The encoder of --init and what its model says; DataError where this run would need another."""
+    if config.init is None:
+        return None, None
+    encoder, model = models.load_encoder(Path(config.init), torch.device("cpu"))
+    name, dim = (model.architecture[key] for key in ("encoder", "dim"))
+    models.require_start(
+        Path(config.init),
+        model,
+        tiles,
+        ("encoder", name, name if config.encoder == "auto" else config.encoder),
+        ("dim", dim, config.dim or dim),
+    )
+    return encoder, model
 
 
 def _fingerprint(tiles: TileSet, used: Ints) -> str:
@@ -171,6 +292,7 @@ def _fingerprint(tiles: TileSet, used: Ints) -> str:
 def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: bool = False) -> TrainReport:
     last = metrics[-1] if metrics else {}
     computed = {
+        "objective": model.settings.get("objective", TrainConfig.objective),
         "encoder": model.architecture["encoder"],
         "triplets_per_second": last.get("triplets_per_second"),
     }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from tile2vec_cli import teachers, thresholds, weak_training
+from tile2vec_cli import models, segmentation, teachers, thresholds, weak_training
 from tile2vec_cli.batches import normalisation
-from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.parts import Progress, silent, usable_cpus
@@ -19,6 +19,7 @@ from tile2vec_cli.segmentation import probabilities
 from tile2vec_cli.teachers import States
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.weak_config import WeakConfig
 from tile2vec_cli.weak_training import Lessons, Schedule
 
 PAPER_EPOCHS = 50
@@ -68,19 +69,35 @@ def learn(
     on_progress: Progress = silent,
 ) -> Learned:
     """Train a segmenter by `config.recipe`. Progress is in steps."""
-    mean, std = normalisation(tiles, np.sort(np.concatenate([told.ids, told.others])))
-    standardise = Standardise(mean, std)
+    begun = start(tiles, config)
+    if begun is None:
+        standardise = Standardise(*normalisation(tiles, np.sort(np.concatenate([told.ids, told.others]))))
+    else:  # its weights are for pixels on its own scale
+        standardise = begun.standardise
     lessons = Lessons(tiles, told.ids, told.states)
     weights: dict[str, float] = {}
     if config.recipe == "assisted" and supervision != "full":
         lessons, weights = _taught(tiles, told, standardise, seed)
     network = untrained(config.recipe, tiles.shape[1], seed)
+    if begun is not None:
+        network.load_state_dict(begun.unets[0].state_dict())
     plan = schedule(config, supervision, len(told.ids))
     metrics = weak_training.train(network, standardise, lessons, plan, runtime, seed, on_progress)
     segmenter = Segmenter(standardise, [network]).eval()
     threshold = config.threshold or _threshold(segmenter, tiles, told, config, runtime)
     segmenter.threshold.fill_(threshold)
     return Learned(segmenter, metrics, weights)
+
+
+def start(tiles: TileSet, config: WeakConfig) -> Segmenter | None:
+    """The segmenter of --init, if any; DataError where this run would need another."""
+    if config.init is None:
+        return None
+    path = Path(config.init)
+    segmenter, model = segmentation.load(path, torch.device("cpu"))
+    wanted = [untrained(config.recipe, tiles.shape[1], 0).shape]
+    models.require_start(path, model, tiles, ("network", [unet.shape for unet in segmenter.unets], wanted))
+    return segmenter
 
 
 def untrained(recipe: str, bands: int, seed: int) -> UNet:

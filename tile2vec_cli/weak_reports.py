@@ -17,7 +17,6 @@ from tile2vec_cli import (
     weak_recipes,
     weak_study,
 )
-from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.device import Runtime, choose
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.parts import (
@@ -33,6 +32,7 @@ from tile2vec_cli.parts import (
 )
 from tile2vec_cli.provenance import content, relative
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.weak_config import WeakConfig
 from tile2vec_cli.weak_draws import Task
 from tile2vec_cli.weak_recipes import Learned
 from tile2vec_cli.weak_study import Result, Unit
@@ -72,7 +72,9 @@ def run(
     sweep(out.parent)
     found = _existing(out)
     if found is not None and not overwrite:
-        require_same_settings(out, found["made_from"]["settings"], made_from["settings"])
+        unsaid = {"init": None}
+        settings = (unsaid | one["settings"] for one in (found["made_from"], made_from))
+        require_same_settings(out, *settings)
     if found is not None and found["made_from"] == made_from:
         checkpoints.discard(out)
         return Report(_keys(found), _files(out), True)
@@ -97,9 +99,13 @@ def run(
 
 def _made_from(tiles: TileSet, label_path: str, out: Path, config: WeakConfig) -> dict[str, Any]:
     paths = {"tiles": str(tiles.path), "labels": label_path, "evaluate": config.evaluate}
+    if config.init is not None:
+        paths["init"] = config.init
     settings = {**config.settings(), **{name: relative(path, out) for name, path in paths.items()}}
     files = {"labels": label_path, "evaluate": config.evaluate}
     contents = {name: path and content(path) for name, path in files.items()}
+    if config.init is not None:
+        contents["init"] = models.start_fingerprint(Path(config.init), out)
     found = {"settings": settings, "content": {"tiles": tiles.fingerprint, **contents}}
     return dict(json.loads(json.dumps(found)))  # as it reads back: tuples are lists
 
@@ -131,6 +137,7 @@ def _task(tiles: TileSet, label_path: str, config: WeakConfig) -> Task:
     if config.evaluate is not None:
         truth = weak_labels.raster_states(config.evaluate, tiles, config.positive)
     task = Task(tiles, labels, truth, config)
+    weak_recipes.start(tiles, config)
     for unit in weak_study.units(config):
         drawn = weak_draws.sides(task, unit.supervision, unit.repeat)
         weak_draws.told(task, drawn, unit.supervision, unit.count, unit.repeat)

@@ -144,6 +144,19 @@ def test_training_is_requeued_until_it_is_done(project: Path, steps: int) -> Non
     same_model(project, "requeued")
 
 
+def test_tasks_train_as_one_process(project: Path) -> None:
+    text = training(project, 5, "shared").replace("--gpus=1 --time=04:00:00", "--ntasks=2 --time=00:05:00")
+    assert "--ntasks=2" in text
+    (project / "train.sh").write_text(text)
+    assert wait(shell(project, "sbatch --parsable train.sh"), ended) == ["COMPLETED"]
+    assert (project / "shared.log").read_text().count("triplets_seen") == 1
+    shared, alone = (
+        json.loads((folder / "model.json").read_text())["scores"]
+        for folder in (project / "shared", project / "undisturbed" / "model")
+    )
+    assert shared["train_loss"] == pytest.approx(alone["train_loss"], rel=0.01)
+
+
 def test_a_time_limit_that_kills_is_survived(project: Path, steps: int) -> None:
     """No warning is asked for, and the script is sent in again by hand."""
     text = training(project, steps, "resent").replace("--time=04:00:00 --signal=USR1@120", "--time=00:01:00")

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import MapConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.parts import Shard
+from tile2vec_cli.weak_config import MapConfig
 
 _DEFAULT = MapConfig()
 

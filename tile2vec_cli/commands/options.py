@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,6 +40,47 @@ Dask = Annotated[
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where networks run.")]
 Precision = Annotated[str, typer.Option(metavar="auto|bf16|fp32", help="auto: bf16 where the device has it.")]
 Tiles = Annotated[Path, typer.Argument(metavar="TILES", help="A tile set, made by `tile`.")]
+Embeddings = Annotated[
+    Path,
+    typer.Argument(
+        metavar="EMBEDDINGS",
+        help="File or folder of `embed`, or any GeoParquet with a column `embedding` of lists.",
+    ),
+]
+Field = Annotated[str | None, typer.Option(help="Field or column that holds the classes.")]
+MinPurity = Annotated[
+    float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
+]
+Rgb = Annotated[
+    str | None,
+    typer.Option(metavar="1,2,3", help="Bands of the tile set to show (default: the first three)."),
+]
+TableOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="PATH", help="File of the result: .parquet, .geojson or .csv."),
+]
+PictureTiles = Annotated[
+    Path | None,
+    typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded, for --picture."),
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--picture", metavar="PNG", help="Contact sheet of the examples and what was found."),
+]
+
+NEAR_HEADER = ("rank", "tile_id", "distance", "longitude", "latitude")
+
+
+def near_row(row: Mapping[str, Any]) -> list[object]:
+    """A nearest tile as the table shows it: ids and degrees as text, for numbers have four digits there,
+    which is a hundred metres."""
+    place = (f"{row['longitude']:.6f}", f"{row['latitude']:.6f}")
+    return [row["rank"], str(row["tile_id"]), row["distance"], *place]
+
+
+def require_both(tiles: Path | None, picture: Path | None) -> None:
+    if (tiles is None) != (picture is None):
+        raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
 
 
 def worker_count(workers: int | None) -> int:

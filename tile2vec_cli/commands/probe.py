@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import BASELINE_NAMES, CLASSIFIER_NAMES, ProbeConfig, parse_ints, parse_names
+from tile2vec_cli.config import BASELINE_NAMES, CLASSIFIER_NAMES, ProbeConfig
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
+from tile2vec_cli.rules import parse_ints, parse_names
 
 _DEFAULT = ProbeConfig()
 _NAMED = 20  # dropped classes; a field of numbers may have thousands
@@ -32,10 +33,8 @@ def probe(
             help="Label raster, polygons or points, or a table with `tile_id` (CSV or Parquet).",
         ),
     ],
-    field: Annotated[str | None, typer.Option(help="Field or column that holds the classes.")] = None,
-    min_purity: Annotated[
-        float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
-    ] = _DEFAULT.min_purity,
+    field: options.Field = None,
+    min_purity: options.MinPurity = _DEFAULT.min_purity,
     classifier: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,6 +67,25 @@ def probe(
             metavar=",".join(BASELINE_NAMES), help="Rivals, from the pixels of --tiles (default: all)."
         ),
     ] = None,
+    end_to_end: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="Also train the embeddings' encoder (small, where their file names none) from scratch on "
+            "the very same labels, so long for each fit. Needs --tiles.",
+        ),
+    ] = None,
+    end_to_end_repeats: Annotated[
+        int, typer.Option(help="Draws on which networks are trained: the first ones.")
+    ] = _DEFAULT.end_to_end_repeats,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="--end-to-end: the model of the embeddings, to train from its weights as well.",
+        ),
+    ] = None,
     tiles: Annotated[
         Path | None, typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded.")
     ] = None,
@@ -85,10 +103,18 @@ def probe(
     Training and test tiles come from different places: whole spatial blocks, and no tile that overlaps
     the other side. Beside each score stands what a random split of the tiles would have claimed.
 
+    --end-to-end asks what the labels alone would have taught: the label-efficiency curve of the
+    Tile2Vec paper (Jean et al. 2019), where Tile2Vec and logistic regression were ahead of supervised
+    CNNs with up to 50,000 labels. It takes MINUTES for each number of labels and each of the draws.
+
     Example: tile2vec probe embeddings.parquet --labels landcover.tif --tiles tiles --out probe
     """
     if baselines is not None and tiles is None:
         raise UsageError("--baselines: need the tiles' pixels. Give the tile set with --tiles.")
+    if end_to_end is not None and tiles is None:
+        raise UsageError("--end-to-end: needs the tiles' pixels. Give the tile set with --tiles.")
+    if model is not None and end_to_end is None:
+        raise UsageError("--model: is what --end-to-end starts from. Give --end-to-end MINUTES as well.")
     chosen = BASELINE_NAMES if baselines is None else parse_names("--baselines", baselines, BASELINE_NAMES)
     config = ProbeConfig(
         field=field,
@@ -100,25 +126,40 @@ def probe(
         split=split,
         block_m=block,
         baselines=() if tiles is None else tuple(dict.fromkeys(chosen)),
+        end_to_end=end_to_end,
+        end_to_end_repeats=end_to_end_repeats,
         seed=seed,
     )
     console = Console("probe", quiet, json)
 
     from tile2vec_cli import probe_reports
 
-    with console.progress("probe", "fits") as on_progress:
+    with console.progress("probe", "fits" if end_to_end is None else "seconds") as on_progress:
         report = probe_reports.run(
-            embeddings, labels, config, tiles=tiles, out=out, overwrite=overwrite, on_progress=on_progress
+            embeddings,
+            labels,
+            config,
+            tiles=tiles,
+            model=model,
+            out=out,
+            overwrite=overwrite,
+            on_progress=on_progress,
         )
     dropped = list(report.keys["dropped_classes"].items())
     for name, reason in dropped[:_NAMED]:
         console.say(f"Class {name} dropped: {reason}.")
     if len(dropped) > _NAMED:
         console.say(f"{len(dropped) - _NAMED:,} more classes dropped; --json names them.")
+    given = report.keys.get("end_to_end")
+    if given and given["repeats"] < config.repeats:
+        console.say(
+            f"Networks: the first {given['repeats']} of the {config.repeats} draws; --json holds what the "
+            "embeddings reach on just these."
+        )
     header, rows = _table(report.keys["scores"])
     console.report(
         report.keys,
-        inputs=[embeddings, labels, *([tiles] if tiles else [])],
+        inputs=[embeddings, labels, *(path for path in (tiles, model) if path)],
         outputs=report.files,
         rows=rows,
         header=header,
@@ -133,7 +174,7 @@ def _table(scores: list[dict[str, Any]]) -> tuple[Row, list[Row]]:
     header = ["features", "classifier", *(f"{n:,} labels" + claims * " (random split)" for n in counts)]
     rows: dict[tuple[str, str], list[object]] = {}
     for score in scores:
-        cell = f"{score['accuracy']:.3f} ± {score['std']:.3f}"
-        cell += f" ({score['random_split']:.3f})" if claims else ""
+        cell = f"{score['accuracy']:.3f}" + f" ± {score['std']:.3f}" * (score["repeats"] > 1)
+        cell += f" ({score['random_split']:.3f})" if score["random_split"] is not None else ""
         rows.setdefault((score["features"], score["classifier"]), []).append(cell)
     return header, [[*key, *cells] for key, cells in rows.items()]

@@ -9,21 +9,16 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import SimilarConfig, parse_ints
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import DataError, InputError, UsageError
+from tile2vec_cli.rules import parse_ints, parse_place
+from tile2vec_cli.view_config import SimilarConfig
 
 _EXAMPLE = "TILE_ID|X,Y|@ids.txt"
 
 
 def similar(
-    embeddings: Annotated[
-        Path,
-        typer.Argument(
-            metavar="EMBEDDINGS",
-            help="File or folder of `embed`, or any GeoParquet with a column `embedding` of lists.",
-        ),
-    ],
+    embeddings: options.Embeddings,
     to: Annotated[
         list[str],
         typer.Option(
@@ -41,22 +36,10 @@ def similar(
         ),
     ] = None,
     top: Annotated[int, typer.Option(help="How many tiles to find.")] = SimilarConfig.top,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="PATH", help="File of the result: .parquet, .geojson or .csv."),
-    ] = None,
-    tiles: Annotated[
-        Path | None,
-        typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded, for --picture."),
-    ] = None,
-    picture: Annotated[
-        Path | None,
-        typer.Option("--picture", metavar="PNG", help="Contact sheet of the examples and what was found."),
-    ] = None,
-    rgb: Annotated[
-        str | None,
-        typer.Option(metavar="1,2,3", help="Bands of the tile set to show (default: the first three)."),
-    ] = None,
+    out: options.TableOut = None,
+    tiles: options.PictureTiles = None,
+    picture: options.Picture = None,
+    rgb: options.Rgb = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -69,8 +52,7 @@ def similar(
 
     Example: tile2vec similar embeddings.parquet --to=-97.81,39.77 --tiles tiles --picture near.png
     """
-    if (tiles is None) != (picture is None):
-        raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
+    options.require_both(tiles, picture)
     config = SimilarConfig(
         to=_examples("--to", to),
         without=_examples("--not", without or []),
@@ -80,17 +62,11 @@ def similar(
     console = Console("similar", quiet, json)
 
     from tile2vec_cli import similar_reports
+    from tile2vec_cli.near_reports import Outputs
 
     with console.progress("similar", "rows") as on_progress:
-        report = similar_reports.run(
-            embeddings,
-            config,
-            out=out,
-            tiles=tiles,
-            picture=picture,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+        outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
+        report = similar_reports.run(embeddings, config, outputs, on_progress)
     if report.keys["ruled_out"]:
         console.say(f"{report.keys['ruled_out']:,} tiles are nearer to a counter-example and left out.")
     found = report.keys["similar"]
@@ -100,18 +76,8 @@ def similar(
         report.keys,
         inputs=[embeddings, *([tiles] if tiles else [])],
         outputs=report.files,
-        # As text: a table's numbers have four digits, which is a hundred metres here.
-        rows=[
-            [
-                row["rank"],
-                str(row["tile_id"]),
-                row["distance"],
-                f"{row['longitude']:.6f}",
-                f"{row['latitude']:.6f}",
-            ]
-            for row in found
-        ],
-        header=["rank", "tile_id", "distance", "longitude", "latitude"],
+        rows=[options.near_row(row) for row in found],
+        header=options.NEAR_HEADER,
         up_to_date=report.up_to_date,
     )
 
@@ -124,9 +90,9 @@ def _examples(option: str, texts: Sequence[str]) -> tuple[str | tuple[float, flo
             lines = [line.strip() for line in _read(text[1:]).splitlines() if line.strip()]
             if not lines:
                 raise DataError(f"{text[1:]}: is empty; {option} needs one tile_id or X,Y a line.")
-            found += map(_example, lines)
+            found += map(parse_place, lines)
         elif text.strip():
-            found.append(_example(text.strip()))
+            found.append(parse_place(text.strip()))
         else:
             raise UsageError(f"{option}: names nothing; needs a tile_id, X,Y or @ids.txt.")
     return tuple(dict.fromkeys(found))
@@ -141,12 +107,3 @@ def _read(path: str) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is no UTF-8 text; a list of tile_ids, one a line, is needed.") from error
-
-
-def _example(text: str) -> str | tuple[float, float]:
-    """A place where the text is two numbers, else a tile_id."""
-    try:
-        x, y = (float(number) for number in text.split(","))
-    except ValueError:
-        return text
-    return x, y

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import TileConfig, parse_ints
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.parts import Shard
+from tile2vec_cli.rules import parse_ints
 
 
 def tile(
@@ -42,6 +43,10 @@ def tile(
     snap: Annotated[
         bool, typer.Option("--snap", help="Windows start at multiples of the tile's side on the map.")
     ] = False,
+    virtual: Annotated[
+        bool,
+        typer.Option("--virtual", help="An index only: pixels are read from the scenes, which have to stay."),
+    ] = False,
     recursive: options.Recursive = False,
     shard: options.ShardText = None,
     workers: options.Workers = None,
@@ -65,6 +70,7 @@ def tile(
         min_valid=min_valid,
         nodata=nodata,
         snap=snap,
+        virtual=virtual,
     )
     own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("tile", quiet, json)

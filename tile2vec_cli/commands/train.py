@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from tile2vec_cli import launch
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import TrainConfig
-from tile2vec_cli.console import Console
+from tile2vec_cli.config import OBJECTIVE_NAMES, TrainConfig
+from tile2vec_cli.console import Console, mute_errors
 from tile2vec_cli.parts import sweep
 
 
@@ -22,6 +23,29 @@ def train(
         Path, typer.Option("--tiles", metavar="TILES", help="The tile set they were drawn from.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The model: a folder.")],
+    objective: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(OBJECTIVE_NAMES),
+            help="What the encoder is trained for, see above.",
+        ),
+    ] = TrainConfig.objective,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="PATH",
+            help="contrastive, supervised: label raster, polygons, points, or a table with `tile_id`.",
+        ),
+    ] = TrainConfig.labels,
+    field: options.Field = TrainConfig.field,
+    min_purity: options.MinPurity = TrainConfig.min_purity,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init", metavar="MODEL", help="Start from this model's weights (same bands, encoder and dim)."
+        ),
+    ] = TrainConfig.init,
     encoder: Annotated[
         str,
         typer.Option(
@@ -32,7 +56,9 @@ def train(
     dim: Annotated[
         int | None, typer.Option(help="Length of the vectors (default: 512, for small 128).")
     ] = TrainConfig.dim,
-    margin: Annotated[float, typer.Option(help="Margin of the triplet loss.")] = TrainConfig.margin,
+    margin: Annotated[
+        float, typer.Option(help="Margin of the triplet loss, and ε of contrastive.")
+    ] = TrainConfig.margin,
     l2: Annotated[
         float, typer.Option(help="Weight of the embeddings' mean norm in the loss.")
     ] = TrainConfig.l2,
@@ -43,6 +69,9 @@ def train(
             help="in-batch: all tiles of a batch that are far enough; saved: each triplet's own (the paper).",
         ),
     ] = TrainConfig.distants,
+    temperature: Annotated[
+        float, typer.Option(help="infonce: what the cosines are divided by.")
+    ] = TrainConfig.temperature,
     epochs: Annotated[
         int | None,
         typer.Option(help="Passes over the triplets (default: 50, or what --steps or --minutes allow)."),
@@ -52,7 +81,7 @@ def train(
         float | None, typer.Option(help="Stop after so many minutes of training, over all runs.")
     ] = TrainConfig.minutes,
     batch_size: Annotated[
-        int | None, typer.Option(help="Triplets a step (default: 50, for small 128).")
+        int | None, typer.Option(help="Triplets (pairs, tiles) a step (default: 50, for small 128).")
     ] = TrainConfig.batch_size,
     lr: Annotated[
         float | None,
@@ -81,13 +110,30 @@ def train(
 ) -> None:
     """Train an encoder on triplets, so that near tiles get near vectors.
 
+    Other objectives, on the same tiles: autoencoder (the tile from its vector), rotation (which of
+    four turns), context (where one patch lies from another), jigsaw (the order of four patches),
+    colorization (bands from their mean), inpainting (what was in a hole), order (which of two dates
+    of one place came first), infonce (the neighbor among the batch); with --labels, also weak ones:
+    contrastive (‖x−y‖² for one class, max(0, ε−‖x−y‖)² for two) and supervised (the class); probe
+    these two with labels of other tiles. Whatever the objective, `embed` and `probe` take the model.
+
     Ends after --epochs, --steps or --minutes, whichever is first; the learning rate has then
-    fallen to 0. Stopped by a signal, the same command goes on where it was.
+    fallen to 0. Stopped by a signal, the same command goes on where it was. Started by torchrun or
+    as several tasks of srun, all processes share each batch.
 
     Example: tile2vec train triplets.parquet --tiles tiles --out model --minutes 10
     """
-    console = Console("train", quiet, json)
+    process = launch.find()
+    if process.rank:
+        mute_errors()
+    console = Console("train", quiet or process.rank > 0, json)
     config = TrainConfig(
+        objective=objective,
+        labels=labels,
+        field=field,
+        min_purity=min_purity,
+        init=init,
+        temperature=temperature,
         encoder=encoder,
         dim=dim,
         margin=margin,
@@ -110,9 +156,15 @@ def train(
 
     from tile2vec_cli import training
 
-    sweep(out.parent)
+    if not process.rank:
+        sweep(out.parent)
     with console.progress("Train", "triplets") as on_progress:
-        report = training.train(triplets, tiles, out, config, overwrite=overwrite, on_progress=on_progress)
+        report = training.train(
+            triplets, tiles, out, config, overwrite=overwrite, launch=process, on_progress=on_progress
+        )
+    if process.rank:
+        return
     keys = asdict(report)
     up_to_date = keys.pop("up_to_date")
-    console.report(keys, inputs=[triplets, tiles], outputs=[out], up_to_date=up_to_date)
+    inputs = [triplets, tiles, *(path for path in (labels, init) if path)]
+    console.report(keys, inputs=inputs, outputs=[out], up_to_date=up_to_date)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import CROPLAND, WeakConfig
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
+from tile2vec_cli.weak_config import CROPLAND, WeakConfig
 
 _DEFAULT = WeakConfig()
 
@@ -35,7 +35,7 @@ def weak_segment(
             "with commas, the first one's model is kept.",
         ),
     ] = "pixel",
-    field: Annotated[str | None, typer.Option(help="Field or column that holds the classes.")] = None,
+    field: options.Field = None,
     positive: Annotated[
         str,
         typer.Option(
@@ -70,6 +70,15 @@ def weak_segment(
     evaluate: Annotated[
         str | None,
         typer.Option(metavar="RASTER", help="Clean labels to score against (default: a raster of --labels)."),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init",
+            metavar="MODEL",
+            help="Start from another weak-segment model of the same recipe and bands. A model of `train` "
+            "is another network: it has nothing that a U-Net could start from.",
+        ),
     ] = None,
     threshold: Annotated[
         str,
@@ -111,6 +120,7 @@ def weak_segment(
         label_noise=label_noise,
         threshold=_threshold(threshold),
         evaluate=evaluate,
+        init=init,
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
@@ -129,7 +139,7 @@ def weak_segment(
     header, rows = _table(report.keys)
     console.report(
         report.keys,
-        inputs=[tiles, labels, *([evaluate] if evaluate else [])],
+        inputs=[tiles, labels, *(path for path in (evaluate, init) if path)],
         outputs=report.files,
         rows=rows,
         header=header,

@@ -1,0 +1,360 @@
+"""Tile sets without pixels: the same tiles, the same vectors, the same weights as with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Run, SceneWriter
+
+from tile2vec_cli import batches, encoders, models, sources, strips, triplets
+from tile2vec_cli.baselines import BASELINES, Architecture
+from tile2vec_cli.checks import check
+from tile2vec_cli.config import EmbedConfig, TileConfig, TrainConfig, TripletConfig
+from tile2vec_cli.cutting import TileReport, cut
+from tile2vec_cli.errors import DataError, InputError, Tile2VecError
+from tile2vec_cli.inference import embed
+from tile2vec_cli.scenes import Scene
+from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.training import train
+
+Noise = Callable[..., np.ndarray]
+Project = Path
+
+CONFIG = TileConfig(size=8, min_valid=0.5)
+FP32 = EmbedConfig(device="cpu", precision="fp32")
+
+
+@pytest.fixture
+def project(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> Project:
+    """scenes/ with a.tif (deflated, in blocks) and b.tif, both with holes; no tiles yet."""
+    blocks = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}
+    for name, shape, how in (("a", (96, 64), blocks), ("b", (70, 50), {})):
+        pixels = noise(3, *shape)
+        pixels[0, 3:7, 4:6] = pixels[:, 40, 30] = 255
+        write_scene(f"root/scenes/{name}.tif", pixels, nodata=255, **how)
+    return tmp_path / "root"
+
+
+def tile(root: Project, out: str, config: TileConfig = CONFIG, **options: Any) -> TileReport:
+    scenes = sorted(str(path) for path in (root / "scenes").glob("*.tif"))
+    return cut(scenes, root / out, replace(config, virtual=out.startswith("virtual")), **options)
+
+
+def both(root: Project, config: TileConfig = CONFIG) -> tuple[TileSet, TileSet]:
+    """The set with pixels and the one without."""
+    assert replace(tile(root, "tiles", config), made=0) == replace(tile(root, "virtual", config), made=0)
+    return TileSet.open(root / "tiles"), TileSet.open(root / "virtual")
+
+
+def model(root: Project) -> Path:
+    path = root / "model"
+    encoder = encoders.untrained("small", 3, 4, [125.0] * 3, [70.0] * 3, 0)
+    path.mkdir()
+    architecture = {"encoder": "small", "bands": 3, "dim": 4}
+    description = models.Model("encoder", architecture, (1, 2, 3), "uint8", 8, {}, {}, {})
+    models.write(path, description, encoder.state_dict(), [])
+    return path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+# --- the same ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "how"),
+    [
+        (CONFIG, {}),
+        (replace(CONFIG, stride=3), {}),
+        (replace(CONFIG, stride=11, bands=(3, 1), snap=True), {}),
+        (replace(CONFIG, min_valid=0.0, nodata=7), {"dtype": "int16"}),
+        (replace(CONFIG, min_valid=0.0), {"dtype": "float32"}),
+        (CONFIG, {"alpha": True}),
+        (CONFIG, {"mask": True}),
+    ],
+    ids=["plain", "overlapping", "apart", "undeclared nodata", "real numbers", "alpha", "mask"],
+)
+def test_the_same_tiles_and_the_same_pixels(
+    project: Project,
+    write_scene: SceneWriter,
+    noise: Noise,
+    config: TileConfig,
+    how: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(strips, "_STRIP_BYTES", 3_000)
+    pixels = noise(3, 60, 60, how.get("dtype", "uint8"))
+    if pixels.dtype.kind == "f":
+        pixels[1, 5:9, 7] = np.nan
+    hole = np.full((60, 60), 255, np.uint8)
+    hole[10:13, 10:14] = 0
+    profile: dict[str, Any] = {}
+    if how.get("alpha"):
+        pixels, profile = np.concatenate([pixels, hole[None]]), {"alpha": "yes"}
+    if how.get("mask"):
+        profile = {"mask": hole}
+    if how.get("dtype"):
+        shutil.rmtree(project / "scenes")
+    write_scene("root/scenes/c.tif", pixels, **profile)
+    cut_, virtual = both(project, config)
+    assert virtual.index().equals(cut_.index())
+    assert virtual.fingerprint == cut_.fingerprint
+    stored = {name for name in content(project / "tiles") if not name.endswith(("json", "pixels.npy"))}
+    assert stored == {name for name in content(project / "virtual") if not name.endswith("json")}
+    assert any(name.endswith("valid.npy") for name in stored)
+    for dense in (0, 4, 10**9):  # windows only, either, strips only
+        monkeypatch.setattr(sources, "_DENSE", dense)
+        virtual = TileSet.open(virtual.path)
+        for ids in (np.arange(len(cut_)), np.random.default_rng(0).integers(0, len(cut_), 40), np.array([5])):
+            assert virtual.pixels(ids).tobytes() == cut_.pixels(ids).tobytes()
+            assert (virtual.valid(ids) == cut_.valid(ids)).all()
+    virtual = TileSet.open(virtual.path)
+    for own, other in zip(virtual.parts, cut_.parts, strict=True):
+        for start in range(0, own.count, 7):
+            rows = slice(start, start + 7)
+            assert own.filled(rows).tobytes() == other.filled(rows).tobytes()
+            assert own.raw(rows).tobytes() == other.raw(rows).tobytes()
+
+
+def test_little_is_held_and_nothing_is_lost(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "_STRIP_BYTES", 3_000)
+    monkeypatch.setattr(sources, "_OPEN_SCENES", 1)
+    monkeypatch.setattr(sources, "_STRIPS_BYTES", 1)
+    cut_, virtual = both(project)
+    ids = np.random.default_rng(0).permutation(len(cut_))
+    assert (virtual.pixels(ids) == cut_.pixels(ids)).all()
+    source = virtual.parts[0].source
+    assert source is not None
+    assert (len(source.held._scenes), len(source.held._strips)) == (1, 1)
+
+
+def test_in_order_each_row_is_read_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "_STRIP_BYTES", 3_000)
+    _, virtual = both(project)
+    rows: list[int] = []
+    raw = Scene.raw
+
+    def counted(scene: Scene, row0: int, row1: int, col0: int, col1: int) -> np.ndarray:
+        rows.extend(range(row0, row1))
+        return raw(scene, row0, row1, col0, col1)
+
+    monkeypatch.setattr(Scene, "raw", counted)
+    part = virtual.parts[0]
+    for start in range(0, part.count, 5):
+        part.filled(slice(start, start + 5))
+    assert rows == list(range(96))
+    rows.clear()
+    for start in range(0, part.count, 32):  # as a training set goes to the device
+        virtual.pixels(np.arange(start, min(start + 32, part.count)))
+    assert len(rows) <= 96
+
+
+def test_vectors_triplets_and_weights_are_the_same_bytes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both(project)
+    encoder = model(project)
+    for name in ("tiles", "virtual"):
+        tiles = TileSet.open(project / name)
+        drawn = triplets.draw(tiles, TripletConfig(count=200, neighborhood_m=150))
+        triplets.save(project / f"{name}.triplets", drawn)
+        embed(project / name, encoder, project / f"{name}-vectors", FP32, workers=1)
+        embed(project / name, encoder, project / f"{name}.parquet", FP32, workers=1)
+        options = TrainConfig(encoder="small", dim=4, steps=3, epochs=None, batch_size=16, device="cpu")
+        for trained, free in (("resident", 1 << 40), ("streamed", 0)):
+            monkeypatch.setattr(batches, "free_memory", lambda _device, free=free: free)
+            train(project / f"{name}.triplets", project / name, project / f"{name}-{trained}", options)
+    for made in ("-vectors", "-resident/model.safetensors", "-streamed/model.safetensors"):
+        one, other = (project / f"{name}{made}" for name in ("tiles", "virtual"))
+        if one.is_dir():
+            assert content(one) == content(other)
+        else:
+            assert one.read_bytes() == other.read_bytes()
+    assert (project / "tiles.parquet").read_bytes() == (project / "virtual.parquet").read_bytes()
+    assert (project / "tiles.triplets").read_bytes() == (project / "virtual.triplets").read_bytes()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_are_the_same_bytes(project: Project, name: str) -> None:
+    ids, architecture = np.arange(60), Architecture("small", 4)
+    one, other = (BASELINES[name](tiles, ids, 0, architecture).tobytes() for tiles in both(project))
+    assert one == other
+
+
+# --- the two kinds do not mix ------------------------------------------------------------------
+
+
+def test_one_becomes_the_other_with_overwrite_alone(project: Project) -> None:
+    both(project)
+    encoder = model(project)
+    shutil.copytree(project / "virtual", project / "set")
+    embed(project / "set", encoder, project / "vectors", FP32, workers=1)
+    with pytest.raises(DataError, match=r"made with virtual = True; this run has False.*--overwrite"):
+        tile(project, "set")
+    assert tile(project, "set", overwrite=True).made == 2
+    assert content(project / "set") == content(project / "tiles")
+    assert embed(project / "set", encoder, project / "vectors", FP32, workers=1).made == 0
+    with pytest.raises(DataError, match="made with virtual = False; this run has True"):
+        cut([str(project / "scenes" / "a.tif")], project / "set", replace(CONFIG, virtual=True))
+
+
+def test_a_run_that_is_killed_in_between_leaves_no_mixture(project: Project) -> None:
+    both(project)
+    shutil.copy(project / "tiles" / "manifest.json", project / "virtual")
+    with pytest.raises(DataError, match="holds no tiles"):
+        TileSet.open(project / "virtual")
+    shutil.copytree(project / "tiles/parts/a", project / "virtual/parts/a", dirs_exist_ok=True)
+    assert TileSet.open(project / "virtual").scenes == ["a"]
+    shutil.copytree(project / "virtual", project / "set")
+    tile(project, "set")
+    assert content(project / "set") == content(project / "tiles")
+
+
+def test_sets_of_before_there_was_a_choice_have_pixels(project: Project) -> None:
+    both(project)
+    path = project / "tiles" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["settings"]["virtual"]
+    path.write_text(json.dumps(manifest))
+    assert tile(project, "tiles").made == 0
+
+
+def test_again_nothing_and_only_what_is_new(project: Project, write_scene: SceneWriter, noise: Noise) -> None:
+    both(project)
+    before = content(project)
+    assert tile(project, "virtual").made == 0
+    assert content(project) == before
+    write_scene("root/scenes/d.tif", noise(3, 20, 20))
+    assert tile(project, "virtual").made == 1
+    os.utime(project / "scenes" / "a.tif", (1, 1))
+    assert tile(project, "virtual").made == 1
+    TileSet.open(project / "virtual").pixels(np.arange(100))
+
+
+# --- scenes that do not stay -------------------------------------------------------------------
+
+
+def readers(root: Project) -> dict[str, Callable[[], object]]:
+    """All that read pixels, as functions that raise."""
+    virtual = root / "virtual"
+    drawn = root / "drawn"
+    if not drawn.exists():
+        tiles = TileSet.open(virtual)
+        triplets.save(drawn, triplets.draw(tiles, TripletConfig(count=100, neighborhood_m=150)))
+    encoder = root / "model" if (root / "model").exists() else model(root)
+    options = TrainConfig(encoder="small", dim=4, steps=1, epochs=None, batch_size=16, device="cpu")
+
+    def whole() -> None:
+        damaged = check(virtual).damaged
+        if damaged:
+            raise {65: DataError, 66: InputError}[damaged[0].exit_code](damaged[0].message)
+
+    return {
+        "embed": lambda: embed(virtual, encoder, root / "v.parquet", FP32, workers=1),
+        "train": lambda: train(drawn, virtual, root / "trained", options),
+        "baseline": lambda: BASELINES["stats"](TileSet.open(virtual), np.arange(60), 0, Architecture()),
+        "one tile": lambda: TileSet.open(virtual).pixels(np.array([3])),
+        "check": whole,
+    }
+
+
+@pytest.mark.parametrize(("kind", "words"), [(DataError, "has changed"), (InputError, "no such file")])
+def test_no_reader_takes_another_scene_for_this_one(
+    project: Project, kind: type[Tile2VecError], words: str
+) -> None:
+    both(project)
+    todo = readers(project)
+    scene = project / "scenes" / "a.tif"
+    if kind is DataError:
+        os.utime(scene, (1, 1))
+    else:
+        scene.unlink()
+    for name, read in todo.items():
+        with pytest.raises(kind, match=rf"^{scene}: {words}.*`tile2vec tile`") as raised:
+            read()
+        assert "\n" not in str(raised.value), name
+    triplets.draw(TileSet.open(project / "virtual"), TripletConfig(count=10, neighborhood_m=150))
+    report = embed(project / "virtual", project / "model", project / "v", FP32, workers=1)
+    assert (report.made, [failure.name for failure in report.failed]) == (1, ["a"])
+
+
+def test_a_scene_that_changes_while_it_is_read(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    both(project)
+    scene, raw = project / "scenes" / "a.tif", Scene.raw
+
+    def late(self: Scene, *window: int) -> np.ndarray:
+        pixels = raw(self, *window)
+        os.utime(scene, (1, 1))
+        return pixels
+
+    monkeypatch.setattr(Scene, "raw", late)
+    with pytest.raises(DataError, match=r"a\.tif: has changed"):
+        TileSet.open(project / "virtual").pixels(np.array([0]))
+
+
+def test_the_project_moves(project: Project, tmp_path: Path) -> None:
+    cut_, _ = both(project)
+    expected = cut_.pixels(np.arange(20))
+    moved = project.rename(tmp_path / "moved")
+    assert (TileSet.open(moved / "virtual").pixels(np.arange(20)) == expected).all()
+    moved.rename(project)
+    shutil.move(project / "virtual", tmp_path / "elsewhere")  # the tiles alone
+    assert (TileSet.open(tmp_path / "elsewhere").pixels(np.arange(20)) == expected).all()
+
+
+def test_check_reads_the_scene(project: Project) -> None:
+    both(project)
+    assert not check(project / "virtual").damaged
+    scene = project / "scenes" / "b.tif"
+    was = scene.stat()
+    whole, middle = scene.read_bytes(), scene.stat().st_size // 2
+    scene.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    os.utime(scene, ns=(was.st_atime_ns, was.st_mtime_ns))
+    (failure,) = check(project / "virtual").damaged
+    assert failure.exit_code == 65 and "b.tif: its pixels are not those that were indexed" in failure.message
+    scene.unlink()
+    assert [f.exit_code for f in check(project / "virtual", remove=True).damaged] == [66]
+    assert (project / "virtual" / "parts" / "b").exists()  # the index of a scene that is away is no damage
+
+
+@pytest.mark.parametrize("harm", ["index", "bands", "count"])
+def test_what_part_and_index_say_is_checked(project: Project, harm: str) -> None:
+    both(project)
+    part = project / "virtual" / "parts" / "b"
+    info = json.loads((part / "part.json").read_text())
+    if harm == "index":  # of a larger scene
+        shutil.copy(project / "virtual/parts/a/tiles.parquet", part)
+        info["tiles"] = TileSet.open(project / "virtual").parts[0].count
+    elif harm == "bands":
+        info["bands"] = [{"band": "1"}, 2, None]
+    else:
+        info["tiles"] += 1
+    (part / "part.json").write_text(json.dumps(info))
+    with pytest.raises(DataError, match="virtual/parts/b"):
+        tiles = TileSet.open(project / "virtual")
+        tiles.pixels(np.arange(len(tiles)))
+    assert tile(project, "virtual").made == 1
+    tiles = TileSet.open(project / "virtual")
+    assert (tiles.pixels(np.arange(50)) == TileSet.open(project / "tiles").pixels(np.arange(50))).all()
+
+
+def test_the_command_line(tile2vec: Callable[..., Run], project: Project) -> None:
+    virtual = project / "virtual"
+    run = tile2vec("tile", project / "scenes", "--out", virtual, "--size", 8, "--virtual", "--json")
+    assert run.code == 0, run.err
+    assert not list(virtual.rglob("pixels.npy"))
+    scene = project / "scenes" / "b.tif"
+    scene.unlink()
+    run = tile2vec("check", virtual, "--quiet")
+    assert (run.code, run.err.count("\n")) == (66, 1)
+    assert run.err.startswith(f"error: {scene}: no such file")

@@ -1,0 +1,126 @@
+"""`tile2vec analogy`: A - B + C, on tiles and on classes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.console import Console, Row
+from tile2vec_cli.errors import UsageError
+from tile2vec_cli.rules import parse_ints, parse_place
+from tile2vec_cli.view_config import AnalogyConfig
+
+_DEFAULT = AnalogyConfig(score=True)
+
+
+def analogy(
+    embeddings: options.Embeddings,
+    terms: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="A B C", help="Each a tile_id, longitude,latitude in a tile, or a class of --labels."
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="PATH",
+            help="Label raster, polygons or points, or a table with `tile_id`: classes that terms may name.",
+        ),
+    ] = None,
+    field: options.Field = None,
+    min_purity: options.MinPurity = _DEFAULT.min_purity,
+    top: Annotated[int, typer.Option(help="How many tiles to find.")] = _DEFAULT.top,
+    out: options.TableOut = None,
+    tiles: options.PictureTiles = None,
+    picture: options.Picture = None,
+    rgb: options.Rgb = None,
+    score: Annotated[
+        bool, typer.Option("--score", help="Without A B C: how often class arithmetic has the right class.")
+    ] = False,
+    draws: Annotated[int, typer.Option(help="Analogies drawn for --score.")] = _DEFAULT.draws,
+    block: Annotated[
+        float | None,
+        typer.Option(metavar="METRES", help="Side of a spatial block of --score (default: as in `probe`)."),
+    ] = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Find the tiles nearest to A - B + C: what A has and B has not, added to C.
+
+    With --labels a term may be a class, which stands for the mean of its tiles; a name that is a class
+    is never taken for a tile. Tiles that are terms are left out of the answer, but not the tiles of a
+    class, nor other dates of the same place.
+
+    --score draws ordered pairs of classes (P, Q), each equally often, a tile a of P and tiles b, c of Q,
+    and counts how often the tile nearest to a - b + c is of P (accuracy), and to mean(P) - mean(Q) + c
+    (means). Tiles in the spatial blocks of a, b and c are no answers. chance: the share of P among the
+    others. a_alone, c_alone: how often the tile nearest to a, or to c, is of P: arithmetic that is no
+    better adds nothing.
+
+    Example: tile2vec analogy embeddings.parquet 5+ none s1/0/50 --labels trees.gpkg --field density
+    """
+    options.require_both(tiles, picture)
+    for term in terms or ():
+        if term.startswith("-") and isinstance(parse_place(term), str):
+            raise UsageError(f"{term}: no such option. See `tile2vec analogy --help`.")
+    if score and (out or picture):
+        raise UsageError("--score: writes no files; needs neither --out nor --picture. Use --json.")
+    config = AnalogyConfig(
+        terms=tuple(parse_place(term.strip()) for term in terms or ()),
+        field=field,
+        min_purity=min_purity,
+        top=top,
+        rgb=None if rgb is None else parse_ints("--rgb", rgb),
+        score=score,
+        draws=draws,
+        block_m=block,
+        seed=seed,
+    )
+    if score and labels is None:
+        raise UsageError("--score: needs classes. Give --labels.")
+    console = Console("analogy", quiet, json)
+    inputs = [embeddings, *filter(None, (labels, tiles))]
+
+    from tile2vec_cli import analogy_reports
+    from tile2vec_cli.near_reports import Outputs
+
+    if score and labels is not None:
+        from tile2vec_cli import analogy_scores
+
+        with console.progress("analogy", "draws") as on_progress:
+            found = analogy_reports.score(embeddings, config, labels, on_progress)
+        for name, why in found.left_out.items():
+            console.say(f"class {name} is left out: {why}, too few.")
+        shares = (*found.classes, found.all)
+        console.report(
+            analogy_scores.keys(found),
+            inputs=inputs,
+            outputs=[],
+            rows=[[s.name, s.draws, s.accuracy, s.means, s.chance, s.a_alone, s.c_alone] for s in shares],
+            header=["class", "draws", "accuracy", "means", "chance", "a_alone", "c_alone"],
+        )
+        return
+    with console.progress("analogy", "rows") as on_progress:
+        outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
+        report = analogy_reports.run(embeddings, config, labels, outputs, on_progress)
+    near = report.keys["nearest"]
+    if len(near) < top:
+        console.say(f"{len(near):,} tiles are all there are.")
+    for term in report.keys["terms"]:
+        if "class" in term:
+            console.say(f"{term['class']}: the mean of {term['tiles']:,} tiles, which may be answers, too.")
+    rows: list[Row] = [[*options.near_row(row), *([row["class"]] if "class" in row else [])] for row in near]
+    console.report(
+        report.keys,
+        inputs=inputs,
+        outputs=report.files,
+        rows=rows,
+        header=[*options.NEAR_HEADER, *(["class"] if labels else [])],
+        up_to_date=report.up_to_date,
+    )

@@ -1,0 +1,108 @@
+"""`tile2vec inspect`: what is in the vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.console import Console
+from tile2vec_cli.errors import UsageError
+from tile2vec_cli.rules import parse_ints
+from tile2vec_cli.view_config import InspectConfig
+
+_DEFAULT = InspectConfig()
+
+
+def inspect(
+    embeddings: options.Embeddings,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder for inspect.html, report.json and pictures."),
+    ],
+    tiles: Annotated[
+        Path | None,
+        typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded: factors from pixels."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="PATH",
+            help="Labels as for `probe`: are they told better than from band statistics?",
+        ),
+    ] = None,
+    field: options.Field = None,
+    min_purity: options.MinPurity = _DEFAULT.min_purity,
+    red: Annotated[
+        int | None, typer.Option(metavar="BAND", help="Red among the tiles' bands, for NDVI (of four: 1).")
+    ] = None,
+    nir: Annotated[
+        int | None, typer.Option(metavar="BAND", help="Near-infrared among them (of four: 4).")
+    ] = None,
+    components: Annotated[
+        int, typer.Option(help="Principal components whose extreme tiles are shown.")
+    ] = _DEFAULT.components,
+    sample: Annotated[
+        int, typer.Option(help="Tiles that factors and labels are judged on, at most.")
+    ] = _DEFAULT.sample,
+    block: Annotated[
+        float | None,
+        typer.Option(
+            metavar="METRES", help="Side of a block that is left out (default: 20 × the tile's side)."
+        ),
+    ] = None,
+    rgb: options.Rgb = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Ask whether embeddings are a good representation, in three senses.
+
+    Easier tasks: do labels follow from them better than from band statistics? Disentangled: are band
+    means, NDVI, contrast, gradient, date and place told by single dimensions? Interpretable: which
+    tiles lie at the ends of the principal components? And whether the vectors collapsed.
+
+    Example: tile2vec inspect embeddings.parquet --tiles tiles --out inspect
+    """
+    if labels is None and field is not None:
+        raise UsageError("--field: names a field of --labels. Give both or neither.")
+    if tiles is None and (red is not None or rgb is not None):
+        raise UsageError(
+            "--red, --nir and --rgb: name bands of --tiles. Give the tile set that was embedded."
+        )
+    config = InspectConfig(
+        field=field,
+        min_purity=min_purity,
+        red=red,
+        nir=nir,
+        components=components,
+        sample=sample,
+        block_m=block,
+        rgb=None if rgb is None else parse_ints("--rgb", rgb),
+        seed=seed,
+    )
+    console = Console("inspect", quiet, json)
+
+    from tile2vec_cli import inspect_reports
+
+    with console.progress("inspect", "rows") as on_progress:
+        report = inspect_reports.run(
+            embeddings,
+            config,
+            out,
+            tiles=tiles,
+            labels=labels,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    console.report(
+        report.keys,
+        inputs=[embeddings, *filter(None, (tiles, labels))],
+        outputs=report.files,
+        rows=[*report.keys["verdicts"].items(), ("output", ", ".join(map(str, report.files)))],
+        up_to_date=report.up_to_date,
+    )

@@ -1,0 +1,93 @@
+"""`tile2vec preview`: embeddings as colours on a map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.console import Console
+from tile2vec_cli.errors import UsageError
+from tile2vec_cli.rules import parse_ints
+from tile2vec_cli.view_config import PreviewConfig
+
+
+def preview(
+    embeddings: options.Embeddings,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="PATH", help="The map: .tif, a COG a CRS, or .png, a picture of it."),
+    ],
+    tiles: Annotated[
+        Path | None,
+        typer.Option(
+            "--tiles",
+            metavar="TILES",
+            help="The tile set that was embedded: maps in its scenes' CRSs; needed for --sheet.",
+        ),
+    ] = None,
+    fit_on: Annotated[
+        Path | None,
+        typer.Option(
+            "--fit-on",
+            metavar="EMBEDDINGS",
+            help="Use these embeddings' components, stretch and clusters, so that colours can be compared.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="PNG", help="Contact sheet of kinds of tiles, a row a cluster."),
+    ] = None,
+    clusters: Annotated[int, typer.Option(help="Rows of the sheet.")] = PreviewConfig.clusters,
+    rgb: options.Rgb = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show embeddings as a map: their first three principal components as red, green and blue.
+
+    A tile is a pixel, stretched between the 2nd and 98th percentile of each component. Where several
+    tiles would have one pixel, the newest is shown; without dates, the last in the file. Maps are in the
+    CRS of the scenes where --tiles are given, else in the UTM zone around each scene, or in longitude
+    and latitude where the footprints are boxes there. Where there are several CRSs each has a file, such
+    as PATH-EPSG_26910.tif. Rows of the sheet are k-means clusters; frames have the preview's colour.
+    Beside each output a file OUTPUT.json says what it was made from.
+
+    Example: tile2vec preview embeddings.parquet --out preview.tif --tiles tiles --sheet kinds.png
+    """
+    if sheet is not None and tiles is None:
+        raise UsageError("--sheet: needs the tiles' pixels. Give --tiles.")
+    config = PreviewConfig(
+        clusters=clusters, rgb=None if rgb is None else parse_ints("--rgb", rgb), seed=seed
+    )
+    console = Console("preview", quiet, json)
+
+    from tile2vec_cli import previews
+
+    with console.progress("preview", "rows") as on_progress:
+        report = previews.run(
+            embeddings,
+            config,
+            out=out,
+            tiles=tiles,
+            fit_on=fit_on,
+            sheet=sheet,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    if report.keys["beneath"]:
+        console.say(f"{report.keys['beneath']:,} tiles lie beneath newer ones or share their pixel.")
+    console.report(
+        report.keys,
+        inputs=[embeddings, *filter(None, (fit_on, tiles))],
+        outputs=report.files,
+        rows=[
+            [one["crs"], f"{one['pixel'][0]:.6g}", one["width"], one["height"], one["filled"]]
+            for one in report.keys["maps"]
+        ],
+        header=["crs", "pixel", "width", "height", "filled"],
+        up_to_date=report.up_to_date,
+    )
