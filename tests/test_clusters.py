@@ -17,6 +17,7 @@ from typing import Any
 import fields
 import pytest
 from conftest import Run
+from distributed import Client
 from test_inference import write_model as write_encoder
 from test_mapping import write_model as write_segmenter
 
@@ -170,6 +171,13 @@ def refused(unit: int, _advance: work.Advance) -> int:
     return unit
 
 
+def hide(hidden: bool) -> None:
+    """Make a worker one that has no tile2vec."""
+    sys.modules.pop("tile2vec_cli.dispatch", None)
+    if hidden:
+        sys.modules["tile2vec_cli.dispatch"] = None  # type: ignore[assignment]
+
+
 def each(units: range, do: Callable[..., Any], workers: Cluster, folder: Path, **options: Any) -> list[Any]:
     settled = {"name": str, "strict": False, **options}
     return [result for _, result in work.each(units, do, workers=workers, folder=folder, **settled)]
@@ -195,7 +203,8 @@ def test_strict_stops_at_the_first(elsewhere: Cluster, tmp_path: Path) -> None:
 
 def test_a_run_that_is_stopped_takes_its_work_back(dask: Any, elsewhere: Cluster, tmp_path: Path) -> None:
     def stop(done: int, _total: int) -> None:
-        raise Interrupted
+        if done:
+            raise Interrupted
 
     started = time.monotonic()
     with pytest.raises(Interrupted):
@@ -211,6 +220,11 @@ def test_workers_of_another_kind_are_refused(
 ) -> None:
     with pytest.raises(OutputError, match="does not see this folder"):
         each(range(9), refused, elsewhere, tmp_path / "of another machine")
+    with Client(elsewhere.where, set_as_default=False) as client:
+        client.run(hide, True)
+        with pytest.raises(UsageError, match="the cluster cannot run tile2vec"):
+            each(range(9), refused, elsewhere, tmp_path)
+        client.run(hide, False)
     monkeypatch.setattr(dispatch, "__version__", "9.9")
     with pytest.raises(UsageError, match=r"has tile2vec .*; needs 9\.9 as here"):
         each(range(9), refused, elsewhere, tmp_path)

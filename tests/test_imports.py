@@ -17,7 +17,8 @@ LAYERS = (
     {"tiles", "tile_files", "sources", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings"}
     | {"embedding_files", "features"}
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
-    | {"votes", "vectors", "cdl", "splits", "parts", "work", "clusters", "dispatch", "cogs", "provenance"},
+    | {"votes", "vectors", "cdl", "splits", "parts", "work", "clusters", "dispatch", "cogs", "provenance"}
+    | {"map_plans"},
     {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory", "launch"},
     {"config", "weak_config", "view_config", "rules", "errors"},
 )

@@ -48,11 +48,23 @@ def test_a_full_disk_stops_all(workers: int) -> None:
 
 def test_units_run_at_the_same_time() -> None:
     both = threading.Barrier(2, timeout=10)
-    assert list(
-        work.each(
-            [0, 1], lambda _unit, _advance: both.wait() >= 0, name=str, workers=2, strict=True, folder=Path()
-        )
-    )
+
+    def meet(_unit: int, _advance: work.Advance) -> bool:
+        return both.wait() >= 0
+
+    assert list(work.each([0, 1], meet, name=str, workers=2, strict=True, folder=Path()))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_progress_is_the_sum_of_what_the_units_advance_by(workers: int) -> None:
+    def step(unit: int, advance: work.Advance) -> None:
+        for _ in range(unit):
+            advance(2)
+
+    seen = []
+    options = {"workers": workers, "strict": True, "folder": Path(), "total": 20}
+    list(work.each(range(5), step, name=str, on_progress=lambda *now: seen.append(now), **options))
+    assert sorted(seen) == [(done, 20) for done in range(2, 21, 2)]
 
 
 def test_a_signal_ends_the_others_soon() -> None:

@@ -1,7 +1,7 @@
 """Units of work on a Dask cluster: a running one, or one that is started here for the while.
 
-The only file that knows Dask, which is an extra and is imported late. A unit is a part to be made:
-one whose worker dies is simply made again by another, and none is ever half there.
+Only this file and `dispatch.py` know Dask, which is an extra and imported late. A unit is a part to
+be made: one whose worker dies is simply made again by another, and none is ever half there.
 """
 
 from __future__ import annotations

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic
 
 from tile2vec_cli import __version__
 from tile2vec_cli.errors import InputError, Interrupted, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.work import Advance, Result, Unit, attempt
 
-_TELL_EVERY_S = 0.5  # how often a worker tells how far it is
+_TELL_EVERY_S = 0.5  # so often a worker says how far it is
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ class Killed:
 class Run(Generic[Unit, Result]):
     """The units of one run, sent to the cluster. News of all kinds come through one queue.
 
-    They travel as bytes: the scheduler, which reads what it passes on, would import torch for them.
+    They travel as bytes, and by functions that Dask sends whole because they have no name of their own:
+    the scheduler, which reads what it passes on, would import torch for them, and a worker that cannot
+    read what it gets ends without a word.
     """
 
     def __init__(
@@ -52,14 +54,20 @@ class Run(Generic[Unit, Result]):
         self._dumps: Callable[[Any], bytes] = dumps
         client.subscribe_topic(task.topic, lambda event: self._news.put(tuple(event[1])))
         # A task of its own: sent once, and made again where the worker that has it dies.
-        self._task = client.submit(_same, dumps(task), key=f"tile2vec-task-{task.topic}", pure=False)
+        self._task = client.submit(
+            lambda same: same, dumps(task), key=f"tile2vec-task-{task.topic}", pure=False
+        )
 
     def results(self) -> Iterator[tuple[int, Result | Tile2VecError | Killed]]:
         """Yield results as they come. Raises what a unit raised."""
         suspects: list[int] = []
         self._send(range(len(self._units)), "unit")
         while self._waiting:
-            number, news = self._news.get()
+            try:
+                number, news = self._news.get(timeout=_TELL_EVERY_S)
+            except Empty:
+                self._advance(0)  # who waits for workers that are still queueing shall see that
+                continue
             if isinstance(news, int):
                 if number in self._waiting:
                     self._count(number, news)
@@ -82,7 +90,7 @@ class Run(Generic[Unit, Result]):
         keys = [f"tile2vec-{kind}-{self._topic}-{number}" for number in numbers]
         units = [self._dumps(self._units[number]) for number in numbers]
         common = {"task": self._task, "version": __version__}
-        futures = self._client.map(_there, numbers, units, key=keys, pure=False, **common)
+        futures = self._client.map(_courier(), numbers, units, key=keys, pure=False, **common)
         self._waiting.update(zip(numbers, futures, strict=True))
         for number, future in zip(numbers, futures, strict=True):
             future.add_done_callback(lambda done, number=number: self._news.put((number, done)))
@@ -94,34 +102,41 @@ class Run(Generic[Unit, Result]):
             self._advance(more)
 
     def _outcome(self, future: Any) -> tuple[Result | Tile2VecError, int] | Killed:
+        from distributed import CancelledError
+        from distributed.comm.core import CommClosedError
         from distributed.scheduler import KilledWorker
 
-        if future.status == "cancelled":
+        try:
+            result: tuple[Result | Tile2VecError, int] = future.result()
+            return result
+        except KilledWorker as error:
+            return Killed(error.allowed_failures + 1)
+        except (CancelledError, CommClosedError) as error:
             raise InputError(
                 f"--dask {self._where}: the scheduler is gone; it is needed to the end. Run again."
-            )
-        error = future.exception() if future.status == "error" else None
-        if isinstance(error, KilledWorker):
-            return Killed(error.allowed_failures + 1)
-        if isinstance(error, ImportError) or (
-            isinstance(error, RuntimeError) and "deserialization" in str(error)  # at the scheduler
-        ):
+            ) from error
+        except (ImportError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "deserialization" not in str(error):
+                raise
             raise UsageError(
                 f"--dask {self._where}: the cluster cannot run tile2vec ({error.__cause__ or error}); needs "
-                f"version {__version__} as here. Install it in the environment of scheduler and workers."
+                f"version {__version__} as here. Install it in the workers' environment."
             ) from error
-        result: tuple[Result | Tile2VecError, int] = future.result()
-        return result
 
 
 # --- at a worker -----------------------------------------------------------------------------------
 
 
-def _same(task: bytes) -> bytes:
-    return task
+def _courier() -> Callable[..., Any]:
+    def carry(number: int, unit: bytes, task: bytes, version: str) -> Any:
+        from tile2vec_cli import dispatch
+
+        return dispatch.there(number, unit, task, version)
+
+    return carry
 
 
-def _there(number: int, unit: bytes, task: bytes, version: str) -> tuple[Any, int]:
+def there(number: int, unit: bytes, task: bytes, version: str) -> tuple[Any, int]:
     """Do a unit; return what came of it, and the tiles or pixels it advanced by."""
     from distributed import get_worker
 
