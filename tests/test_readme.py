@@ -132,19 +132,11 @@ def test_the_cluster_runs_on_slurm(project: Path) -> None:
     """One job of one worker, which a stand-in for Slurm begins and ends."""
     shutil.rmtree(project / "tiles" / "parts")
     shutil.rmtree(project / "embeddings", ignore_errors=True)
-    install(project / "bin")
     begin = f'cp "$1" job; PYTHONPATH={shlex.quote(str(ROOT))} setsid bash job >job.log 2>&1 &'
     program(project / "bin" / "sbatch", f"{begin} echo Submitted batch job $!")
     program(project / "bin" / "scancel", 'kill -- "-$1"; echo "$1" >>ended')
     text = block("SLURMCluster").replace("=4", "=1").replace("jobs=8", "jobs=1")
-    done = subprocess.run(
-        [sys.executable, "-c", text],
-        cwd=project,
-        env=bare(project),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script(f"{sys.executable} -c {shlex.quote(text)}", project)
     assert done.returncode == 0, done.stderr
     assert len(list((project / "embeddings").glob("*.parquet"))) == 6
     assert (project / "ended").read_text().count("\n") == 1
