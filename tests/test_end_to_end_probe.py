@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import embedded
 import landscapes
 import numpy as np
 import pandas as pd
@@ -26,6 +27,11 @@ Tool = Callable[..., Run]
 SMALL = {"architecture": {"encoder": "small", "dim": 8}}
 MINUTES = ("--end-to-end", 0.0005)
 QUICK = ("--n-labels", "20,60", "--repeats", "2", "--classifier", "logistic", "--block", "160")
+
+
+@pytest.fixture
+def probe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Tool:
+    return lambda *arguments: embedded.call(capsys, monkeypatch, "probe", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,7 @@ def rough(tiles: TileSet) -> np.ndarray:
 
 
 def rivals(data: Path, steps: int, seed: int = 0) -> Rivals:
+    """Of the tiles in their order."""
     tiles = TileSet.open(data / "tiles")
     return Rivals.of(tiles, np.arange(len(tiles)), SMALL, Budget(steps=steps), seed)
 
@@ -112,6 +119,18 @@ def test_only_the_tiles_with_labels_are_seen(data: Path, monkeypatch: pytest.Mon
     assert all(sorted(target.tolist()) == [0, 0, 1, 1, 2] for target in targets)
 
 
+def test_tiles_may_come_in_any_order(data: Path) -> None:
+    """As they do in embeddings: the same pixels and labels then teach the same."""
+    tiles, classes = TileSet.open(data / "tiles"), rough(TileSet.open(data / "tiles"))
+    ids = np.random.default_rng(0).permutation(256)
+    mixed = Rivals.of(tiles, ids, SMALL, Budget(steps=3), 0)
+    place = np.argsort(ids)
+    train, test = np.array([3, 70, 150, 222, 9]), np.arange(100, 256)
+    straight = rivals(data, 3).answer(END_TO_END, train, classes[train], test, lambda _seconds: None)
+    found = mixed.answer(END_TO_END, place[train], classes[train], place[test], lambda _seconds: None)
+    assert (found == straight).all()
+
+
 def test_fine_tuning_starts_from_the_model(data: Path) -> None:
     own = models.load_encoder(data / "model", torch.device("cpu"))[0].state_dict()
     tiles = TileSet.open(data / "tiles")
@@ -136,10 +155,10 @@ def test_the_time_ends_a_fit() -> None:
 
 
 def arguments(data: Path, *more: object) -> tuple[object, ...]:
-    return "probe", data / "e.parquet", "--labels", data / "labels.csv", "--field", "rough", *QUICK, *more
+    return data / "e.parquet", "--labels", data / "labels.csv", "--field", "rough", *QUICK, *more
 
 
-def test_networks_stand_beside_the_embeddings(in_process: Tool, data: Path, tmp_path: Path) -> None:
+def test_networks_stand_beside_the_embeddings(probe: Tool, data: Path, tmp_path: Path) -> None:
     networks = (
         "--tiles",
         data / "tiles",
@@ -151,7 +170,7 @@ def test_networks_stand_beside_the_embeddings(in_process: Tool, data: Path, tmp_
         "--end-to-end-repeats",
         1,
     )
-    run = in_process(*arguments(data, *networks, "--json", "--out", tmp_path / "out"))
+    run = probe(*arguments(data, *networks, "--json", "--out", tmp_path / "out"))
     assert run.code == 0, run.err
     assert run.report["inputs"][-2:] == [str(data / "tiles"), str(data / "model")]
     scores = {(s["features"], s["classifier"], s["n_labels"]): s for s in run.report["scores"]}
@@ -162,26 +181,28 @@ def test_networks_stand_beside_the_embeddings(in_process: Tool, data: Path, tmp_
     ]
     assert [s["repeats"] for s in scores.values()] == [2, 2, 1, 1, 1, 1]
     assert all(s["random_split"] is None for s in scores.values() if s["classifier"] == "linear")
-    given = run.report["end_to_end"]
-    assert (given["minutes"], given["repeats"]) == (0.0005, 1)
-    # The same as a probe of one draw would say of the embeddings.
-    one = in_process(*arguments(data, "--json", "--repeats", 1)).report
-    assert [s["accuracy"] for s in one["scores"]] == [
-        s["accuracy"] for s in given["embeddings_on_these_splits"]
+    assert run.report["end_to_end"] == {"minutes": 0.0005, "repeats": 1}
+    for score in scores.values():
+        assert len(score["accuracies"]) == score["repeats"]
+        assert np.mean(score["accuracies"]) == pytest.approx(score["accuracy"], abs=1e-4)
+    # On one draw the embeddings reach what they reach in the first of two.
+    one = probe(*arguments(data, "--json", "--repeats", 1)).report
+    assert [s["accuracies"][0] for s in one["scores"]] == [
+        s["accuracies"][0] for s in run.report["scores"][:2]
     ]
     assert one["end_to_end"] is None
-    assert "Networks: the first 1 of the 2 draws" in run.err
+    assert "Networks: the first 1 of 2 draws" in run.err
     names = {"report.json", "confusion.csv", "curve.png", "confusion.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
-    again = in_process(*arguments(data, *networks, "--json", "--out", tmp_path / "out"))
+    again = probe(*arguments(data, *networks, "--json", "--out", tmp_path / "out"))
     assert again.report["up_to_date"]
     assert again.report["scores"] == run.report["scores"]
     for fewer, named in ((networks[:4], "end_to_end"), (networks[:4] + MINUTES, "end_to_end_repeats")):
-        other = in_process(*arguments(data, *fewer, "--out", tmp_path / "out"))
+        other = probe(*arguments(data, *fewer, "--out", tmp_path / "out"))
         assert other.code == 65
         assert f"made with {named} = " in other.err
     without = (*networks[:4], *networks[6:])
-    assert "made with model = " in in_process(*arguments(data, *without, "--out", tmp_path / "out")).err
+    assert "made with model = " in probe(*arguments(data, *without, "--out", tmp_path / "out")).err
 
 
 def test_a_stopped_run_goes_on_with_the_next_fit(
@@ -253,7 +274,7 @@ def test_other_peoples_embeddings_are_up_against_the_small_encoder(data: Path) -
     ],
 )
 def test_bad_input_is_one_line(
-    in_process: Tool,
+    probe: Tool,
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
     more: tuple[object, ...],
@@ -264,7 +285,7 @@ def test_bad_input_is_one_line(
     if "far/tiles" in more and not (data / "far").exists():
         scene = landscapes.scene(data / "far" / "scenes" / "far.tif", side=64)
         cutting.cut([str(scene)], data / "far" / "tiles", TileConfig(size=landscapes.SIDE))
-    run = in_process(*arguments(data, *(["--baselines", ""] if "--tiles" in more else []), *more, "--quiet"))
+    run = probe(*arguments(data, *(["--baselines", ""] if "--tiles" in more else []), *more, "--quiet"))
     assert run.code == code, run.err
     assert len(run.err.splitlines()) == 1
     assert message in run.err

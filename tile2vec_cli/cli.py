@@ -13,6 +13,7 @@ from tile2vec_cli import __version__, console, interrupts
 from tile2vec_cli.commands.analogy import analogy
 from tile2vec_cli.commands.change import change
 from tile2vec_cli.commands.check import check
+from tile2vec_cli.commands.compare import compare
 from tile2vec_cli.commands.demo import demo
 from tile2vec_cli.commands.embed import embed
 from tile2vec_cli.commands.inspect import inspect
@@ -41,6 +42,7 @@ for command in (
     train,
     embed,
     probe,
+    compare,
     similar,
     preview,
     change,

@@ -6,7 +6,7 @@ Standard library only: `--help` reads the defaults from here.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tile2vec_cli.errors import UsageError
@@ -240,3 +240,40 @@ class ProbeConfig:
         if self.end_to_end is None:
             found["end_to_end_repeats"] = None
         return found
+
+
+SELF_SUPERVISED = tuple(name for name in OBJECTIVE_NAMES if name not in LABELLED)
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """How ways to learn without labels are compared: one encoder, so many minutes, the same probe for all."""
+
+    minutes: float
+    objectives: tuple[str, ...] | None = None  # None: all that the tiles allow
+    encoder: str = "auto"
+    probe: ProbeConfig = ProbeConfig(classifiers=("logistic",))
+
+    def __post_init__(self) -> None:
+        above("--minutes", self.minutes, 0)
+        for name in self.objectives or ():
+            if name in LABELLED:
+                raise UsageError(
+                    f"--objectives {name}: learns from labels, and would be judged by what it was told. "
+                    f"Needs some of {', '.join(SELF_SUPERVISED)}."
+                )
+            one_of("--objectives", name, SELF_SUPERVISED)
+        if self.objectives is not None and not self.objectives:
+            raise UsageError(f"--objectives: names none; needs some of {', '.join(SELF_SUPERVISED)}.")
+        one_of("--encoder", self.encoder, ENCODER_NAMES)
+
+    def training(self, objective: str) -> TrainConfig:
+        """How an objective is trained."""
+        return TrainConfig(
+            objective=objective, encoder=self.encoder, minutes=self.minutes, seed=self.probe.seed
+        )
+
+    @property
+    def rivals(self) -> ProbeConfig:
+        """How all that learns otherwise is judged: statistics, and the labels alone in the same time."""
+        return replace(self.probe, baselines=BASELINE_NAMES, end_to_end=self.minutes)

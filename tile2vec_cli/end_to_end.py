@@ -36,6 +36,8 @@ from tile2vec_cli.training import BETAS
 
 END_TO_END, FINE_TUNED = "end-to-end", "fine-tuned"  # from scratch, and from the embeddings' own weights
 
+_WAIT_EVERY = 20  # steps, for a GPU
+
 Classes = NDArray[np.int32]
 OnSeconds = Callable[[float], None]  # seconds of training so far
 
@@ -65,7 +67,8 @@ class Rivals:
     seed: int
     starts: Mapping[str, encoders.Encoder | None]  # where each kind starts from; None: from scratch
     runtime: Runtime
-    pixels: Pixels = field(repr=False)
+    pixels: Pixels = field(repr=False)  # of the tiles as they lie in their scenes: read through
+    numbers: Ints = field(repr=False)  # (N,) of each tile among these
 
     @classmethod
     def of(
@@ -87,8 +90,9 @@ class Rivals:
         if model is not None:
             starts[FINE_TUNED], architecture = _start(model, tiles, metadata)
         runtime = device.choose()
-        pixels = Pixels.of(tiles, ids, runtime.device)
-        return cls(tiles, ids, architecture, budget, seed, starts, runtime, pixels)
+        order = np.argsort(ids, kind="stable")
+        pixels = Pixels.of(tiles, ids[order], runtime.device)
+        return cls(tiles, ids, architecture, budget, seed, starts, runtime, pixels, np.argsort(order))
 
     def answer(self, kind: str, train: Ints, classes: Classes, test: Ints, on_seconds: OnSeconds) -> Classes:
         """(M,) classes of the tiles `test`, by a network that has seen `train` and their classes."""
@@ -96,6 +100,7 @@ class Rivals:
         encoder = encoders.fused(encoder)
         found = []
         size = encoders.ENCODERS[self.architecture.encoder].embed_batch_size
+        test = self.numbers[test]
         chunks = (test[start : start + size, None] for start in range(0, len(test), size))
         with torch.inference_mode():
             for _, pixels in self.pixels.stream(chunks):
@@ -113,15 +118,15 @@ class Rivals:
         head = heads.untrained(heads.classes, [self.architecture.dim], sizes, self.seed)[0]
         head.to(self.runtime.device)
         optimizer = Adam([*encoder.parameters(), *head.parameters()], row.lr, BETAS, fused=True)
-        size = min(row.batch_size, len(train))
-        known = torch.full((len(self.ids),), -1)  # no other label is at hand
-        known[torch.from_numpy(train)] = torch.from_numpy(classes).long()
-        order = batches.order(len(train), size, self.seed, 0)
-        steps = self.pixels.stream(train[rows, None] for rows in order)
+        numbers = self.numbers[train]
+        known = np.full(len(self.ids), -1)  # no other label is at hand
+        known[numbers] = classes
+        order = batches.order(len(train), min(row.batch_size, len(train)), self.seed, 0)
+        steps = self.pixels.stream(numbers[rows, None] for rows in order)
         began, step, share = time.monotonic(), 0, 0.0
         while share < 1:
-            numbers, pixels = next(steps)
-            target = known[torch.from_numpy(numbers[:, 0])].to(self.runtime.device)
+            batch, pixels = next(steps)
+            target = torch.from_numpy(known[batch[:, 0]]).to(self.runtime.device)
             for group in optimizer.param_groups:
                 group["lr"] = row.lr * (1 + math.cos(math.pi * share)) / 2
             optimizer.zero_grad()
@@ -131,7 +136,7 @@ class Rivals:
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             step += 1
-            if self.runtime.name == "cuda":
+            if self.runtime.name == "cuda" and step % _WAIT_EVERY == 0:
                 torch.cuda.synchronize()  # else the clock would run ahead of the work
             seconds = time.monotonic() - began
             share = self.budget.share(step, seconds)
@@ -141,7 +146,7 @@ class Rivals:
     def _encoder(self, kind: str, train: Ints) -> encoders.Encoder:
         """As it is before the first step; from scratch it knows the colours of `train` alone."""
         name, dim, bands = self.architecture.encoder, self.architecture.dim, len(self.tiles.bands)
-        mean, std = batches.normalisation(self.tiles, self.ids[train])
+        mean, std = batches.normalisation(self.tiles, np.sort(self.ids[train]))
         encoder = encoders.untrained(name, bands, dim, mean, std, self.seed)
         start = self.starts[kind]
         if start is not None:  # its weights are for pixels on its own scale

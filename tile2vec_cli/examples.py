@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tile2vec_cli import batches
 from tile2vec_cli.batches import Split
 from tile2vec_cli.config import TrainConfig
 from tile2vec_cli.errors import DataError
@@ -32,6 +33,21 @@ class Source:
     triplets: Triplets
     numbers: Ints  # (T, 3) of tiles among these
     split: Split
+
+    @classmethod
+    def of(cls, tiles: TileSet, triplets: Triplets, config: TrainConfig) -> Source:
+        """Raises DataError where nothing is left to train or to validate."""
+        used, numbers = np.unique(triplets.ids, return_inverse=True)
+        numbers = numbers.reshape(-1, 3)
+        held_out = batches.split(
+            numbers,
+            tiles.lonlat[used],
+            max(batches.BLOCK_SIDES * triplets.side_m, triplets.settings["neighborhood_m"]),
+            2 * triplets.side_m,
+            config.val_fraction,
+            config.seed,
+        )
+        return cls(tiles, used, triplets, numbers, held_out)
 
 
 @dataclass(frozen=True)

@@ -32,19 +32,19 @@ _RIVALS: dict[str, tuple[str, str, Any]] = {
     "end-to-end": ("#000000", "v", (0, (7, 1.2))),
     "fine-tuned": ("#E69F00", "P", "-"),
 }
-_NAMES = {
+NAMES = {
     "stats": "mean and deviation of bands",
     "pca": "principal components",
     "random": "untrained encoder",
     "end-to-end": "end to end",
 }
-_CLASSIFIERS = {
+CLASSIFIERS = {
     "logistic": "Logistic regression",
     "forest": "Random forest",
     "mlp": "Multilayer perceptron",
     "knn": "Nearest neighbours",
 }
-_GREY = "#666666"
+GREY = "#666666"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#c6dcef", "#6aa9d3", "#0072B2", "#08306b"])
 _NUMBERED = 15  # classes up to which each cell is written out
 
@@ -84,7 +84,7 @@ def curves(
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axis, (classifier, lines) in zip(axes, panels.items(), strict=False):
             _panel(axis, lines, floor, notes)
-            axis.set_title(_CLASSIFIERS.get(classifier, classifier))
+            axis.set_title(CLASSIFIERS.get(classifier, classifier))
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
         for axis in axes[::columns]:
@@ -104,7 +104,7 @@ def _panel(axis: Axes, lines: Sequence[tuple[str, Floats]], floor: float, notes:
     for name, points in lines:
         colour, marker, dash = _RIVALS.get(name, _LINE)
         n, accuracy, deviation, by_chance = points.T
-        label = _NAMES.get(name, name) + (f" ({notes[name]})" if name in notes else "")
+        label = NAMES.get(name, name) + (f" ({notes[name]})" if name in notes else "")
         axis.plot(n, accuracy, color=colour, marker=marker, linestyle=dash, label=label, zorder=3)
         if len(n) > 1:
             axis.fill_between(
@@ -112,12 +112,12 @@ def _panel(axis: Axes, lines: Sequence[tuple[str, Floats]], floor: float, notes:
             )
         else:
             axis.errorbar(n, accuracy, deviation, color=colour, linewidth=0.8, capsize=2)
-        if name not in _NAMES and np.isfinite(by_chance).all():
+        if name not in NAMES and np.isfinite(by_chance).all():
             label = f"{name}, if split at random"
             axis.plot(
                 n, by_chance, color=colour, marker=marker, markerfacecolor="white", linewidth=0.6, label=label
             )
-    axis.axhline(floor, color=_GREY, linewidth=0.6, linestyle=(0, (2, 2)), label="commonest class")
+    axis.axhline(floor, color=GREY, linewidth=0.6, linestyle=(0, (2, 2)), label="commonest class")
     axis.set_xlabel("Labelled tiles")
     axis.set_xticks(ticks, [f"{int(n):,}" for n in ticks])
     axis.minorticks_off()

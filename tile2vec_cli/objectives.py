@@ -27,6 +27,7 @@ from tile2vec_cli.transfers import sent
 
 if TYPE_CHECKING:
     from tile2vec_cli.tiles import TileSet
+    from tile2vec_cli.triplets import Triplets
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ def require_fit(name: str, tiles: TileSet) -> None:
                 f"{tiles.path}: its tiles have {found} {what}; --objective {name} needs {least}. "
                 "Cut other tiles, or choose another objective."
             )
+
+
+def require_examples(tiles: TileSet, triplets: Triplets, config: TrainConfig) -> None:
+    """Raise DataError where the objective would find nothing to learn from in these tiles."""
+    require_fit(config.objective, tiles)
+    OBJECTIVES[config.objective].examples(Source.of(tiles, triplets, config), config)
 
 
 @dataclass(frozen=True)

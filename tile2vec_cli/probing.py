@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from tile2vec_cli.fits import Fits
 from tile2vec_cli.grid import Ints, spatial_blocks
 from tile2vec_cli.labels import Labels
 from tile2vec_cli.parts import Progress, silent, usable_cpus
-from tile2vec_cli.scores import Score, Verdict, confusion, mean_accuracy
+from tile2vec_cli.scores import Score, Verdict, confusion
 from tile2vec_cli.splits import Split
 from tile2vec_cli.tiles import TileSet
 
@@ -103,6 +102,7 @@ def probe(
     best = max((s for s in scores if s.features == OWN), key=lambda s: (s.n_labels, s.accuracy))
     matrix = np.sum(found[OWN, best.classifier, best.n_labels], axis=0)
     counted = [draw.split for draw in draws if draw.counts]
+    given = {"minutes": config.end_to_end, "repeats": min(config.repeats, config.end_to_end_repeats)}
     return Verdict(
         scores=scores,
         classes=task.names,
@@ -119,7 +119,7 @@ def probe(
         train_tiles=round(np.mean([len(split.train) for split in counted])),
         majority_class=float(matrix.sum(axis=1).max() / matrix.sum()),
         confusion_of={"features": OWN, "classifier": best.classifier, "n_labels": best.n_labels},
-        end_to_end=_beside(found, config) if learned else None,
+        end_to_end=given if learned else None,
         confusion=matrix,
     )
 
@@ -280,14 +280,3 @@ def _learned(
     rivals = end_to_end.Rivals.of(tiles, ids, embeddings.metadata, budget, config.seed, model)
     sides = [(draw.order, draw.split.test) for draw in draws if draw.counts][: config.end_to_end_repeats]
     return end_to_end.judged(rivals, task.classes, sides, n_labels, fits, on_progress)
-
-
-def _beside(found: dict[_Key, list[Ints]], config: ProbeConfig) -> dict[str, Any]:
-    """What the networks were given, and how well the embeddings did on these very splits."""
-    repeats = min(config.repeats, config.end_to_end_repeats)
-    same = [
-        {"classifier": classifier, "n_labels": n, "accuracy": mean_accuracy(matrices[:repeats])}
-        for (features, classifier, n), matrices in found.items()
-        if features == OWN
-    ]
-    return {"minutes": config.end_to_end, "repeats": repeats, "embeddings_on_these_splits": same}

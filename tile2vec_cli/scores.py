@@ -26,6 +26,7 @@ class Score:
     balanced_accuracy: float  # mean recall of the classes asked for
     macro_f1: float  # mean F1 of the classes asked for or answered
     repeats: int
+    accuracies: tuple[float, ...]  # of each repeat; the same splits and labels for all features
     random_split: float | None  # the accuracy a random split would have claimed; None: it was not asked
 
     @classmethod
@@ -44,6 +45,7 @@ class Score:
             balanced_accuracy=balanced,
             macro_f1=f1,
             repeats=len(matrices),
+            accuracies=tuple(each[:, 0].tolist()),
             random_split=mean_accuracy(claimed) if claimed else None,
         )
 
@@ -67,7 +69,7 @@ class Verdict:
     train_tiles: int
     majority_class: float  # accuracy of always answering the commonest class
     confusion_of: dict[str, Any]  # features, classifier, n_labels
-    end_to_end: dict[str, Any] | None  # what the networks were given, and the embeddings on their splits
+    end_to_end: dict[str, Any] | None  # what each network was given: minutes, and how many of the repeats
     confusion: Ints = field(repr=False)  # (K, K) truth in rows, predictions in columns, summed over repeats
 
     def report(self) -> dict[str, Any]:

@@ -178,17 +178,9 @@ def _prepare(
     begun = models.describe(checkpoint) if checkpoint.exists() else None
     objectives.require_fit(config.objective, tiles)
     runtime = choose(config.device, config.precision, team.launch)
-    used, numbers = np.unique(triplets.ids, return_inverse=True)
-    numbers = numbers.reshape(-1, 3)
-    held_out = batches.split(
-        numbers,
-        tiles.lonlat[used],
-        max(batches.BLOCK_SIDES * triplets.side_m, triplets.settings["neighborhood_m"]),
-        2 * triplets.side_m,
-        config.val_fraction,
-        config.seed,
-    )
-    found = OBJECTIVES[config.objective].examples(Source(tiles, used, triplets, numbers, held_out), config)
+    source = Source.of(tiles, triplets, config)
+    used, numbers, held_out = source.used, source.numbers, source.split
+    found = OBJECTIVES[config.objective].examples(source, config)
     if config.patience and not len(found.val):
         raise DataError(
             "--patience: needs a validation loss, and no held-out example can be judged. "

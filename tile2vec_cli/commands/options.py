@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tile2vec_cli.clusters import Cluster
+from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.parts import usable_cpus
 
@@ -51,6 +52,19 @@ Field = Annotated[str | None, typer.Option(help="Field or column that holds the 
 MinPurity = Annotated[
     float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
 ]
+LabelCounts = Annotated[
+    str, typer.Option(metavar="100,1000", help="Numbers of labelled tiles to learn from.")
+]
+Repeats = Annotated[int, typer.Option(help="Draws of split and labels.")]
+NetworkRepeats = Annotated[int, typer.Option(help="Draws on which networks are trained: the first ones.")]
+ProbeBlock = Annotated[
+    float | None,
+    typer.Option(
+        metavar="METRES",
+        help="Side of a spatial block (default: 20 × the tile's side; 1000 where embeddings are points).",
+    ),
+]
+LABEL_COUNTS = ",".join(map(str, ProbeConfig().n_labels))
 Rgb = Annotated[
     str | None,
     typer.Option(metavar="1,2,3", help="Bands of the tile set to show (default: the first three)."),

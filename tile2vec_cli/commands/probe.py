@@ -43,10 +43,8 @@ def probe(
             help="Repeatable (default: logistic and forest).",
         ),
     ] = None,
-    n_labels: Annotated[
-        str, typer.Option(metavar="100,1000", help="Numbers of labelled tiles to learn from.")
-    ] = ",".join(map(str, _DEFAULT.n_labels)),
-    repeats: Annotated[int, typer.Option(help="Draws of split and labels.")] = _DEFAULT.repeats,
+    n_labels: options.LabelCounts = options.LABEL_COUNTS,
+    repeats: options.Repeats = _DEFAULT.repeats,
     test_fraction: Annotated[
         float, typer.Option(help="Share of the tiles to test on.")
     ] = _DEFAULT.test_fraction,
@@ -54,13 +52,7 @@ def probe(
         str,
         typer.Option(metavar="blocks|random", help="blocks: no place is on both sides; random flatters."),
     ] = _DEFAULT.split,
-    block: Annotated[
-        float | None,
-        typer.Option(
-            metavar="METRES",
-            help="Side of a spatial block (default: 20 × the tile's side; 1000 where embeddings are points).",
-        ),
-    ] = None,
+    block: options.ProbeBlock = _DEFAULT.block_m,
     baselines: Annotated[
         str | None,
         typer.Option(
@@ -75,9 +67,7 @@ def probe(
             "the very same labels, so long for each fit. Needs --tiles.",
         ),
     ] = None,
-    end_to_end_repeats: Annotated[
-        int, typer.Option(help="Draws on which networks are trained: the first ones.")
-    ] = _DEFAULT.end_to_end_repeats,
+    end_to_end_repeats: options.NetworkRepeats = _DEFAULT.end_to_end_repeats,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -152,10 +142,7 @@ def probe(
         console.say(f"{len(dropped) - _NAMED:,} more classes dropped; --json names them.")
     given = report.keys.get("end_to_end")
     if given and given["repeats"] < config.repeats:
-        console.say(
-            f"Networks: the first {given['repeats']} of the {config.repeats} draws; --json holds what the "
-            "embeddings reach on just these."
-        )
+        console.say(f"Networks: the first {given['repeats']} of {config.repeats} draws; --json lists each.")
     header, rows = _table(report.keys["scores"])
     console.report(
         report.keys,

@@ -1,0 +1,106 @@
+"""`tile2vec compare`: ways to learn without labels, side by side on one's own imagery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tile2vec_cli.commands import options
+from tile2vec_cli.config import CLASSIFIER_NAMES, ENCODER_NAMES, SELF_SUPERVISED, CompareConfig, ProbeConfig
+from tile2vec_cli.console import Console
+from tile2vec_cli.rules import parse_ints, parse_names
+
+_PROBE = ProbeConfig()
+
+
+def compare(
+    tiles: options.Tiles,
+    labels: Annotated[
+        str,
+        typer.Option("--labels", metavar="PATH", help="Labels to judge by, as for `probe`."),
+    ],
+    minutes: Annotated[float, typer.Option(help="How long each objective, and each end-to-end fit, trains.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for everything that is made.")],
+    field: options.Field = None,
+    min_purity: options.MinPurity = _PROBE.min_purity,
+    objectives: Annotated[
+        str | None,
+        typer.Option(
+            metavar="triplet,rotation,…",
+            help=f"Some of {', '.join(SELF_SUPERVISED)} (default: all that the tiles allow).",
+        ),
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(metavar="|".join(ENCODER_NAMES), help="The network that all of them train.")
+    ] = CompareConfig.encoder,
+    triplets: Annotated[
+        Path | None,
+        typer.Option(
+            "--triplets",
+            metavar="TRIPLETS.parquet",
+            help="Triplets to learn from (default: drawn for FOLDER).",
+        ),
+    ] = None,
+    classifier: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--classifier", metavar="|".join(CLASSIFIER_NAMES), help="Repeatable (default: logistic)."
+        ),
+    ] = None,
+    n_labels: options.LabelCounts = options.LABEL_COUNTS,
+    repeats: options.Repeats = _PROBE.repeats,
+    block: options.ProbeBlock = _PROBE.block_m,
+    end_to_end_repeats: options.NetworkRepeats = _PROBE.end_to_end_repeats,
+    seed: options.Seed = 0,
+    strict: options.Strict = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compare ways to learn without labels: the same tiles, encoder and minutes, judged on the same splits.
+
+    Trains each objective of `train`, embeds and probes, and sets beside them the mean and deviation of
+    bands, principal components, the untrained encoder, and the encoder trained end to end on the labels
+    alone in the same time. FOLDER gets compare.csv, compare.md, compare.json, compare.png, and the
+    models, embeddings and probes behind them, each made only where it is missing: stopped, the same
+    command goes on with the objective at hand, and more --objectives join those that are there.
+
+    Example: tile2vec compare tiles --labels landcover.tif --minutes 10 --out comparison
+    """
+    console = Console("compare", quiet, json)
+    names = None if objectives is None else parse_names("--objectives", objectives, SELF_SUPERVISED)
+    config = CompareConfig(
+        minutes=minutes,
+        objectives=None if names is None else tuple(dict.fromkeys(names)),
+        encoder=encoder,
+        probe=ProbeConfig(
+            field=field,
+            min_purity=min_purity,
+            classifiers=tuple(dict.fromkeys(classifier or CompareConfig.probe.classifiers)),
+            n_labels=tuple(sorted(set(parse_ints("--n-labels", n_labels)))),
+            repeats=repeats,
+            block_m=block,
+            end_to_end_repeats=end_to_end_repeats,
+            seed=seed,
+        ),
+    )
+
+    from tile2vec_cli import comparison_reports
+    from tile2vec_cli.comparison import Bench
+
+    bench = Bench(tiles, labels, out, config, console.progress, triplets, overwrite, strict)
+    report = comparison_reports.run(bench)
+    for name, reason in report.keys["left_out"].items():
+        console.say(f"{name} left out: {reason}")
+    header, rows = comparison_reports.table(report.keys)
+    console.report(
+        report.keys,
+        inputs=[tiles, labels, *([triplets] if triplets else [])],
+        outputs=report.files,
+        rows=rows,
+        header=header,
+        up_to_date=report.up_to_date,
+    )
+    console.finish(report.failed, report.made, report.kept)
