@@ -24,10 +24,11 @@ import torch
 from tile import make_scene
 
 from tile2vec_cli import mapping, segmentation, weak_recipes
-from tile2vec_cli.config import MapConfig, TileConfig
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.device import choose
 from tile2vec_cli.models import Model
 from tile2vec_cli.unet import Segmenter, Standardise
+from tile2vec_cli.weak_config import MapConfig
 from tile2vec_cli.windows import Layout
 
 

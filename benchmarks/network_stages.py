@@ -20,9 +20,10 @@ from torch.optim import Adam
 from workbench import MEAN, STD, Bench, few
 
 from tile2vec_cli import encoders, inference, losses, models, training, weak_recipes, weak_training
-from tile2vec_cli.config import EmbedConfig, MapConfig, TrainConfig
+from tile2vec_cli.config import EmbedConfig, TrainConfig
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.unet import Standardise
+from tile2vec_cli.weak_config import MapConfig
 
 
 def train(bench: Bench) -> Iterator[Row]:

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from tile2vec_cli import rivals, teachers, weak_draws, weak_labels, weak_recipes
-from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.device import choose
 from tile2vec_cli.pixel_classifiers import RIVALS, fit
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.weak_config import WeakConfig
 from tile2vec_cli.weak_draws import Task
 
 STUDIES: dict[str, tuple[int, list[str]]] = {  # stride of the tiles, options

@@ -17,8 +17,9 @@ from embedded import call, truth, write
 from landscapes import scene
 
 from tile2vec_cli import analogy_scores, cutting, embeddings, labels
-from tile2vec_cli.config import AnalogyConfig, TileConfig
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.view_config import AnalogyConfig
 
 Tool = Callable[..., Run]
 DIM = 8

@@ -296,7 +296,9 @@ def test_a_scene_that_changes_under_the_reader_is_refused(
     write_scene("a.tif", noise(1, 40, 60))
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match="changed while it was read"):
-        tile_parts.cut(plan, tmp_path / "out", TileConfig(size=20), "", None, lambda _: None)
+        tile_parts.cut(
+            plan, lambda _: None, folder=tmp_path / "out", config=TileConfig(size=20), settings="", aoi=None
+        )
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -17,10 +17,11 @@ from conftest import Run, SceneWriter
 from rasterio.transform import Affine
 
 from tile2vec_cli import label_rasters, mapping, vectors
-from tile2vec_cli.config import MapConfig, TileConfig
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.cutting import cut
 from tile2vec_cli.errors import DataError, Tile2VecError
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.weak_config import MapConfig
 
 Noise = Callable[..., np.ndarray]
 CONFIG = TileConfig(size=10)

@@ -17,9 +17,10 @@ LAYERS = (
     {"tiles", "tile_files", "sources", "cutting", "tile_parts", "strips", "triplets", "shells", "embeddings"}
     | {"embedding_files", "features"}
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
-    | {"votes", "vectors", "cdl", "splits", "parts", "work", "cogs", "provenance"},
+    | {"votes", "vectors", "cdl", "splits", "parts", "work", "clusters", "dispatch", "cogs", "provenance"}
+    | {"map_plans"},
     {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory", "launch"},
-    {"config", "errors"},
+    {"config", "weak_config", "view_config", "rules", "errors"},
 )
 ANYWHERE_ABOVE_CORE = {"console", "interrupts"}  # for cli and commands
 TORCH_LAYER = 2

@@ -17,10 +17,10 @@ from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 from tile2vec_cli import mapping, segmentation
-from tile2vec_cli.config import MapConfig
 from tile2vec_cli.device import choose
 from tile2vec_cli.errors import DataError, OutputError, UsageError
 from tile2vec_cli.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.weak_config import MapConfig
 
 SMALL = MapConfig(probability=True, window=64, device="cpu", precision="fp32")
 

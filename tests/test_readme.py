@@ -20,7 +20,7 @@ from tile2vec_cli.commands.demo import SAMPLE
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(?:sh)?\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"```(?:sh|python)?\n(.*?)```", README, re.DOTALL)
 
 
 def block(holding: str) -> str:
@@ -126,6 +126,20 @@ def test_the_arrays_run(project: Path) -> None:
             done = run_script(exported + array(script), project)
             assert done.returncode == 0, done.stderr
     assert len(list((project / "embeddings").glob("*.parquet"))) == 6
+
+
+def test_the_cluster_runs_on_slurm(project: Path) -> None:
+    """One job of one worker, which a stand-in for Slurm begins and ends."""
+    shutil.rmtree(project / "tiles" / "parts")
+    shutil.rmtree(project / "embeddings", ignore_errors=True)
+    begin = f'cp "$1" job; PYTHONPATH={shlex.quote(str(ROOT))} setsid bash job >job.log 2>&1 &'
+    program(project / "bin" / "sbatch", f"{begin} echo Submitted batch job $!")
+    program(project / "bin" / "scancel", 'kill -- "-$1"; echo "$1" >>ended')
+    text = block("SLURMCluster").replace("=4", "=1").replace("jobs=8", "jobs=1")
+    done = run_script(f"{sys.executable} -c {shlex.quote(text)}", project)
+    assert done.returncode == 0, done.stderr
+    assert len(list((project / "embeddings").glob("*.parquet"))) == 6
+    assert (project / "ended").read_text().count("\n") == 1
 
 
 def test_the_crontab_runs_as_cron_runs_it(project: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from conftest import Run, SceneWriter
 
-from tile2vec_cli import remote
+from tile2vec_cli import cutting, remote
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.tiles import TileSet
 
@@ -29,6 +31,7 @@ class Server:
     cut_after: int | None = None  # requests after which connections break off
     change_after: int | None = None  # requests after which the file is another
     other: bytes = b""
+    pause_s: float = 0.0  # in the middle of each answer
     requests: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     port: int = 0
@@ -83,7 +86,10 @@ def server(write_scene: SceneWriter, noise: Noise) -> Iterator[Server]:
                 self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
             self.end_headers()
             if with_body:
-                self.wfile.write(content[first : last + 1])
+                middle = (first + last) // 2
+                self.wfile.write(content[first:middle])
+                time.sleep(state.pause_s)
+                self.wfile.write(content[middle : last + 1])
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         state.port = listening.server_address[1]
@@ -133,6 +139,19 @@ def test_a_server_that_fails_for_a_while_is_asked_again(
     server.fail = 2
     run = tile2vec("tile", server.url, "--out", tmp_path / "far", "--size", 50, "--json")
     assert (run.code, run.report["tiles"]) == (0, 16)
+
+
+def test_a_slow_server_is_waited_for(
+    tile2vec: Callable[..., Run], server: Server, tmp_path: Path, write_scene: SceneWriter, noise: Noise
+) -> None:
+    server.pause_s = 0.1
+    near = write_scene("near.tif", noise(2, 200, 200), tiled=True, blockxsize=64, blockysize=64)
+    cutting.cut([str(near)], tmp_path / "near", TileConfig())
+    run = tile2vec("tile", server.url, "--out", tmp_path / "far", "--size", 50, "--json")
+    assert (run.code, run.report["tiles"]) == (0, 16)
+    every = np.arange(16)
+    expected = TileSet.open(tmp_path / "near").pixels(every)
+    assert (TileSet.open(tmp_path / "far").pixels(every) == expected).all()
 
 
 @pytest.mark.parametrize("trouble", ["fail", "cut", "change", "gone", "missing"])

@@ -20,12 +20,13 @@ from safetensors.torch import save
 
 from tile2vec_cli import embeddings, encoders, mapping, models, segmentation, triplets
 from tile2vec_cli.checks import check
-from tile2vec_cli.config import EmbedConfig, MapConfig, TileConfig, TripletConfig
+from tile2vec_cli.config import EmbedConfig, TileConfig, TripletConfig
 from tile2vec_cli.cutting import cut
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.inference import embed
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.weak_config import MapConfig
 
 CPU = torch.device("cpu")
 MAP = MapConfig(window=64, device="cpu")

@@ -10,9 +10,10 @@ import pytest
 import shapely
 
 from tile2vec_cli import cutting, weak_draws, weak_labels
-from tile2vec_cli.config import TileConfig, WeakConfig
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.weak_config import WeakConfig
 from tile2vec_cli.weak_draws import Task
 from tile2vec_cli.weak_labels import UNKNOWN
 

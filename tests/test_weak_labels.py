@@ -12,9 +12,9 @@ import pytest
 import shapely
 
 from tile2vec_cli import weak_labels
-from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.errors import DataError, InputError, UsageError
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.weak_config import WeakConfig
 from tile2vec_cli.weak_labels import UNKNOWN
 
 POSITIVE = WeakConfig(positive="1")

@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from tile2vec_cli import pixel_classifiers, weak_reports
-from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
+from tile2vec_cli.weak_config import WeakConfig
 
 QUICK: dict[str, Any] = {"positive": "1", "epochs": 2, "device": "cpu", "precision": "fp32"}
 SCORES = {"accuracy", "f1", "precision", "recall", "iou"}

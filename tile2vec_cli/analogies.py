@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from tile2vec_cli import embeddings, exemplars, labels
-from tile2vec_cli.config import AnalogyConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.exemplars import Batch, Place, TileId
 from tile2vec_cli.grid import Floats
 from tile2vec_cli.labels import Labels
 from tile2vec_cli.parts import Progress, silent
 from tile2vec_cli.similarity import Near, nearest
+from tile2vec_cli.view_config import AnalogyConfig
 
 _NAMED = 20  # classes named in an error
 

@@ -14,10 +14,10 @@ from tile2vec_cli import (
     near_tables,
 )
 from tile2vec_cli.analogies import Answer, Term
-from tile2vec_cli.config import AnalogyConfig
 from tile2vec_cli.contact_sheets import SHOWN, Group, Source
 from tile2vec_cli.near_reports import Finding, Outputs, Report
 from tile2vec_cli.parts import Progress, silent
+from tile2vec_cli.view_config import AnalogyConfig
 
 _ACROSS = 10  # tiles of a class on the sheet
 _SIGNS = (("A", "blue"), ("− B", "orange"), ("+ C", "blue"))

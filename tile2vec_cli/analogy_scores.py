@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tile2vec_cli.config import AnalogyConfig
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Floats, Ints, spatial_blocks
 from tile2vec_cli.labels import Labels
 from tile2vec_cli.parts import Progress, silent
 from tile2vec_cli.probing import BLOCK_SIDES, POINT_BLOCK_M
+from tile2vec_cli.view_config import AnalogyConfig
 
 MOST_TILES = 50_000  # that can be answers; of more, as many are drawn
 _BLOCKS = 4  # that a class needs: those of a, b and c are left out, and one has to remain

@@ -13,7 +13,6 @@ import numpy as np
 from tile2vec_cli import changes, cogs, contact_sheets, features, mosaics, records
 from tile2vec_cli.changes import Changes
 from tile2vec_cli.cogs import Layer
-from tile2vec_cli.config import ChangeConfig
 from tile2vec_cli.contact_sheets import SHOWN, Group, Source
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.grid import Floats
@@ -22,6 +21,7 @@ from tile2vec_cli.near_reports import Report
 from tile2vec_cli.parts import Progress, silent
 from tile2vec_cli.provenance import content
 from tile2vec_cli.records import Keys, Maker, Output
+from tile2vec_cli.view_config import ChangeConfig
 
 MAPS = (".tif", ".tiff")
 

@@ -20,7 +20,6 @@ import shapely
 from numpy.typing import NDArray
 
 from tile2vec_cli import dates, embeddings
-from tile2vec_cli.config import ChangeConfig
 from tile2vec_cli.dates import Side, chunks, id_order, paired
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
@@ -29,6 +28,7 @@ from tile2vec_cli.grid import Floats, Ints
 from tile2vec_cli.mosaics import Mosaic, Placing
 from tile2vec_cli.parts import Progress, silent
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.view_config import ChangeConfig
 
 LEAST_CENTRED = 30  # pairs; of fewer, the mean difference would hide what has changed
 

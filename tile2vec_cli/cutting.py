@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tile2vec_cli.tile_files import (
     read_part,
     settings_fingerprint,
 )
+from tile2vec_cli.work import Elsewhere
 
 Info = dict[str, Any]
 
@@ -53,7 +54,7 @@ def cut(
     *,
     aoi: Path | None = None,
     shard: Shard | None = None,
-    workers: int = 1,
+    workers: int | Elsewhere = 1,
     strict: bool = False,
     overwrite: bool = False,
     on_progress: Progress = silent,
@@ -72,19 +73,19 @@ def cut(
     own = (shard or Shard()).take(scenes)
     infos, plans, failed = _planned(own, folder, config, manifest, strict)
 
-    lock, done, total = threading.Lock(), 0, sum(plan.windows for plan in plans)
-
-    def on_tiles(count: int) -> None:
-        nonlocal done
-        with lock:
-            done += count
-        on_progress(done, total)
-
-    def make(plan: tile_parts.Plan) -> Info:
-        return tile_parts.cut(plan, folder, config, manifest["settings_fingerprint"], area, on_tiles)
-
+    settled = {"config": config, "settings": manifest["settings_fingerprint"], "aoi": area}
+    done = work.each(
+        plans,
+        partial(tile_parts.cut, folder=folder.absolute(), **settled),
+        name=lambda plan: plan.source,
+        workers=workers,
+        strict=strict,
+        folder=folder,
+        total=sum(plan.windows for plan in plans),
+        on_progress=on_progress,
+    )
     made = 0
-    for plan, result in work.each(plans, make, name=lambda p: p.source, workers=workers, strict=strict):
+    for plan, result in done:
         if isinstance(result, Failure):
             failed.append(result)
         else:

@@ -7,10 +7,15 @@ header: the model's fingerprint and architecture, and the settings.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from tile2vec_cli import embedding_files, geoparquet, parts
+from tile2vec_cli.embedding_files import Vectors
 from tile2vec_cli.errors import DataError, OutputError, Tile2VecError
 from tile2vec_cli.tile_files import Part
 from tile2vec_cli.tiles import TileSet
@@ -18,6 +23,49 @@ from tile2vec_cli.tiles import TileSet
 MANIFEST = "manifest.json"
 
 Header = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Files:
+    """How vectors become files: what every file of a run says of itself."""
+
+    header: dict[str, Any]  # model, architecture, settings
+    layout: dict[str, Any]  # of the tiles, as the footer has it
+
+    @classmethod
+    def of(cls, tiles: TileSet, header: dict[str, Any]) -> Files:
+        size, stride = (tiles.settings[key] for key in ("size", "stride"))
+        layout = {"layout_type": "regular_grid", "chip_size": [size, size], "stride": [stride, stride]}
+        return cls(header, layout)
+
+    @property
+    def dtype(self) -> str:
+        return str(self.header["settings"]["dtype"])
+
+    def rows(self, part: Part, vectors: Vectors, scale: float | None) -> pa.Table:
+        """Raises DataError for numbers that float16 does not reach."""
+        most = largest(vectors)
+        if self.dtype == "float16" and most > float(np.finfo(np.float16).max):
+            raise DataError(
+                f"{part.path}: its vectors reach {most:g}; float16 ends at 65504. Choose float32."
+            )
+        return embedding_files.rows(part.index(), vectors, self.dtype, scale)
+
+    def footer(self, made_of: Sequence[Part], scale: float | None) -> dict[str, str]:
+        return embedding_files.footer({**self.header, "parts": names(made_of)}, self.layout, scale)
+
+    def scale(self, most: float) -> float | None:
+        return embedding_files.int8_scale(most) if self.dtype == "int8" else None
+
+    def write(self, out: Path, part: Part, vectors: Vectors) -> None:
+        """The part's file in the folder `out`."""
+        scale = self.scale(largest(vectors))
+        with parts.new_file(file(out, part)) as temporary:
+            geoparquet.write(temporary, self.rows(part, vectors, scale), self.footer([part], scale))
+
+
+def largest(vectors: Vectors) -> float:
+    return float(np.abs(vectors).max())
 
 
 def file(out: Path, part: Part) -> Path:

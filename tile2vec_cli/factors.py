@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tile2vec_cli import baselines
-from tile2vec_cli.config import InspectConfig
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Floats, Ints
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.view_config import InspectConfig
 
 _CHUNK = 512  # tiles at a time
 _USUAL_RED, _USUAL_NIR = 1, 4  # of four bands, as in NAIP

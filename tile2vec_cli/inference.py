@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import pyarrow as pa
 import torch
 
-from tile2vec_cli import device, embedding_files, encoders, geoparquet, models, parts
+from tile2vec_cli import device, encoders, geoparquet, models, parts, work
 from tile2vec_cli import embedding_outputs as outputs
 from tile2vec_cli.batches import ahead
 from tile2vec_cli.config import EmbedConfig
 from tile2vec_cli.embedding_files import Vectors
-from tile2vec_cli.errors import DataError, Failure, OutputError, Tile2VecError, UsageError
+from tile2vec_cli.embedding_outputs import Files, largest
+from tile2vec_cli.errors import Failure, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.forward import Forward
 from tile2vec_cli.parts import Progress, Shard, silent
 from tile2vec_cli.tile_files import Part
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.work import Advance, Elsewhere
 
 _WRITERS = 4  # most of a small file's time is spent waiting for the disk
 
@@ -42,35 +44,6 @@ class EmbedReport:
     failed: list[Failure] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Files:
-    """How vectors become files: what every file of a run says of itself."""
-
-    tiles: TileSet
-    header: dict[str, Any]  # model, architecture, settings
-
-    @property
-    def dtype(self) -> str:
-        return str(self.header["settings"]["dtype"])
-
-    def rows(self, part: Part, vectors: Vectors, scale: float | None) -> pa.Table:
-        """Raises DataError for numbers that float16 does not reach."""
-        largest = _largest(vectors)
-        if self.dtype == "float16" and largest > float(np.finfo(np.float16).max):
-            raise DataError(
-                f"{part.path}: its vectors reach {largest:g}; float16 ends at 65504. Choose float32."
-            )
-        return embedding_files.rows(part.index(), vectors, self.dtype, scale)
-
-    def footer(self, made_of: Sequence[Part], scale: float | None) -> dict[str, str]:
-        size, stride = (self.tiles.settings[key] for key in ("size", "stride"))
-        layout = {"layout_type": "regular_grid", "chip_size": [size, size], "stride": [stride, stride]}
-        return embedding_files.footer({**self.header, "parts": outputs.names(made_of)}, layout, scale)
-
-    def scale(self, largest: float) -> float | None:
-        return embedding_files.int8_scale(largest) if self.dtype == "int8" else None
-
-
 def embed(
     tiles_path: Path,
     model_path: Path,
@@ -78,7 +51,7 @@ def embed(
     config: EmbedConfig,
     *,
     shard: Shard | None = None,
-    workers: int | None = None,
+    workers: int | Elsewhere | None = None,
     strict: bool = False,
     overwrite: bool = False,
     on_progress: Progress = silent,
@@ -86,8 +59,9 @@ def embed(
     """Embed every tile: into one file where `out` ends in .parquet, else into a file a part.
 
     What is there already, made of the same tiles with the same model and settings, stays. `workers`
-    are the network's threads; progress is in tiles. Raises DataError where the model does not fit
-    the tiles, or where `out` was made otherwise (unless `overwrite`).
+    are the network's threads, or workers elsewhere, each with a network of its own; progress is in
+    tiles. Raises DataError where the model does not fit the tiles, or where `out` was made otherwise
+    (unless `overwrite`).
     """
     tiles = TileSet.open(tiles_path)
     model = models.describe(model_path)
@@ -101,9 +75,10 @@ def embed(
     one_file = out.suffix == ".parquet"
     others = 0
     if one_file:
-        if (shard or Shard()).count > 1:
+        if (shard or Shard()).count > 1 or isinstance(workers, Elsewhere):
+            option = "--dask" if isinstance(workers, Elsewhere) else "--shard"
             raise UsageError(
-                f"--shard: {out} is one file; shards need a folder. Leave .parquet out of --out."
+                f"{option}: {out} is one file; its parts need a folder. Leave .parquet out of --out."
             )
         own, todo = present, [] if outputs.is_current(out, present, header, overwrite) else present
     else:
@@ -114,13 +89,17 @@ def embed(
     seconds = 0.0
     failed: list[Failure] = []
     if todo:
-        forward = _forward(model_path, config, workers)
-        files = _Files(tiles, header)
-        started = time.monotonic()
-        if one_file:
-            _into_file(forward, files, out, todo, on_progress)
+        files = Files.of(tiles, header)
+        if isinstance(workers, Elsewhere):
+            started = time.monotonic()
+            failed = _elsewhere(workers, model_path, config, files, out, todo, strict, on_progress)
         else:
-            failed = _into_folder(forward, files, out, todo, strict, on_progress)
+            forward = _forward(model_path, config, workers)
+            started = time.monotonic()
+            if one_file:
+                _into_file(forward, files, out, todo, on_progress)
+            else:
+                failed = _into_folder(forward, files, out, todo, strict, on_progress)
         seconds = time.monotonic() - started
     bad = {failure.name for failure in failed}
     made = [part for part in todo if part.name not in bad]
@@ -149,15 +128,9 @@ def _forward(path: Path, config: EmbedConfig, workers: int | None) -> Forward:
 
 
 def _into_folder(
-    forward: Forward, files: _Files, out: Path, todo: list[Part], strict: bool, on_progress: Progress
+    forward: Forward, files: Files, out: Path, todo: list[Part], strict: bool, on_progress: Progress
 ) -> list[Failure]:
     """A file a part, written while the next parts are embedded. Returns the parts that failed."""
-
-    def write(part: Part, vectors: Vectors) -> None:
-        scale = files.scale(_largest(vectors))
-        with parts.new_file(outputs.file(out, part)) as temporary:
-            geoparquet.write(temporary, files.rows(part, vectors, scale), files.footer([part], scale))
-
     failed: list[Failure] = []
     writing: list[tuple[Part, Future[None]]] = []
 
@@ -181,7 +154,7 @@ def _into_folder(
                 if isinstance(found, Tile2VecError):
                     fail(part, found)
                 else:
-                    writing.append((part, pool.submit(write, part, found)))
+                    writing.append((part, pool.submit(files.write, out, part, found)))
                     settle(_WRITERS)
             settle(0)
         finally:  # files at hand are finished, others are not begun
@@ -189,7 +162,56 @@ def _into_folder(
     return failed
 
 
-def _into_file(forward: Forward, files: _Files, out: Path, todo: list[Part], on_progress: Progress) -> None:
+def _elsewhere(
+    workers: Elsewhere,
+    model_path: Path,
+    config: EmbedConfig,
+    files: Files,
+    out: Path,
+    todo: list[Part],
+    strict: bool,
+    on_progress: Progress,
+) -> list[Failure]:
+    """A file a part, each made by one of the workers. Returns the parts that failed."""
+    done = work.each(
+        [replace(part, path=part.path.absolute()) for part in todo],
+        partial(
+            _embed_part, model_path=model_path.absolute(), config=config, files=files, out=out.absolute()
+        ),
+        name=lambda part: part.name,
+        workers=workers,
+        strict=strict,
+        folder=out,
+        total=sum(part.count for part in todo),
+        on_progress=on_progress,
+    )
+    return [result for _, result in done if isinstance(result, Failure)]
+
+
+def _embed_part(
+    part: Part, advance: Advance, *, model_path: Path, config: EmbedConfig, files: Files, out: Path
+) -> None:
+    """Make one part's file. The model is kept for the parts to come."""
+    forward, counted = _kept_forward(model_path, files.header["model"], config), 0
+
+    def on_tiles(done: int, _total: int) -> None:
+        nonlocal counted
+        advance(done - counted)
+        counted = done
+
+    for _, found in forward.vectors([part], on_tiles):
+        if isinstance(found, Tile2VecError):
+            raise found
+        files.write(out, part, found)
+
+
+@lru_cache(maxsize=1)
+def _kept_forward(path: Path, fingerprint: str, config: EmbedConfig) -> Forward:
+    models.require_same(path, fingerprint)
+    return _forward(path, config, None)
+
+
+def _into_file(forward: Forward, files: Files, out: Path, todo: list[Part], on_progress: Progress) -> None:
     """One file, part by part; rows are made and written here while a thread embeds the next parts."""
     parts.sweep(parts.make_folder(out.parent))
     with ExitStack() as stack:
@@ -217,11 +239,11 @@ def _all_good(found: Iterator[tuple[Part, Vectors | Tile2VecError]]) -> Iterator
 
 def _fill(spool: IO[bytes], made: Iterator[tuple[Part, Vectors]]) -> float:
     """Write all vectors to the spool; return the largest absolute number."""
-    largest = 0.0
+    most = 0.0
     for _, vectors in made:
         spool.write(vectors.tobytes())
-        largest = max(largest, _largest(vectors))
-    return largest
+        most = max(most, largest(vectors))
+    return most
 
 
 def _spooled(spool: IO[bytes], todo: list[Part]) -> Iterator[tuple[Part, Vectors]]:
@@ -229,7 +251,3 @@ def _spooled(spool: IO[bytes], todo: list[Part]) -> Iterator[tuple[Part, Vectors
     spool.seek(0)
     for part in todo:
         yield part, np.frombuffer(spool.read(width * part.count), np.float32).reshape(part.count, -1)
-
-
-def _largest(vectors: Vectors) -> float:
-    return float(np.abs(vectors).max())

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli import contact_sheets, inspect_figures, inspection, parts, records
-from tile2vec_cli.config import InspectConfig
 from tile2vec_cli.contact_sheets import Group, Source
 from tile2vec_cli.inspection import Component, Inspection
 from tile2vec_cli.near_reports import Report
@@ -19,6 +18,7 @@ from tile2vec_cli.records import Keys
 from tile2vec_cli.scores import Score
 from tile2vec_cli.spectra import Spectrum
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.view_config import InspectConfig
 
 FORMAT = "tile2vec-inspect/1"
 REPORT, PAGE = "report.json", "inspect.html"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tile2vec_cli import embeddings, factors, labels, predictability, probing
-from tile2vec_cli.config import InspectConfig, ProbeConfig
+from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.factors import Factors
@@ -24,6 +24,7 @@ from tile2vec_cli.predictability import Told
 from tile2vec_cli.scores import Verdict
 from tile2vec_cli.spectra import Spectrum
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.view_config import InspectConfig
 
 ENDS = 10  # tiles at either end of a component
 PAIRS = 1000  # tiles of which all pairs are compared by cosine

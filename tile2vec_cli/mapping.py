@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tile2vec_cli import cogs, models, segmentation, work
+from tile2vec_cli import cogs, map_plans, models, segmentation, work
 from tile2vec_cli.batches import ahead
 from tile2vec_cli.cogs import Layer
-from tile2vec_cli.config import MapConfig, TileConfig
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.device import Runtime, choose, threads
-from tile2vec_cli.errors import DataError, Failure, UsageError
+from tile2vec_cli.errors import DataError, Failure
+from tile2vec_cli.map_plans import Plan
 from tile2vec_cli.models import Model
 from tile2vec_cli.parts import (
     Progress,
     Shard,
-    dump_json,
-    fingerprint,
     make_folder,
     silent,
     sweep,
+    usable_cpus,
 )
-from tile2vec_cli.rasters import describe, identity
-from tile2vec_cli.scene_lists import scene_name
 from tile2vec_cli.scenes import Scene, open_scene
 from tile2vec_cli.unet import Segmenter
+from tile2vec_cli.weak_config import MapConfig
 from tile2vec_cli.windows import Layout, Span
+from tile2vec_cli.work import Advance, Elsewhere
 
-FORMAT = "tile2vec-map/1"
 NODATA = 255
 _COLOURS = {0: (222, 222, 214, 255), 1: (0, 114, 178, 255), NODATA: (0, 0, 0, 0)}
 _TOLERANCE = 0.1  # by which a scene's resolution may differ from the model's
-_TAG = "TILE2VEC_"
 
 Pixels = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -55,16 +52,6 @@ class MapReport:
     pixels: int  # mapped now
     maps: list[str]
     failed: list[Failure] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """One scene and where its map goes."""
-
-    scene: str
-    path: Path
-    probability: Path | None
-    tags: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -86,7 +73,7 @@ def run(
     config: MapConfig,
     *,
     shard: Shard | None = None,
-    workers: int = 1,
+    workers: int | Elsewhere = 1,
     strict: bool = False,
     overwrite: bool = False,
     on_progress: Progress = silent,
@@ -97,108 +84,66 @@ def run(
     Raises InputError and DataError for a model that can't be used, UsageError for several scenes and
     one file; what goes wrong with a scene is reported.
     """
-    runtime = choose(config.device, config.precision)
-    segmenter, model = segmentation.load(model_path, runtime.device)
-    resolution_m, tiles = segmentation.origin(model_path, model)
-    machine = _Machine(segmenter, model, resolution_m, tiles, runtime, config)
+    machine = _machine(model_path, config if isinstance(workers, int) else replace(config, device="cpu"))
+    model = models.fingerprint(model_path)
     own = (shard or Shard()).take(scenes)
-    plans = _plans(scenes, own, out, config, models.fingerprint(model_path), model)
-    sweep(make_folder(out.parent if _is_file(out) else out))
-    workers = max(1, min(workers, len(plans)))
-    torch.set_num_threads(max(1, threads() // workers))
-    lock, done, total = threading.Lock(), 0, _pixels(plans)
-
-    def on_pixels(count: int) -> None:
-        nonlocal done
-        with lock:
-            done += count
-        on_progress(done, total)
-
-    made, pixels, maps, failed = 0, 0, [], []
-    todo = work.each(
-        plans,
-        lambda plan: _map(plan, machine, overwrite, on_pixels),
-        name=lambda plan: plan.scene,
-        workers=workers,
-        strict=strict,
+    name = str(machine.model.provenance.get("class", "class"))
+    plans = map_plans.plans(scenes, own, out, model, name, probability=config.probability)
+    folder = make_folder(out.parent if map_plans.is_file(out) else out)
+    sweep(folder)
+    each = partial(work.each, name=lambda plan: plan.scene, strict=strict, folder=folder)
+    here = max(1, min(workers if isinstance(workers, int) else usable_cpus(), len(plans)))
+    results: dict[str, int | Failure] = {}  # by scene: the pixels mapped, or what went wrong
+    for plan, made in each(plans, lambda plan, _: plan.is_made(overwrite), workers=here):
+        if made is not False:
+            results[plan.scene] = made if isinstance(made, Failure) else 0
+    todo = [plan for plan in plans if plan.scene not in results]
+    each = partial(each, total=map_plans.pixels(todo), on_progress=on_progress)
+    if isinstance(workers, int):
+        torch.set_num_threads(max(1, threads() // here))
+        done = each(todo, partial(_map, machine=machine, overwrite=overwrite), workers=here)
+    else:
+        load = partial(_kept_machine, model_path.absolute(), model, config)
+        do = partial(_map_there, load=load, overwrite=overwrite)
+        done = each([plan.absolute() for plan in todo], do, workers=workers)
+    results |= {plan.scene: result for plan, result in done}
+    pixels = [result for result in results.values() if not isinstance(result, Failure)]
+    return MapReport(
+        scenes=len(plans),
+        made=sum(count > 0 for count in pixels),
+        pixels=sum(pixels),
+        maps=[str(plan.path) for plan in plans if not isinstance(results[plan.scene], Failure)],
+        failed=[found for plan in plans if isinstance(found := results[plan.scene], Failure)],
     )
-    for plan, result in todo:
-        if isinstance(result, Failure):
-            failed.append(result)
-            continue
-        made += result > 0
-        pixels += result
-        maps.append(str(plan.path))
-    return MapReport(len(plans), made, pixels, maps, failed)
-
-
-# --- what is to be made ------------------------------------------------------------------------
-
-
-def _plans(
-    scenes: Sequence[str], own: Sequence[str], out: Path, config: MapConfig, model: str, described: Model
-) -> list[_Plan]:
-    one_file = _is_file(out)
-    if one_file and len(scenes) > 1:
-        raise UsageError(f"--out {out}: is one file for {len(scenes)} scenes; needs a folder. Name one.")
-    counts = Counter(scene_name(scene) for scene in scenes)
-    plans = []
-    for scene in own:
-        name = scene_name(scene)
-        if counts[name] > 1:
-            raise UsageError(f"{scene}: several scenes are called {name}; each map needs a name of its own.")
-        path = out if one_file else out / f"{name}.tif"
-        probability = path.with_name(f"{path.stem}.probability{path.suffix}") if config.probability else None
-        tags = {
-            f"{_TAG}FORMAT": FORMAT,
-            f"{_TAG}MODEL": model,
-            f"{_TAG}CLASS_0": "other",
-            f"{_TAG}CLASS_1": str(described.provenance.get("class", "class")),
-        }
-        plans.append(_Plan(scene, path, probability, tags))
-    return plans
-
-
-def _is_file(out: Path) -> bool:
-    return out.suffix.lower() in {".tif", ".tiff"}
-
-
-def _pixels(plans: Sequence[_Plan]) -> int:
-    total = 0
-    for plan in plans:
-        try:
-            raster = describe(plan.scene)
-        except Exception:  # it is said when its turn comes
-            continue
-        total += raster.height * raster.width
-    return total
-
-
-def _is_up_to_date(path: Path, tags: dict[str, str], overwrite: bool) -> bool:
-    """Whether this very map is there. Raises DataError where something else is."""
-    if not path.exists():
-        return False
-    found = cogs.tags(path) if path.is_file() else {}
-    if found.get(f"{_TAG}FORMAT") != FORMAT:
-        raise DataError(f"{path}: exists and is no map of ours; it is not replaced. Choose another --out.")
-    if found.get(f"{_TAG}MODEL") != tags[f"{_TAG}MODEL"] and not overwrite:
-        raise DataError(
-            f"{path}: made with model {found.get(f'{_TAG}MODEL')}; this run has {tags[f'{_TAG}MODEL']}. "
-            "Choose another output, or --overwrite to replace it."
-        )
-    return all(found.get(name) == value for name, value in tags.items())
 
 
 # --- making it -----------------------------------------------------------------------------------
 
 
-def _map(plan: _Plan, machine: _Machine, overwrite: bool, on_pixels: Any) -> int:
-    """Map one scene unless it is up to date; returns the pixels mapped."""
-    tags = {**plan.tags, f"{_TAG}SCENE": fingerprint(dump_json(identity(plan.scene)))}
-    paths = [path for path in (plan.path, plan.probability) if path is not None]
-    current = [_is_up_to_date(path, tags, overwrite) for path in paths]
-    if all(current):
+def _map_there(plan: Plan, advance: Advance, *, load: Callable[[], _Machine], overwrite: bool) -> int:
+    """As `_map`, by a worker elsewhere."""
+    return _map(plan, advance, machine=load(), overwrite=overwrite)
+
+
+@lru_cache(maxsize=1)
+def _kept_machine(path: Path, fingerprint: str, config: MapConfig) -> _Machine:
+    """For a worker elsewhere, which keeps it for the scenes to come."""
+    models.require_same(path, fingerprint)
+    return _machine(path, config)
+
+
+def _machine(path: Path, config: MapConfig) -> _Machine:
+    runtime = choose(config.device, config.precision)
+    segmenter, model = segmentation.load(path, runtime.device)
+    resolution_m, tiles = segmentation.origin(path, model)
+    return _Machine(segmenter, model, resolution_m, tiles, runtime, config)
+
+
+def _map(plan: Plan, advance: Advance, *, machine: _Machine, overwrite: bool) -> int:
+    """Map one scene, unless another run has done so meanwhile; returns the pixels mapped."""
+    if plan.is_made(overwrite):
         return 0
+    tags = plan.tags_now()
     tiles = machine.tiles
     with ExitStack() as stack:
         scene = stack.enter_context(
@@ -220,7 +165,7 @@ def _map(plan: _Plan, machine: _Machine, overwrite: bool, on_pixels: Any) -> int
             classes(row, col, np.where(valid, found, NODATA))
             if shares:
                 shares(row, col, np.where(valid, probability, np.nan))
-            on_pixels(probability.size)
+            advance(probability.size)
     return scene.raster.height * scene.raster.width
 
 

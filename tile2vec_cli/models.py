@@ -135,6 +135,12 @@ def start_fingerprint(path: Path, out: Path) -> str:
     return fingerprint(path)
 
 
+def require_same(path: Path, wanted: str) -> None:
+    """Raise DataError where a model is no longer that of this fingerprint."""
+    if fingerprint(path) != wanted:
+        raise DataError(f"{path}: is another model by now; it has to stay as it is. Run again.")
+
+
 def metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl, one an epoch."""
     try:

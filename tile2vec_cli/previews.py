@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tile2vec_cli import clusters, cogs, contact_sheets, embeddings, exemplars, mosaics, places, records
-from tile2vec_cli.clusters import Members
+from tile2vec_cli import cogs, contact_sheets, embeddings, exemplars, kinds, mosaics, places, records
 from tile2vec_cli.components import Components, Moments, Stretch
-from tile2vec_cli.config import PreviewConfig
 from tile2vec_cli.contact_sheets import Group, Source
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.grid import Floats
+from tile2vec_cli.kinds import Members
 from tile2vec_cli.mosaics import Mosaic, Placing
 from tile2vec_cli.near_reports import Report
 from tile2vec_cli.parts import Progress, silent
 from tile2vec_cli.provenance import content
 from tile2vec_cli.records import Keys, Output
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.view_config import PreviewConfig
 
 _MAPS, _PICTURES = (".tif", ".tiff"), (".png",)
 _ACROSS = 10  # tiles of a cluster on the sheet
@@ -160,7 +160,7 @@ def _draw(
         raise DataError(
             f"--clusters {config.clusters}: {inputs.fitted} holds {fitted:,} tiles; needs no more than these."
         )
-    rows = clusters.sample(fitted, config.seed) if with_sheet else np.zeros(0, np.int64)
+    rows = kinds.sample(fitted, config.seed) if with_sheet else np.zeros(0, np.int64)
     moments, kept, first = Moments(), [], None
     for batch in read(inputs.fitted):
         first = first or batch
@@ -170,7 +170,7 @@ def _draw(
     components = Components.of(moments)
     members = None
     if with_sheet:
-        members = Members(clusters.centres(np.concatenate(kept), config.clusters, config.seed), _ACROSS)
+        members = Members(kinds.centres(np.concatenate(kept), config.clusters, config.seed), _ACROSS)
     placing, values = Placing(tiles), []
     for batch in read(inputs.embeddings):
         if first is not None:

@@ -148,9 +148,10 @@ def _record(output: Output) -> Keys:
     """{} where it is missing or none of ours: then nothing tells that the output is."""
     keys = {"made_from": dict, "files": dict, "found": dict}
     try:
-        return parts.read_json(output.record, output.format, keys)
+        found = parts.read_json(output.record, output.format, keys)
     except Tile2VecError:
         return {}
+    return found if all(name == Path(name).name for name in found["files"]) else {}
 
 
 def _unrelated(output: Output, path: Path) -> DataError:

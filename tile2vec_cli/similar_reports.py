@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli import contact_sheets, near_reports, near_tables, similarity
-from tile2vec_cli.config import SimilarConfig
 from tile2vec_cli.contact_sheets import SHOWN, Group, Source
 from tile2vec_cli.near_reports import Finding, Outputs, Report
 from tile2vec_cli.parts import Progress, silent
 from tile2vec_cli.similarity import Found
+from tile2vec_cli.view_config import SimilarConfig
 
 
 def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: Progress = silent) -> Report:

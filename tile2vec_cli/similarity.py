@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from tile2vec_cli import embeddings, exemplars, geoparquet
-from tile2vec_cli.config import SimilarConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.exemplars import Batch, TileId
 from tile2vec_cli.grid import Floats
 from tile2vec_cli.parts import Progress, silent
+from tile2vec_cli.view_config import SimilarConfig
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ class Held:
         self._scenes: OrderedDict[Path, _Opened] = OrderedDict()
         self._strips: OrderedDict[tuple[Path, int], Pixels] = OrderedDict()
 
+    def __reduce__(self) -> tuple[type[Held], tuple[()]]:
+        return Held, ()  # another process begins with nothing
+
     def opened(self, source: Source) -> _Opened:
         found = self._scenes.get(source.part) or _Opened(source)
         self._scenes[source.part] = found

@@ -266,5 +266,5 @@ def part_of(folder: Path, info: dict[str, Any], manifest: dict[str, Any], held: 
     size = int(manifest["settings"]["size"])
     shape, dtype = (int(info["tiles"]), len(manifest["bands"]), size, size), np.dtype(manifest["dtype"])
     virtual = info.get("virtual", False) is True
-    source = Source(folder, shape, dtype, info, held or Held()) if virtual else None
+    source = Source(folder.absolute(), shape, dtype, info, held or Held()) if virtual else None
     return Part(folder, shape, dtype, info, source)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scenes import Mask, Pixels, Scene, open_scene
 from tile2vec_cli.strips import Tiles
 from tile2vec_cli.tile_files import PART_FORMAT, PIXELS, part_fingerprint
+from tile2vec_cli.work import Advance
 
 PART_BYTES = 1 << 30
 _ROW_BYTES = 1 << 30  # of tiles side by side, which are in memory together
@@ -92,12 +93,12 @@ def _grid(raster: Raster, config: TileConfig) -> Grid:
 
 
 def cut(
-    plan: Plan, folder: Path, config: TileConfig, settings: str, aoi: Any, on_tiles: Callable[[int], None]
+    plan: Plan, advance: Advance, *, folder: Path, config: TileConfig, settings: str, aoi: Any
 ) -> dict[str, Any]:
     """Make one part in `folder` and return its part.json.
 
-    `settings` is the fingerprint of the tile set's settings, `aoi` a shapely area or None; `on_tiles`
-    is called with the number of windows done since the last call.
+    `settings` is the fingerprint of the tile set's settings, `aoi` a shapely area or None; it advances
+    by windows.
     """
     with (
         open_scene(plan.source, bands=config.bands, alpha=config.alpha, nodata=config.nodata) as scene,
@@ -109,7 +110,7 @@ def cut(
             for tiles, looked_at in found:
                 if tiles is not None and len(tiles):
                     part.append(tiles)
-                on_tiles(looked_at)
+                advance(looked_at)
         finally:
             part.close()
         if identity(plan.source) != plan.identity:

@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 
 from tile2vec_cli import rivals, splits, weak_labels, weak_recipes
-from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Ints, spatial_blocks
@@ -17,6 +16,7 @@ from tile2vec_cli.segmentation import Counts, probabilities
 from tile2vec_cli.teachers import MOST_TILES
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.unet import Segmenter
+from tile2vec_cli.weak_config import WeakConfig
 from tile2vec_cli.weak_labels import UNKNOWN, States, WeakLabels
 from tile2vec_cli.weak_recipes import Learned, Told
 

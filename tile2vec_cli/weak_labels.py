@@ -14,10 +14,11 @@ import shapely
 from numpy.typing import NDArray
 
 from tile2vec_cli import cdl, label_rasters, label_tables, labels, rasters, weak_points
-from tile2vec_cli.config import CROPLAND, WeakConfig, parse_classes
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Ints
+from tile2vec_cli.rules import parse_classes
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.weak_config import CROPLAND, WeakConfig
 
 States = NDArray[np.uint8]
 

@@ -12,7 +12,6 @@ import torch
 
 from tile2vec_cli import models, segmentation, teachers, thresholds, weak_training
 from tile2vec_cli.batches import normalisation
-from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.grid import Ints
 from tile2vec_cli.parts import Progress, silent, usable_cpus
@@ -20,6 +19,7 @@ from tile2vec_cli.segmentation import probabilities
 from tile2vec_cli.teachers import States
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.weak_config import WeakConfig
 from tile2vec_cli.weak_training import Lessons, Schedule
 
 PAPER_EPOCHS = 50

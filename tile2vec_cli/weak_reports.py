@@ -17,7 +17,6 @@ from tile2vec_cli import (
     weak_recipes,
     weak_study,
 )
-from tile2vec_cli.config import WeakConfig
 from tile2vec_cli.device import Runtime, choose
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.parts import (
@@ -33,6 +32,7 @@ from tile2vec_cli.parts import (
 )
 from tile2vec_cli.provenance import content, relative
 from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.weak_config import WeakConfig
 from tile2vec_cli.weak_draws import Task
 from tile2vec_cli.weak_recipes import Learned
 from tile2vec_cli.weak_study import Result, Unit

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tile2vec_cli.config import WeakConfig
+from tile2vec_cli.weak_config import WeakConfig
 from tile2vec_cli.weak_draws import Outcome
 
 Result = dict[str, Any]

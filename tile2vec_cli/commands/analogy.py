@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import AnalogyConfig, parse_ints, parse_place
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
+from tile2vec_cli.rules import parse_ints, parse_place
+from tile2vec_cli.view_config import AnalogyConfig
 
 _DEFAULT = AnalogyConfig(score=True)
 

@@ -8,16 +8,9 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import (
-    CLASSIFIER_NAMES,
-    ENCODER_NAMES,
-    SELF_SUPERVISED,
-    CompareConfig,
-    ProbeConfig,
-    parse_ints,
-    parse_names,
-)
+from tile2vec_cli.config import CLASSIFIER_NAMES, ENCODER_NAMES, SELF_SUPERVISED, CompareConfig, ProbeConfig
 from tile2vec_cli.console import Console
+from tile2vec_cli.rules import parse_ints, parse_names
 
 _PROBE = ProbeConfig()
 

@@ -35,6 +35,7 @@ def embed(
     precision: options.Precision = EmbedConfig.precision,
     shard: options.ShardText = None,
     workers: options.Workers = None,
+    dask: options.Dask = None,
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -51,7 +52,7 @@ def embed(
     console = Console("embed", quiet, json)
     config = EmbedConfig(dtype, batch_size, device, precision)
     own = Shard.parse(shard)
-    threads = options.worker_count(workers)
+    crew = options.crew(workers, dask)
 
     from tile2vec_cli import inference
 
@@ -62,7 +63,7 @@ def embed(
             out,
             config,
             shard=own,
-            workers=threads,
+            workers=crew,
             strict=strict,
             overwrite=overwrite,
             on_progress=on_progress,

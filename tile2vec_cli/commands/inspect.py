@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import InspectConfig, parse_ints
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
+from tile2vec_cli.rules import parse_ints
+from tile2vec_cli.view_config import InspectConfig
 
 _DEFAULT = InspectConfig()
 

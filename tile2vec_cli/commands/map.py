@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import MapConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.parts import Shard
+from tile2vec_cli.weak_config import MapConfig
 
 _DEFAULT = MapConfig()
 
@@ -36,6 +36,7 @@ def map_scenes(
     precision: options.Precision = _DEFAULT.precision,
     shard: options.ShardText = None,
     workers: options.Workers = None,
+    dask: options.Dask = None,
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -55,7 +56,7 @@ def map_scenes(
         device=device,
         precision=precision,
     )
-    own, threads = Shard.parse(shard), options.worker_count(workers)
+    own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("map", quiet, json)
 
     from tile2vec_cli import mapping
@@ -68,7 +69,7 @@ def map_scenes(
             out,
             config,
             shard=own,
-            workers=threads,
+            workers=crew,
             strict=strict,
             overwrite=overwrite,
             on_progress=on_progress,

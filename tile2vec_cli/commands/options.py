@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tile2vec_cli.clusters import Cluster
 from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.parts import usable_cpus
@@ -29,6 +30,13 @@ ShardText = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(help="Scenes or parts done at a time (default: the CPUs of this job)."),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="local|tcp://HOST:PORT|FILE",
+        help="Leave the work to a Dask cluster: one started here, one that runs, or its scheduler file.",
+    ),
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where networks run.")]
 Precision = Annotated[str, typer.Option(metavar="auto|bf16|fp32", help="auto: bf16 where the device has it.")]
@@ -93,3 +101,9 @@ def worker_count(workers: int | None) -> int:
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: needs at least 1.")
     return workers or usable_cpus()
+
+
+def crew(workers: int | None, dask: str | None) -> int | Cluster:
+    """Who does the work: so many workers here, or a Dask cluster."""
+    count = worker_count(workers)
+    return count if dask is None else Cluster(dask, workers)

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import BASELINE_NAMES, CLASSIFIER_NAMES, ProbeConfig, parse_ints, parse_names
+from tile2vec_cli.config import BASELINE_NAMES, CLASSIFIER_NAMES, ProbeConfig
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
+from tile2vec_cli.rules import parse_ints, parse_names
 
 _DEFAULT = ProbeConfig()
 _NAMED = 20  # dropped classes; a field of numbers may have thousands

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import SimilarConfig, parse_ints, parse_place
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import DataError, InputError, UsageError
+from tile2vec_cli.rules import parse_ints, parse_place
+from tile2vec_cli.view_config import SimilarConfig
 
 _EXAMPLE = "TILE_ID|X,Y|@ids.txt"
 

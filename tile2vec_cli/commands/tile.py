@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import TileConfig, parse_ints
+from tile2vec_cli.config import TileConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.parts import Shard
+from tile2vec_cli.rules import parse_ints
 
 
 def tile(
@@ -49,6 +50,7 @@ def tile(
     recursive: options.Recursive = False,
     shard: options.ShardText = None,
     workers: options.Workers = None,
+    dask: options.Dask = None,
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -70,7 +72,7 @@ def tile(
         snap=snap,
         virtual=virtual,
     )
-    own, threads = Shard.parse(shard), options.worker_count(workers)
+    own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("tile", quiet, json)
 
     from tile2vec_cli import cutting
@@ -83,7 +85,7 @@ def tile(
             config,
             aoi=aoi,
             shard=own,
-            workers=threads,
+            workers=crew,
             strict=strict,
             overwrite=overwrite,
             on_progress=on_progress,

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import CROPLAND, WeakConfig
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
+from tile2vec_cli.weak_config import CROPLAND, WeakConfig
 
 _DEFAULT = WeakConfig()
 

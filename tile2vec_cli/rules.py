@@ -1,0 +1,76 @@
+"""What settings may be, and how they are spelled on a command line. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tile2vec_cli.errors import UsageError
+
+
+def one_of(option: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UsageError(f"{option} {value}: unknown; needs one of {', '.join(choices)}.")
+
+
+def at_least(option: str, value: float | None, least: float) -> None:
+    if value is not None and not (math.isfinite(value) and value >= least):
+        raise UsageError(f"{option} {value:g}: needs a number of at least {least:g}.")
+
+
+def above(option: str, value: float | None, bound: float) -> None:
+    if value is not None and not (math.isfinite(value) and value > bound):
+        raise UsageError(f"{option} {value:g}: needs a number above {bound:g}.")
+
+
+def share(option: str, value: float, *, below_one: bool = False) -> None:
+    if not (0.0 <= value < 1.0 or (value == 1.0 and not below_one)):
+        raise UsageError(f"{option} {value:g}: needs a share from 0 to {'below 1' if below_one else '1'}.")
+
+
+def parse_ints(option: str, text: str) -> tuple[int, ...]:
+    """Parse "1,2,10" (the form of --bands and --n-labels)."""
+    try:
+        return tuple(int(item) for item in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: needs whole numbers with commas, such as 1,2,3.") from error
+
+
+def parse_place(text: str) -> str | tuple[float, float]:
+    """A place (longitude, latitude) where the text is two numbers with a comma, else the text."""
+    try:
+        x, y = (float(number) for number in text.split(","))
+    except ValueError:
+        return text
+    return x, y
+
+
+def parse_names(option: str, text: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """Parse "stats,pca" into names out of `choices`."""
+    names = tuple(item.strip() for item in text.split(",") if item.strip())
+    for name in names:
+        one_of(option, name, choices)
+    return names
+
+
+def parse_classes(option: str, text: str) -> tuple[tuple[range, ...], frozenset[str]]:
+    """Parse "1-60,66-77" or "crop,orchard": ranges of codes, and names in small letters."""
+    codes: list[range] = []
+    names: set[str] = set()
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        low, dash, high = item.partition("-")
+        if not low.isdecimal() or (dash and not high.isdecimal()):
+            names.add(item.casefold())
+        elif dash and int(high) < int(low):
+            raise UsageError(f"{option} {text}: the range {item} runs backwards; needs LOW-HIGH.")
+        else:
+            codes.append(range(int(low), int(high or low) + 1))
+    if not codes and not names:
+        raise UsageError(f"{option} {text!r}: names no class; needs codes such as 1-60,66-77.")
+    return tuple(codes), frozenset(names)
+
+
+def on_earth(places: Sequence[str | tuple[float, float]]) -> None:
+    for lon, lat in (place for place in places if not isinstance(place, str)):
+        if not (abs(lon) <= 180 and abs(lat) <= 90):
+            raise UsageError(f"{lon:g},{lat:g}: no place on the Earth; needs LONGITUDE,LATITUDE.")
