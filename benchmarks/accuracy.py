@@ -37,7 +37,7 @@ def plain(tiles_path: Path, triplets_path: Path, out: Path, seconds: float) -> P
     shutil.rmtree(out / "files", ignore_errors=True)
     files = published.save(tiles.pixels(ids), out / "files")
     neighborhood = load(triplets_path, tiles).settings["neighborhood_m"]
-    drawn = published.draw(tiles.ecef, neighborhood, 20_000)
+    drawn = published.draw(tiles.ecef[:, :2], neighborhood, 20_000)
     net = published.TileNet(tiles.shape[1], mean, std)
     net.train(files, drawn, seconds)
     folder = out / f"published-{seconds:g}"
