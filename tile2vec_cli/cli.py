@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -36,6 +37,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+NAMES: dict[Callable[..., None], str] = {map_scenes: "map"}  # a function called map would hide Python's own
+# West of Greenwich a place begins with a minus, as an option does.
+SETTINGS: dict[Callable[..., None], dict[str, bool]] = {analogy: {"ignore_unknown_options": True}}
 for command in (
     tile,
     sample_triplets,
@@ -45,16 +49,15 @@ for command in (
     compare,
     similar,
     preview,
+    analogy,
     change,
     inspect,
     weak_segment,
+    map_scenes,
     check,
     demo,
 ):
-    app.command()(command)
-# West of Greenwich a place begins with a minus, as an option does.
-app.command(context_settings={"ignore_unknown_options": True})(analogy)
-app.command("map")(map_scenes)  # a function called map would hide Python's own
+    app.command(NAMES.get(command), context_settings=SETTINGS.get(command))(command)
 
 
 def _print_version(wanted: bool) -> None:
