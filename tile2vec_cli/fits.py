@@ -49,5 +49,5 @@ class Fits:
 
     def discard(self) -> None:
         """Remove the file: the report holds what came of them."""
-        if self.path is not None and self.path.exists():
+        if self.path is not None:
             remove(self.path)

@@ -113,6 +113,8 @@ def make_folder(path: Path) -> Path:
 
 def remove(path: Path) -> None:
     """Remove a file or folder so that it is never seen half-removed: renamed first, then deleted."""
+    if not os.path.lexists(path):
+        return
     old = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
     try:
         path.rename(old)

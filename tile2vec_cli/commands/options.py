@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tile2vec_cli.clusters import Cluster
 from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.parts import usable_cpus
+
+if TYPE_CHECKING:
+    from tile2vec_cli.clusters import Cluster
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors to stderr.")]
@@ -106,4 +108,8 @@ def worker_count(workers: int | None) -> int:
 def crew(workers: int | None, dask: str | None) -> int | Cluster:
     """Who does the work: so many workers here, or a Dask cluster."""
     count = worker_count(workers)
-    return count if dask is None else Cluster(dask, workers)
+    if dask is None:
+        return count
+    from tile2vec_cli.clusters import Cluster
+
+    return Cluster(dask, workers)
