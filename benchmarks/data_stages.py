@@ -13,7 +13,7 @@ from workbench import Bench
 
 from tile2vec_cli import batches, cutting, triplets
 from tile2vec_cli.config import TileConfig, TripletConfig
-from tile2vec_cli.parts import usable_cpus
+from tile2vec_cli.processors import usable_cpus
 
 
 def tile(bench: Bench) -> Iterator[Row]:

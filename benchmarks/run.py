@@ -34,7 +34,7 @@ from tile2vec_cli import probing
 from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.labels import Labels
-from tile2vec_cli.parts import usable_cpus
+from tile2vec_cli.processors import usable_cpus
 
 
 def start(bench: Bench) -> Iterator[Row]:

@@ -22,7 +22,7 @@ from pyproj import Geod
 
 from tile2vec_cli.config import TripletConfig
 from tile2vec_cli.grid import ecef
-from tile2vec_cli.parts import usable_cpus
+from tile2vec_cli.processors import usable_cpus
 from tile2vec_cli.shells import distance_m
 from tile2vec_cli.triplets import draw
 

@@ -19,7 +19,8 @@ LAYERS = (
     | {"embedding_outputs", "geoparquet", "labels", "label_rasters", "label_tables", "label_vectors"}
     | {"votes", "vectors", "cdl", "splits", "parts", "work", "clusters", "dispatch", "cogs", "provenance"}
     | {"map_plans"},
-    {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory", "launch"},
+    {"grid", "rasters", "scenes", "scene_lists", "sampling", "places", "remote", "memory", "launch"}
+    | {"processors"},
     {"config", "weak_config", "view_config", "rules", "errors"},
 )
 ANYWHERE_ABOVE_CORE = {"console", "interrupts"}  # for cli and commands

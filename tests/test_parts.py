@@ -160,10 +160,3 @@ def test_shards_that_cannot_be(monkeypatch: pytest.MonkeyPatch, text: str) -> No
     monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
     with pytest.raises(UsageError, match="--shard"):
         Shard.parse(text)
-
-
-def test_slurms_grant_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
-    assert parts.usable_cpus() == 3
-    monkeypatch.delenv("SLURM_CPUS_PER_TASK")
-    assert 1 <= parts.usable_cpus() <= (os.cpu_count() or 1)

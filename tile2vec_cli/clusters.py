@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 from tile2vec_cli.dispatch import Killed, Run, Task
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError, UsageError
-from tile2vec_cli.parts import sweep, usable_cpus
+from tile2vec_cli.parts import sweep
+from tile2vec_cli.processors import usable_cpus
 from tile2vec_cli.work import Advance, Result, Unit
 
 LOCAL = "local"

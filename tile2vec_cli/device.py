@@ -16,7 +16,7 @@ import torch
 from tile2vec_cli import memory
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.launch import ALONE, Launch
-from tile2vec_cli.parts import usable_cpus
+from tile2vec_cli.processors import usable_cpus
 
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 

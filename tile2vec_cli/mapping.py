@@ -21,14 +21,8 @@ from tile2vec_cli.device import Runtime, choose, threads
 from tile2vec_cli.errors import DataError, Failure
 from tile2vec_cli.map_plans import Plan
 from tile2vec_cli.models import Model
-from tile2vec_cli.parts import (
-    Progress,
-    Shard,
-    make_folder,
-    silent,
-    sweep,
-    usable_cpus,
-)
+from tile2vec_cli.parts import Progress, Shard, make_folder, silent, sweep
+from tile2vec_cli.processors import usable_cpus
 from tile2vec_cli.scenes import Scene, open_scene
 from tile2vec_cli.unet import Segmenter
 from tile2vec_cli.weak_config import MapConfig

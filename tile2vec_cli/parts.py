@@ -298,16 +298,3 @@ class Shard:
 
     def take(self, items: Sequence[Item]) -> list[Item]:
         return list(items[self.index - 1 :: self.count])
-
-
-def usable_cpus() -> int:
-    """CPUs this process may use: Slurm's grant, else affinity, cut to the cgroup's quota."""
-    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if granted.isdigit() and int(granted) > 0:
-        return int(granted)
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cpus = min(cpus, max(1, round(int(quota) / int(period))))
-    return cpus

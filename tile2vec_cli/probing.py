@@ -22,7 +22,8 @@ from tile2vec_cli.errors import DataError
 from tile2vec_cli.fits import Fits
 from tile2vec_cli.grid import Ints, spatial_blocks
 from tile2vec_cli.labels import Labels
-from tile2vec_cli.parts import Progress, silent, usable_cpus
+from tile2vec_cli.parts import Progress, silent
+from tile2vec_cli.processors import usable_cpus
 from tile2vec_cli.scores import Score, Verdict, confusion
 from tile2vec_cli.splits import Split
 from tile2vec_cli.tiles import TileSet

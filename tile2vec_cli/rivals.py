@@ -6,8 +6,8 @@ import numpy as np
 
 from tile2vec_cli import teachers
 from tile2vec_cli.grid import Ints
-from tile2vec_cli.parts import usable_cpus
 from tile2vec_cli.pixel_classifiers import RIVALS, fit
+from tile2vec_cli.processors import usable_cpus
 from tile2vec_cli.segmentation import UNKNOWN, Counts
 from tile2vec_cli.teachers import States
 from tile2vec_cli.tiles import TileSet

@@ -25,7 +25,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from tile2vec_cli import geoparquet, rasters, strips
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
 from tile2vec_cli.grid import Ints
-from tile2vec_cli.parts import usable_cpus
+from tile2vec_cli.processors import usable_cpus
 from tile2vec_cli.remote import is_remote
 from tile2vec_cli.scenes import Pixels, Scene
 

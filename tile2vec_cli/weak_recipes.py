@@ -14,7 +14,8 @@ from tile2vec_cli import models, segmentation, teachers, thresholds, weak_traini
 from tile2vec_cli.batches import normalisation
 from tile2vec_cli.device import Runtime
 from tile2vec_cli.grid import Ints
-from tile2vec_cli.parts import Progress, silent, usable_cpus
+from tile2vec_cli.parts import Progress, silent
+from tile2vec_cli.processors import usable_cpus
 from tile2vec_cli.segmentation import probabilities
 from tile2vec_cli.teachers import States
 from tile2vec_cli.tiles import TileSet

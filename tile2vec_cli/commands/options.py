@@ -10,7 +10,7 @@ import typer
 
 from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.parts import usable_cpus
+from tile2vec_cli.processors import usable_cpus
 
 if TYPE_CHECKING:
     from tile2vec_cli.clusters import Cluster
