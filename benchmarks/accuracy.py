@@ -17,11 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import published
-from quality import prepared, tile2vec, trained
+from command import tile2vec
+from embed import write_model
+from quality import prepared, trained
 from rounds import Row
 from workbench import Bench
 
-from tile2vec_cli import batches, models
+from tile2vec_cli import batches
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.triplets import load
 
@@ -40,15 +42,7 @@ def plain(tiles_path: Path, triplets_path: Path, out: Path, seconds: float) -> P
     drawn = published.draw(tiles.ecef[:, :2], neighborhood, 20_000)
     net = published.TileNet(tiles.shape[1], mean, std)
     net.train(files, drawn, seconds)
-    folder = out / f"published-{seconds:g}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    architecture = {"encoder": "resnet18", "bands": tiles.shape[1], "dim": 512}
-    scale = {"mean": mean, "std": std}
-    described = models.Model(
-        "encoder", architecture, tiles.bands, tiles.dtype.name, tiles.size, scale, {}, {}
-    )
-    models.write(folder, described, net.encoder.state_dict(), [])
+    folder = write_model(out / f"published-{seconds:g}", tiles, "resnet18", net.encoder)
     vectors = out / f"published-{seconds:g}.parquet"
     tile2vec("embed", tiles_path, "--model", folder, "--out", vectors, "--overwrite")
     return vectors

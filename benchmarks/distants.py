@@ -7,10 +7,7 @@ Trains `small` once for each row of VARIANTS and probes it by logistic regressio
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-from quality import prepared, probed, trained
+from quality import accuracies, columns, parser, prepared, trained
 
 VARIANTS = {
     "in-batch": [],
@@ -22,25 +19,15 @@ VARIANTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("images", type=Path)
-    parser.add_argument("labels", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--fields", default="city,density")
-    parser.add_argument("--minutes", default="1")
-    options = parser.parse_args()
+    options = parser(__doc__).parse_args()
     tiles, triplets = prepared(options.images, options.out)
     fields = options.fields.split(",")
-    columns = [f"{field}, {count}" for field in fields for count in ("100", "1,000")]
-    print(f"| training | triplets/s | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}")
+    print(f"| training | triplets/s | {columns(fields)} |\n|---|---|{'---|' * 2 * len(fields)}")
     for name, settings in VARIANTS.items():
         chosen = ["--encoder", "small", "--minutes", options.minutes, *settings]
         report, vectors = trained(tiles, triplets, options.out, chosen)
-        scores = [score for field in fields for score in probed(vectors, options.labels, field, [])]
-        accuracies = " | ".join(f"{score['accuracy']:.3f}" for score in scores)
-        print(f"| {name} | {report['triplets_per_second']:.0f} | {accuracies} |", flush=True)
+        found = " | ".join(f"{share:.3f}" for share in accuracies(vectors, options.labels, fields))
+        print(f"| {name} | {report['triplets_per_second']:.0f} | {found} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,27 +10,20 @@ Prints the best of the runs and, beside it, the network alone on tiles in memory
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import torch
+from command import tile2vec
 from rasterio.transform import from_origin
 
 from tile2vec_cli import device, encoders, models
 from tile2vec_cli.tiles import TileSet
 
 SEED = 0
-
-
-def tile2vec(*arguments: object) -> dict[str, object]:
-    command = [sys.executable, "-m", "tile2vec_cli", *map(str, arguments), "--json", "--quiet"]
-    return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
 def make_tiles(folder: Path, side: int) -> Path:
@@ -45,11 +38,18 @@ def make_tiles(folder: Path, side: int) -> Path:
 
 
 def make_model(folder: Path, tiles: TileSet, name: str) -> Path:
-    path, dim, bands = folder / f"model-{name}", encoders.ENCODERS[name].dim, len(tiles.bands)
+    """An untrained model of the tiles: the arithmetic is that of a trained one."""
+    bands = len(tiles.bands)
+    dim = encoders.ENCODERS[name].dim
+    encoder = encoders.untrained(name, bands, dim, [120.0] * bands, [60.0] * bands, SEED)
+    return write_model(folder / f"model-{name}", tiles, name, encoder)
+
+
+def write_model(path: Path, tiles: TileSet, name: str, encoder: encoders.Encoder) -> Path:
+    """A model folder that `embed` takes; an older one goes."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
-    encoder = encoders.untrained(name, bands, dim, [120.0] * bands, [60.0] * bands, SEED)
-    architecture = {"encoder": name, "bands": bands, "dim": dim}
+    architecture = {"encoder": name, "bands": len(tiles.bands), "dim": sum(encoder.shares)}
     model = models.Model("encoder", architecture, tiles.bands, tiles.dtype.name, tiles.size, {}, {}, {})
     models.write(path, model, encoder.state_dict(), [])
     return path

@@ -11,14 +11,12 @@ with those from float32; then runs `preview` in a process of its own. Prints Mar
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from command import measured
 
 from tile2vec_cli import embedding_files, exemplars, geoparquet, similarity
 from tile2vec_cli.grid import footprints
@@ -107,14 +105,8 @@ def previewed(path: Path, folder: Path) -> tuple[float, int]:
     out = folder / "preview.tif"
     for old in folder.glob("preview*"):
         old.unlink()
-    argv = [sys.executable, "-m", "tile2vec_cli", "preview", str(path), "--out", str(out), "--quiet"]
-    started = time.perf_counter()
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as child:
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(argv)}: exit code {child.returncode}")
-    return time.perf_counter() - started, usage.ru_maxrss // 1000
+    _, seconds, peak = measured("preview", path, "--out", out, "--quiet")
+    return seconds, peak
 
 
 def main() -> None:

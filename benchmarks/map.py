@@ -11,16 +11,14 @@ command and prints the peak memory of its process.
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import rasterio
 import torch
+from command import measured
 from tile import make_scene
 
 from tile2vec_cli import mapping, segmentation, weak_recipes
@@ -106,21 +104,8 @@ def main() -> None:
             speed = options.side**2 / whole / 1e6
             print(f"| {window} | {bare:.1f} | {whole:.1f} | {share:.2f} | {speed:.2f} |", flush=True)
     shutil.rmtree(out, ignore_errors=True)
-    command = [
-        sys.executable,
-        "-m",
-        "tile2vec_cli",
-        "map",
-        str(scene),
-        "--model",
-        str(model),
-        "--out",
-        str(out),
-    ]
-    started = time.perf_counter()
-    subprocess.run([*command, "--quiet"], check=True, stdout=subprocess.DEVNULL)
-    seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(f"\n{options.side:,}²: {seconds:.0f} s, peak memory {peak / 2**20:.2f} GiB")
+    _, seconds, peak = measured("map", scene, "--model", model, "--out", out, "--quiet")
+    print(f"\n{options.side:,}²: {seconds:.0f} s, peak memory {peak:,} MB")
     shutil.rmtree(out, ignore_errors=True)
 
 

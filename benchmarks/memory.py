@@ -10,16 +10,14 @@ file, a segmenter and its map. Prints a Markdown table of megabytes (ru_maxrss o
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import rasterio
+from command import measured
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
@@ -68,18 +66,6 @@ def commands(folder: Path) -> Iterator[tuple[str, list[object], Path]]:
     yield "check", ["check", tiles], folder / "none"
 
 
-def measured(arguments: list[object]) -> tuple[float, int]:
-    """Run a command; its seconds, and the megabytes its process held at the most."""
-    started = time.perf_counter()
-    argv = [sys.executable, "-m", "tile2vec_cli", *map(str, arguments), "--quiet"]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as child:
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(argv)}: exit code {child.returncode}")
-    return time.perf_counter() - started, usage.ru_maxrss // 1000
-
-
 def files(path: Path) -> int:
     return sum(p.is_file() for p in path.rglob("*")) if path.is_dir() else int(path.is_file())
 
@@ -96,7 +82,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         make(folder, side)
         for name, arguments, out in commands(folder):
-            rows.setdefault(name, []).append(f"{measured(arguments)[1]:,}")
+            rows.setdefault(name, []).append(f"{measured(*arguments, '--quiet')[2]:,}")
             rows.setdefault(f"{name} ", []).append(f"{files(out)}")
             print(f"{side}: {name} {rows[name][-1]} MB", file=sys.stderr, flush=True)
     print(f"| command | {' | '.join(f'{side}²' for side in sides)} | files |")

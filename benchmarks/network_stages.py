@@ -10,6 +10,7 @@ import limits
 import numpy as np
 import published
 import torch
+from embed import make_model
 from limits import seconds
 from map import alone, mapped
 from map import make_model as make_segmenter
@@ -19,7 +20,7 @@ from torch import nn
 from torch.optim import Adam
 from workbench import MEAN, STD, Bench, few
 
-from tile2vec_cli import encoders, inference, losses, models, training, weak_recipes, weak_training
+from tile2vec_cli import encoders, inference, losses, training, weak_recipes, weak_training
 from tile2vec_cli.config import EmbedConfig, TrainConfig
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.unet import Standardise
@@ -98,12 +99,8 @@ def embed(bench: Bench) -> Iterator[Row]:
     some = bench.files[:40]
     for name in ("resnet18", "small"):
         made = encoders.ENCODERS[name]
-        model = bench.free(f"untrained-{name}")
-        model.mkdir()
+        model = make_model(bench.folder, bench.tiles, name)
         encoder = encoders.untrained(name, 4, made.dim, MEAN, STD, 0)
-        architecture = {"encoder": name, "bands": 4, "dim": made.dim}
-        described = models.Model("encoder", architecture, (1, 2, 3, 4), "uint8", 50, {}, {}, {})
-        models.write(model, described, encoder.state_dict(), [])
         batch = torch.from_numpy(bench.tiles.pixels(np.arange(made.embed_batch_size)))
         bare = limits.forward(encoders.fused(encoder), batch.to(bench.runtime.device), bench.runtime)
         bare()

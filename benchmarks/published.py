@@ -85,10 +85,12 @@ def load(files: Sequence[Path]) -> Tensor:
 
 
 class TileNet:
-    """The paper's network in float32, and Adam."""
+    """The paper's network (or another encoder) in float32, and Adam."""
 
-    def __init__(self, bands: int, mean: Sequence[float], std: Sequence[float]) -> None:
-        self.encoder = encoders.untrained("resnet18", bands, 512, mean, std, seed=0)
+    def __init__(
+        self, bands: int, mean: Sequence[float], std: Sequence[float], name: str = "resnet18"
+    ) -> None:
+        self.encoder = encoders.untrained(name, bands, encoders.ENCODERS[name].dim, mean, std, seed=0)
         self.encoder.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.optimizer = Adam(self.encoder.parameters(), 1e-3, BETAS)
 

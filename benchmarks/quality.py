@@ -13,20 +13,14 @@ beside all baselines.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from command import tile2vec
+
 N_LABELS = "100,1000"
-
-
-def tile2vec(*arguments: object) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tile2vec_cli", *map(str, arguments), "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout))
 
 
 def prepared(images: Path, out: Path) -> tuple[Path, Path]:
@@ -52,17 +46,33 @@ def probed(vectors: Path, labels: Path, field: str, options: list[object]) -> li
     return list(report["scores"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments of all that train on IMAGES and probe LABELS."""
+    found = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("images", type=Path)
-    parser.add_argument("labels", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--fields", default="city,density")
-    parser.add_argument("--minutes", default="1")
-    parser.add_argument("--train", default="--encoder small", help="options for `tile2vec train`")
-    options = parser.parse_args()
+    found.add_argument("images", type=Path)
+    found.add_argument("labels", type=Path)
+    found.add_argument("--out", type=Path, required=True)
+    found.add_argument("--fields", default="city,density")
+    found.add_argument("--minutes", default="1")
+    return found
+
+
+def columns(fields: Sequence[str]) -> str:
+    """Heads of a table with a row for each way to do it."""
+    return " | ".join(f"{field}, {int(count):,}" for field in fields for count in N_LABELS.split(","))
+
+
+def accuracies(vectors: Path, labels: Path, fields: Sequence[str]) -> list[float]:
+    """Under these heads."""
+    return [score["accuracy"] for field in fields for score in probed(vectors, labels, field, [])]
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--train", default="--encoder small", help="options for `tile2vec train`")
+    options = arguments.parse_args()
     tiles, triplets = prepared(options.images, options.out)
     chosen = [*shlex.split(options.train), "--minutes", options.minutes]
     report, vectors = trained(tiles, triplets, options.out, chosen)

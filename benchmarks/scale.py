@@ -12,15 +12,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.csv
 import rasterio
-from memory import measured
+from command import measured
 from rasterio.transform import from_origin
 
 from tile2vec_cli.tiles import TileSet
@@ -56,12 +54,6 @@ def label(tiles: Path, path: Path) -> None:
     pyarrow.csv.write_csv(pyarrow.table({"tile_id": names, "label": classes}), path)
 
 
-def apart(work: Callable[..., None], *arguments: object) -> None:
-    """In a process of its own: what this one has held would count as a command's peak."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        pool.submit(work, *arguments).result()
-
-
 def commands(scenes: list[Path], folder: Path) -> Iterator[tuple[str, str, list[object]]]:
     """Name, what is counted (tiles, or the number itself), and arguments."""
     tiles, drawn, model = folder / "tiles", folder / "triplets.parquet", folder / "model"
@@ -86,7 +78,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="leave what was made")
     options = parser.parse_args()
     sizes = [int(size) for size in options.scenes.split(",")]
-    apart(make, options.folder / "scenes", max(sizes))
+    make(options.folder / "scenes", max(sizes))
     scenes = sorted((options.folder / "scenes").glob("*.tif"))
     found: dict[str, list[tuple[float, int]]] = {}
     for size in sizes:
@@ -95,8 +87,8 @@ def main() -> None:
         folder.mkdir()
         for name, counted, arguments in commands(scenes[:size], folder):
             if name.startswith("probe"):
-                apart(label, folder / "tiles", folder / "labels.csv")
-            seconds, peak = measured(arguments)
+                label(folder / "tiles", folder / "labels.csv")
+            _, seconds, peak = measured(*arguments, "--quiet")
             count = len(TileSet.open(folder / "tiles")) if counted == "tiles" else int(counted)
             found.setdefault(name, []).append((seconds / count * 1e6, peak))
             print(f"{size}: {name} {seconds:.1f} s, {peak:,} MB", file=sys.stderr, flush=True)

@@ -9,17 +9,14 @@ Makes a deflated scene of side × side × 4 uint8 in FOLDER (once), then alterna
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import shutil
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import limits
 import numpy as np
 import rasterio
+from command import measured
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
@@ -43,38 +40,17 @@ def make_scene(path: Path, side: int) -> None:
             target.write((base + noise).astype(np.uint8), window=Window(0, row, side, height))
 
 
-def read_and_write(paths: list[Path], folder: Path) -> float:
-    """Seconds for all blocks of the scenes in order, written to one file that is flushed to disk."""
-    started = time.perf_counter()
-    with (folder / "copy").open("wb") as copy:
-        for path in paths:
-            with rasterio.open(path) as source:
-                for _, window in source.block_windows(1):
-                    copy.write(source.read(window=window).tobytes())
-        copy.flush()
-        os.fsync(copy.fileno())
-    return time.perf_counter() - started
-
-
-def tile(paths: list[Path], folder: Path) -> float:
-    started = time.perf_counter()
-    command = [sys.executable, "-m", "tile2vec_cli", "tile", *map(str, paths), "--out", str(folder / "tiles")]
-    subprocess.run([*command, "--quiet"], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
-
-
 def compare(name: str, paths: list[Path], folder: Path, runs: int) -> None:
-    ratios, seconds = [], []
+    ratios, seconds, peaks = [], [], []
     for _ in range(runs):
-        plain = read_and_write(paths, folder)
-        (folder / "copy").unlink()
-        ours = tile(paths, folder)
+        plain = limits.seconds(lambda: limits.copy(paths, folder / "copy"))
+        _, ours, peak = measured("tile", *paths, "--out", folder / "tiles", "--quiet")
         shutil.rmtree(folder / "tiles")
         ratios.append(ours / plain)
         seconds.append((plain, ours))
+        peaks.append(peak)
     plain, ours = (statistics.median(column) for column in zip(*seconds, strict=True))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"| {name} | {plain:.2f} | {ours:.2f} | {statistics.median(ratios):.2f} | {peak:,.0f} |")
+    print(f"| {name} | {plain:.2f} | {ours:.2f} | {statistics.median(ratios):.2f} | {max(peaks):,} |")
 
 
 def main() -> None:

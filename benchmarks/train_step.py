@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import published
 import torch
 from torch import Tensor
 from torch.optim import Adam
@@ -22,30 +23,12 @@ from torch.optim import Adam
 from tile2vec_cli import device, encoders, losses
 from tile2vec_cli.training import BETAS
 
-MARGIN, L2 = 10.0, 0.01
+MEAN, STD = [127.5] * 4, [73.9] * 4
 Step = Callable[[Tensor], None]
 
 
 def untrained(name: str) -> encoders.Encoder:
-    return encoders.untrained(name, 4, encoders.ENCODERS[name].dim, [127.5] * 4, [73.9] * 4, seed=0)
-
-
-def three_passes(name: str) -> Step:
-    encoder = untrained(name).to(memory_format=torch.contiguous_format)
-    optimizer = Adam(encoder.parameters(), 1e-3, BETAS)
-    mean, std = encoder.standardise.mean, encoder.standardise.std
-
-    def forward(pixels: Tensor) -> Tensor:
-        values = (pixels.float() - mean) / std
-        return torch.cat([column(values) for column in encoder.columns], 1)
-
-    def step(triplets: Tensor) -> None:
-        optimizer.zero_grad()
-        anchor, neighbor, distant = (forward(pixels) for pixels in triplets.chunk(3))
-        losses.triplet_loss(anchor, neighbor, distant, MARGIN, L2).backward()
-        optimizer.step()
-
-    return step
+    return encoders.untrained(name, 4, encoders.ENCODERS[name].dim, MEAN, STD, seed=0)
 
 
 def one_batch(name: str, runtime: device.Runtime) -> Step:
@@ -56,7 +39,7 @@ def one_batch(name: str, runtime: device.Runtime) -> Step:
         optimizer.zero_grad()
         with runtime.autocast():
             vectors = encoder(triplets)
-        losses.triplet_loss(*vectors.chunk(3), MARGIN, L2).backward()
+        losses.triplet_loss(*vectors.chunk(3), published.MARGIN, published.L2).backward()
         optimizer.step()
 
     return step
@@ -82,7 +65,7 @@ def main() -> None:
     shape = (3 * options.batch_size, 4, options.size, options.size)
     triplets = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
     ways = {
-        "three passes, fp32": three_passes(options.encoder),
+        "three passes, fp32": published.TileNet(4, MEAN, STD, options.encoder).step,
         f"one batch, {runtime.precision}": one_batch(options.encoder, runtime),
     }
     times: dict[str, list[float]] = {way: [] for way in ways}

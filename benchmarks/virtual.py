@@ -10,15 +10,11 @@ warm cache, and compares the bytes. Prints medians, and the median of the runs' 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+from command import measured
 from embed import make_model
 from tile import make_scene
 
@@ -26,21 +22,6 @@ from tile2vec_cli import device, encoders
 from tile2vec_cli.tiles import TileSet
 
 KINDS = {"in the tile set": [], "in the scene": ["--virtual"]}
-
-
-def tile2vec(*arguments: object) -> tuple[float, float, int]:
-    """Seconds of the process, tiles a second by its report (0 where it tells none), peak memory in MB."""
-    argv = [sys.executable, "-m", "tile2vec_cli", *map(str, arguments), "--json", "--quiet"]
-    started = time.perf_counter()
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        text = child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(argv)}: exit code {child.returncode}")
-    rate = json.loads(text).get("tiles_per_second") or 0.0
-    return time.perf_counter() - started, float(rate), usage.ru_maxrss // 1000
 
 
 def megabytes(folder: Path) -> float:
@@ -69,13 +50,13 @@ def main() -> None:
         found = []
         for kind, flags in KINDS.items():
             shutil.rmtree(sets[kind], ignore_errors=True)
-            cut[kind].append(tile2vec("tile", scene, "--out", sets[kind], *flags)[0])
+            cut[kind].append(measured("tile", scene, "--out", sets[kind], *flags, "--quiet")[1])
         model = model or make_model(options.folder, TileSet.open(sets["in the scene"]), options.encoder)
         for kind in KINDS:
             out = options.folder / "vectors.parquet"
             out.unlink(missing_ok=True)
-            _, rate, peak = tile2vec("embed", sets[kind], "--model", model, "--out", out)
-            rates[kind].append(rate)
+            report, _, peak = measured("embed", sets[kind], "--model", model, "--out", out, "--quiet")
+            rates[kind].append(report["tiles_per_second"])
             peaks[kind].append(peak)
             found.append(out.read_bytes())
         if found[0] != found[1]:

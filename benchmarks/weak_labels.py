@@ -16,14 +16,12 @@ Each study is one command that goes on where it was stopped; tables are printed 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import tile2vec
 
 from tile2vec_cli import rivals, teachers, weak_draws, weak_labels, weak_recipes
 from tile2vec_cli.device import choose
@@ -38,12 +36,6 @@ STUDIES: dict[str, tuple[int, list[str]]] = {  # stride of the tiles, options
     "noise": (50, ["--supervision", "pixel", "--n-labels", "20,100", "--label-noise", "0.2"]),
     "many": (20, ["--supervision", "pixel,full", "--n-labels", "1000"]),
 }
-
-
-def tile2vec(*arguments: object) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tile2vec_cli", *map(str, arguments), "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout))
 
 
 def table(report: dict[str, Any]) -> None:
