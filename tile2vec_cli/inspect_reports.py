@@ -91,7 +91,7 @@ def _files(out: Path, keys: Keys) -> tuple[Path, ...]:
 
 
 def _groups(number: int, component: Component, source: Source) -> list[Group]:
-    name = f"Component {number + 1}, {component.share:.0%} of the variance"
+    name = f"Component {number + 1}, {100 * component.share:.0f} % of the variance"
     if component.factor is not None:
         name += f", r = {component.correlations[component.factor]:.2f} with {component.factor}"
     return [
@@ -187,7 +187,7 @@ def _disentangled(told: list[Told], blocks: int) -> str:
     mean = sum(one.concentration for one in good) / len(good)
     what = "yes" if mean >= _OWN else "partly" if own or mean >= _TOLD else "no"
     named = f", {_listed(own)} by one nearly as well" if own else ""
-    return f"{what}: {text}{named}; on average one dimension tells {mean:.0%} of what all tell"
+    return f"{what}: {text}{named}; on average one dimension tells {100 * mean:.0f} % of what all tell"
 
 
 def _interpretable(components: list[Component]) -> str:
