@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from rio_cogeo.cogeo import cog_validate
 
 from tile2vec_cli import mapping, segmentation
 from tile2vec_cli.device import choose
-from tile2vec_cli.errors import DataError, OutputError, UsageError
+from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
+from tile2vec_cli.scenes import Scene
 from tile2vec_cli.unet import Segmenter, Standardise, UNet
 from tile2vec_cli.weak_config import MapConfig
 
@@ -199,6 +202,33 @@ def test_one_file_for_one_scene(land: Path, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "map.probability.tif").exists()
     with pytest.raises(UsageError, match="one file for 2 scenes"):
         run([scene, land / "labels.tif"], land / "model", tmp_path / "new" / "map.tif")
+
+
+def test_a_scene_stays_open_while_it_is_read(
+    land: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window is being read ahead when a signal comes in; GDAL reads no file that has been closed."""
+    reading, stopped, seen = threading.Event(), threading.Event(), []
+    read = Scene.read
+
+    def slow(self: Scene, *window: int) -> Any:
+        if seen and not stopped.is_set():  # the second window, or the third
+            reading.set()
+            stopped.wait(30)
+            time.sleep(0.2)  # for whoever was stopped to go on
+        found = read(self, *window)
+        seen.append(self._source.closed)
+        return found
+
+    def stop(done: int, total: int) -> None:
+        assert reading.wait(30)
+        stopped.set()
+        raise Interrupted
+
+    monkeypatch.setattr(Scene, "read", slow)
+    with pytest.raises(Interrupted):
+        run([land / "scenes" / "land.tif"], land / "model", tmp_path, on_progress=stop)
+    assert len(seen) >= 2 and not any(seen)
 
 
 def test_a_gdal_that_gives_up_without_a_word(

@@ -34,6 +34,7 @@ VALIDATION_TRIPLETS = 1000  # a share of 0.9 is then known to 0.01
 # Streams of random numbers beside that of the epochs' order.
 _TURNS, _SPLIT, _LIGHT, _QUESTION, _VALIDATION = 1, 2, 3, 4, 5
 _CHUNK = 1024  # tiles read at a time
+_GRACE_S = 5.0  # for a thread to end behind a signal; ten seconds are promised in all
 _SAMPLE = 10_000  # tiles from which mean and deviation are taken
 _UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
@@ -210,7 +211,11 @@ def _indexable(dtype: torch.dtype) -> torch.dtype:
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The items, made by a thread of its own that keeps two ready."""
+    """The items, made by a thread of its own that keeps two ready.
+
+    Whoever stops early goes on when the thread has ended, lest what it reads be closed meanwhile: for
+    GDAL, that is a segmentation fault.
+    """
     ready: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=2)
     done = threading.Event()
 
@@ -230,14 +235,17 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
         except BaseException as error:  # raised again where the items are used
             put(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    thread = threading.Thread(target=work, daemon=True)
     try:
+        thread.start()
         while (item := ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
     finally:
         done.set()
+        if thread.ident is not None:  # a signal may have come before its start
+            thread.join(_GRACE_S)
 
 
 def normalisation(tiles: TileSet, ids: Ints) -> tuple[list[float], list[float]]:

@@ -124,8 +124,12 @@ def describe(path: str) -> Raster:
 def opened(path: str) -> Iterator[Any]:
     """rasterio's dataset; errors as for `describe`."""
     exists(path)
-    with environment(path), open_dataset(path) as source:
+    with environment(path):
+        source = open_dataset(path)
         yield source
+        # Not after an error or a signal: another thread may still be reading, perhaps slowly from afar,
+        # and closing would pull the file from under it. Whoever holds it last then closes it.
+        source.close()
 
 
 @contextmanager

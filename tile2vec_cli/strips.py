@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from tile2vec_cli.places import to_lonlat
 from tile2vec_cli.scenes import Mask, Pixels, Scene
 
 _STRIP_BYTES = 32 << 20
+_GRACE_S = 5.0  # for a read to end behind a signal; ten seconds are promised in all
 
 # Why a tile is left out.
 _TOO_SMALL = "scene smaller than a tile"
@@ -69,14 +70,18 @@ def read(
         skipped[_TOO_SMALL] += 1
         return
     strips = groups(scene, rows, grid.size)
-    with ThreadPoolExecutor(1) as ahead:  # makes the next strip's tiles while these are used
-        coming = ahead.submit(_tiles, scene, grid, strips[0], config, aoi)
+    ahead = ThreadPoolExecutor(1)  # makes the next strip's tiles while these are used
+    coming = ahead.submit(_tiles, scene, grid, strips[0], config, aoi)
+    try:
         for number, strip in enumerate(strips):
             tiles, left_out = coming.result()
             if number + 1 < len(strips):
                 coming = ahead.submit(_tiles, scene, grid, strips[number + 1], config, aoi)
             skipped.update(left_out)
             yield tiles, len(strip) * len(grid.cols)
+    finally:
+        ahead.shutdown(wait=False)
+        wait([coming], timeout=_GRACE_S)
 
 
 def groups(scene: Scene, rows: Ints, size: int) -> list[Ints]:
