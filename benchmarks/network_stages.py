@@ -38,7 +38,7 @@ def train(bench: Bench) -> Iterator[Row]:
     plain()
     for name, distants, steps in (("resnet18", "saved", 4), ("small", "in-batch", 30)):
         size = encoders.ENCODERS[name].batch_size
-        bare = _bare_step(bench, name, distants)
+        bare = bare_step(bench, name, distants)
         bare()
         yield row(
             f"train, {name}",
@@ -54,7 +54,7 @@ def train(bench: Bench) -> Iterator[Row]:
         print(f"{name}: forward and backward at {share:.0%} of {matrix / 1e9:,.0f} GFLOP/s", flush=True)
 
 
-def _bare_step(bench: Bench, name: str, distants: str) -> Callable[[], None]:
+def bare_step(bench: Bench, name: str, distants: str) -> Callable[[], None]:
     """Forward and backward of a step on pixels in memory, without the update."""
     made = encoders.ENCODERS[name]
     encoder = encoders.untrained(name, 4, made.dim, MEAN, STD, 0).train()
