@@ -13,7 +13,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import limits
-import torch
 from network_stages import bare_step
 from torch.profiler import ProfilerActivity, profile
 from workbench import Bench

@@ -267,9 +267,17 @@ def test_maps_of_another_extent_replace_those_before(preview: Tool, data: Path, 
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--out", "map.jpg"), 2, "--out map.jpg: its suffix names no format; needs .tif, .tiff, .png."),
+        (
+            ("--out", "map.jpg"),
+            2,
+            "names no format; needs .tif, .tiff, .png, .svg, .pdf.",
+        ),
         (("--out", "map.tif", "--sheet", "s.png"), 2, "--sheet: needs the tiles' pixels. Give --tiles."),
-        (("--out", "map.tif", "--sheet", "s.jpg", "--tiles", "tiles"), 2, "a contact sheet is a PNG"),
+        (
+            ("--out", "map.tif", "--sheet", "s.jpg", "--tiles", "tiles"),
+            2,
+            "names no picture; needs .png",
+        ),
         (("--out", "s.png", "--sheet", "s.png", "--tiles", "tiles"), 2, "is --out too"),
         (("--out", "map.tif", "--tiles", "only-c"), 65, "only-c: holds no scene a;"),
         (("--out", "map.tif", "--clusters", "0"), 2, "--clusters 0: needs a number of at least 1."),

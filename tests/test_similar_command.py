@@ -274,7 +274,11 @@ def test_the_sheet_shows_the_tiles(similar: Tool, data: Path, tmp_path: Path, op
         (("--to", "a/0/0", "--not", "a/0/0"), 65, "a/0/0: given with --to and with --not"),
         (("--to", "a/0/0", "--out", "near.xlsx"), 2, "--out near.xlsx: its suffix names no format"),
         (("--to", "a/0/0", "--picture", "near.png"), 2, "--picture and --tiles: the one needs the other."),
-        (("--to", "a/0/0", "--tiles", "tiles", "--picture", "p.jpg"), 2, "a contact sheet is a PNG"),
+        (
+            ("--to", "a/0/0", "--tiles", "tiles", "--picture", "p.jpg"),
+            2,
+            "names no picture; needs .png",
+        ),
         (("--to", "a/0/0", "--tiles", "scenes", "--picture", "p.png"), 66, "scenes/manifest.json: no such"),
         (
             ("--to", "a/0/0", "--tiles", "tiles", "--picture", "p.png", "--rgb", "1,2,9"),

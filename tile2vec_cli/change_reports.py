@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tile2vec_cli import changes, cogs, contact_sheets, features, mosaics, records
+from tile2vec_cli import changes, cogs, contact_sheets, features, figures, mosaics, records
 from tile2vec_cli.changes import Changes
 from tile2vec_cli.cogs import Layer
 from tile2vec_cli.contact_sheets import SHOWN, Group, Source
@@ -114,7 +114,7 @@ def _wanted(
         output = records.output(path, "change", config.settings(), own, **states)
         wanted.append((output, lambda found, path: features.write(path, found.batches())))
     if picture is not None and sources is not None:
-        contact_sheets.require_png("--picture", picture)
+        figures.require_format("--picture", picture)
         one, other = sources
         if len(one.bands) != len(other.bands) or one.tiles.size != other.tiles.size:
             raise DataError(

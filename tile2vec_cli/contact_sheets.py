@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from tile2vec_cli.errors import DataError, UsageError
+from tile2vec_cli.errors import DataError
 from tile2vec_cli.exemplars import TileId
 from tile2vec_cli.figures import figure_file
 from tile2vec_cli.similarity import Near
@@ -83,13 +83,8 @@ def nearest(heading: str, near: Sequence[Near], source: Source) -> Group:
     return source.group(heading, [one.tile_id for one in near], captions)
 
 
-def require_png(option: str, path: Path) -> None:
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{option} {path}: a contact sheet is a PNG; needs a name ending in .png.")
-
-
 def write(path: Path, groups: Sequence[Group]) -> None:
-    """A PNG of the groups below each other, at most ten tiles a row, all in one stretch."""
+    """A picture of the groups below each other, at most ten tiles a row, all in one stretch."""
     columns = min(_COLUMNS, max(5, *(len(group.captions) * group.width for group in groups)))
     step = 1 + _GAP
     lines = [-(-len(group.captions) // (columns // group.width)) for group in groups]

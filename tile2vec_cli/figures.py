@@ -18,6 +18,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tile2vec_cli.errors import UsageError
 from tile2vec_cli.grid import Ints
 
 Floats = NDArray[np.float64]
@@ -48,6 +49,13 @@ GREY = "#666666"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#c6dcef", "#6aa9d3", "#0072B2", "#08306b"])
 _NUMBERED = 15  # classes up to which each cell is written out
 
+# What a picture can be, by suffix, and what keeps the file from telling when and by what it was made.
+FORMATS: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
     "font.size": 8,
@@ -66,6 +74,8 @@ _STYLE: dict[Any, Any] = {
     "savefig.dpi": 300,
     "savefig.bbox": "tight",
     "savefig.pad_inches": 0.04,
+    "svg.hashsalt": "tile2vec",  # else ids in the file are drawn anew every time
+    "pdf.fonttype": 42,  # text stays text that editors can change
 }
 
 
@@ -162,8 +172,15 @@ def _write_cells(axis: Axes, shares: Floats, fontsize: float) -> None:
 
 @contextmanager
 def figure_file(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches in the common style, written to `path` at the end."""
+    """A figure of so many inches in the common style, written to `path` at the end, as its suffix says."""
+    suffix = path.suffix.lower()
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
-        figure.savefig(path, format="png", metadata={"Software": None})
+        figure.savefig(path, format=suffix[1:], metadata=FORMATS[suffix])
+
+
+def require_format(option: str, path: Path) -> None:
+    """Raise UsageError for a suffix that names no kind of picture."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{option} {path}: its suffix names no picture; needs {', '.join(FORMATS)}.")

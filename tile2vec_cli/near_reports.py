@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tile2vec_cli import contact_sheets, features, near_tables, records
+from tile2vec_cli import contact_sheets, features, figures, near_tables, records
 from tile2vec_cli.contact_sheets import Group, Source
 from tile2vec_cli.near_tables import Row
 from tile2vec_cli.records import Keys, Maker, Output
@@ -66,7 +66,7 @@ def run(
             )
         )
     if picture is not None and tiles is not None:
-        contact_sheets.require_png("--picture", picture)
+        figures.require_format("--picture", picture)
         source = Source.of(tiles, outputs.rgb)
         read, more = {**inputs, "tiles": tiles}, {**settings, "rgb": source.bands}
         wanted.append(

@@ -40,7 +40,7 @@ class _Panel:
 
 
 def write(path: Path, mosaics: Sequence[Mosaic], colours: NDArray[np.uint8], shares: Sequence[float]) -> None:
-    """A PNG of the maps; colours: (N, 3) of the tiles; shares: of the variance, of the three components."""
+    """A picture of the maps; colours: (N, 3) of tiles; shares: of the variance, of three components."""
     panels = [panel for mosaic in mosaics for panel in _panels(mosaic, colours)]
     centres = np.array([panel.lonlat for panel in panels])
     panels = [panels[number] for number in hilbert_order(centres)]  # neighbours beside one another

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tile2vec_cli import cogs, contact_sheets, embeddings, exemplars, kinds, mosaics, places, records
+from tile2vec_cli import cogs, contact_sheets, embeddings, exemplars, figures, kinds, mosaics, places, records
 from tile2vec_cli.components import Components, Moments, Stretch
 from tile2vec_cli.contact_sheets import Group, Source
 from tile2vec_cli.errors import DataError, UsageError
@@ -24,7 +24,7 @@ from tile2vec_cli.records import Keys, Output
 from tile2vec_cli.tiles import TileSet
 from tile2vec_cli.view_config import PreviewConfig
 
-_MAPS, _PICTURES = (".tif", ".tiff"), (".png",)
+_MAPS = (".tif", ".tiff")
 _ACROSS = 10  # tiles of a cluster on the sheet
 _RGBA = cogs.Layer("uint8", None, "average", {}, bands=("Red", "Green", "Blue", "Alpha"))
 
@@ -84,7 +84,9 @@ def run(
     overwrite: bool = False,
     on_progress: Progress = silent,
 ) -> Report:
-    """Draw embeddings to `out`, a COG a CRS or a PNG, and kinds of tiles to `sheet`, what is not up to date.
+    """Draw embeddings to `out`, a COG a CRS or a picture, and kinds of tiles to `sheet`.
+
+    What is up to date stays.
 
     fit_on: embeddings whose components, stretch and clusters are used, so that a colour means the same.
     Raises UsageError for an output that cannot be meant, InputError and DataError for what cannot be read
@@ -118,8 +120,9 @@ def run(
 def _outputs(
     inputs: _Inputs, config: PreviewConfig, tiles: TileSet | None, out: Path, sheet: Path | None
 ) -> list[Output]:
-    if out.suffix.lower() not in _MAPS + _PICTURES:
-        raise UsageError(f"--out {out}: its suffix names no format; needs {', '.join(_MAPS + _PICTURES)}.")
+    suffixes = (*_MAPS, *figures.FORMATS)
+    if out.suffix.lower() not in suffixes:
+        raise UsageError(f"--out {out}: its suffix names no format; needs {', '.join(suffixes)}.")
     known = {"embeddings": content(str(inputs.embeddings))}
     if tiles is not None:
         known["tiles"] = tiles.fingerprint
@@ -130,7 +133,7 @@ def _outputs(
     }
     found = [records.output(out, "preview", {}, read, **known)]
     if sheet is not None:
-        contact_sheets.require_png("--sheet", sheet)
+        figures.require_format("--sheet", sheet)
         if sheet.resolve() == out.resolve():
             raise UsageError(f"--sheet {sheet}: is --out too; each needs a file of its own.")
         rgb = None if config.rgb is None else list(config.rgb)

@@ -1,6 +1,6 @@
 """Outputs of any format that tell whether they are up to date, by a record beside them.
 
-Beside an output lies OUTPUT.json, which says what it was made from: CSV and PNG have no place for
+Beside an output lies OUTPUT.json, which says what it was made from: CSV and pictures have no place for
 that, and so all kinds are told up to date in one way. It is written before its output, with the
 fingerprints of the output's files; an output without it, or of another fingerprint, is somebody else's.
 """

@@ -58,7 +58,11 @@ def change(
     ] = ChangeConfig.centre,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", metavar="PNG", help="Contact sheet of the most changed, before and after."),
+        typer.Option(
+            "--picture",
+            metavar="PICTURE",
+            help="Contact sheet of the most changed, before and after: .png, .svg or .pdf.",
+        ),
     ] = None,
     tiles_before: Annotated[
         Path | None,

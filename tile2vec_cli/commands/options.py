@@ -81,7 +81,11 @@ PictureTiles = Annotated[
 ]
 Picture = Annotated[
     Path | None,
-    typer.Option("--picture", metavar="PNG", help="Contact sheet of the examples and what was found."),
+    typer.Option(
+        "--picture",
+        metavar="PICTURE",
+        help="Contact sheet of the examples and what was found: .png, .svg or .pdf.",
+    ),
 ]
 
 NEAR_HEADER = ("rank", "tile_id", "distance", "longitude", "latitude")

@@ -18,7 +18,11 @@ def preview(
     embeddings: options.Embeddings,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="PATH", help="The map: .tif, a COG a CRS, or .png, a picture of it."),
+        typer.Option(
+            "--out",
+            metavar="PATH",
+            help="The map: .tif, a COG a CRS, or a picture of it: .png, .svg or .pdf.",
+        ),
     ],
     tiles: Annotated[
         Path | None,
@@ -38,7 +42,7 @@ def preview(
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="PNG", help="Contact sheet of kinds of tiles, a row a cluster."),
+        typer.Option("--sheet", metavar="PICTURE", help="Contact sheet of kinds of tiles, a row a cluster."),
     ] = None,
     clusters: Annotated[int, typer.Option(help="Rows of the sheet.")] = PreviewConfig.clusters,
     rgb: options.Rgb = None,
