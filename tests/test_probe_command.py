@@ -24,6 +24,7 @@ from tile2vec_cli.tiles import TileSet
 Tool = Callable[..., Run]
 
 SIDE = 24  # tiles
+REGIONS = ("ours.parquet", "--split", "region", "--labels")
 QUICK = ("--n-labels", "40,150", "--repeats", "2", "--classifier", "logistic")
 
 
@@ -77,6 +78,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame[["crop", "geometry"]].to_crs("EPSG:5070").to_file(folder / "labels.gpkg")
     frame[["crop", "geometry"]].assign(geometry=shapely.centroid(geometry)).to_file(folder / "points.geojson")
     frame[["tile_id", "crop"]].to_csv(folder / "labels.csv", index=False)
+    states = np.where(np.arange(SIDE**2) % SIDE < SIDE // 2, "Kansas", "Nebraska")
+    frame[["tile_id", "crop"]].assign(state=states).to_csv(folder / "states.csv", index=False)
     frame[["tile_id", "geometry"]].assign(embedding=list(vectors)).to_parquet(folder / "ours.parquet")
     return folder
 
@@ -111,6 +114,18 @@ def test_other_labels_of_the_same_tiles_give_the_same_scores(probe: Tool, data: 
     assert run.report["tiles_labelled"] == by_raster["tiles_labelled"]
     for one, other in zip(run.report["scores"], by_raster["scores"], strict=True):
         assert one["accuracy"] == pytest.approx(other["accuracy"], abs=0.03)
+
+
+def test_whole_regions(probe: Tool, data: Path) -> None:
+    base = ("ours.parquet", "--labels", "states.csv", "--field", "crop", "--region-field", "state", *QUICK)
+    run = probe(*base, "--split", "region", "--test-fraction", "0.5", "--json", cwd=data)
+    assert run.code == 0, run.err
+    assert run.report["split"] == "region" and run.report["block_m"] is None
+    assert run.report["regions"]["field"] == "state"
+    assert run.report["regions"]["names"] == ["Kansas", "Nebraska"]
+    assert all(names in (["Kansas"], ["Nebraska"]) for names in run.report["regions"]["tested"])
+    assert run.report["test_tiles"] == pytest.approx(SIDE**2 / 2, abs=4)
+    assert all(score["accuracy"] > 0.85 for score in run.report["scores"])
 
 
 def test_embeddings_of_points(probe: Tool, data: Path) -> None:
@@ -226,6 +241,11 @@ def test_two_undisturbed_runs_write_the_same_bytes(probe: Tool, data: Path) -> N
         (("ours.parquet", "--labels", "labels.tif", "--n-labels", "0"), 2, "--n-labels 0"),
         (("ours.parquet", "--labels", "labels.tif", "--repeats", "0"), 2, "--repeats 0"),
         (("ours.parquet", "--labels", "labels.tif", "--split", "odd"), 2, "--split odd"),
+        (("ours.parquet", "--labels", "labels.tif", "--split", "region"), 2, "--region-field: the one needs"),
+        (("ours.parquet", "--labels", "labels.csv", "--region-field", "crop"), 2, "--split region and"),
+        ((*REGIONS, "labels.tif", "--region-field", "state"), 2, "labels.tif is a raster, without fields"),
+        ((*REGIONS, "states.csv", "--region-field", "state"), 2, "--field"),
+        ((*REGIONS, "states.csv", "--field", "crop", "--region-field", "town"), 65, "town"),
         (("ours.parquet", "--labels", "labels.tif", "--block", "-5"), 2, "--block -5"),
         (("ours.parquet", "--labels", "labels.tif", "--block", "1e6"), 65, "make --block smaller"),
         (("ours.parquet", "--labels", "labels.tif", "--baselines", "stats"), 2, "--tiles"),

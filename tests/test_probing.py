@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import shapely
 
-from tile2vec_cli import geoparquet, probing
+from tile2vec_cli import geoparquet, probing, tasks
 from tile2vec_cli.config import CLASSIFIER_NAMES, ProbeConfig
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Interrupted
@@ -140,11 +140,50 @@ def test_one_class_is_too_few() -> None:
 def test_blocks_are_twenty_tiles_wide_unless_said_otherwise() -> None:
     vectors, codes = task(900)
     own = embeddings(vectors, grid())
-    assert probing.choose(own, labels(codes), replace(QUICK, block_m=None)).block_m == pytest.approx(
+    assert tasks.choose(own, labels(codes), replace(QUICK, block_m=None)).block_m == pytest.approx(
         2000, rel=0.01
     )
     points = replace(own, geometry=shapely.centroid(own.geometry))
-    assert probing.choose(points, labels(codes), replace(QUICK, block_m=None)).block_m == 1000
+    assert tasks.choose(points, labels(codes), replace(QUICK, block_m=None)).block_m == 1000
+
+
+def by_region(wanted: ProbeConfig, regions: np.ndarray, codes: np.ndarray, vectors: np.ndarray) -> Any:
+    places = Labels(regions, ("east", "west", "far away"), "table")
+    config = replace(wanted, split="region", region_field="state")
+    return probing.probe(embeddings(vectors, grid()), labels(codes), config, regions=places)
+
+
+def test_whole_regions_are_tested_and_none_of_them_is_learned_from() -> None:
+    """What tells classes within a region says the opposite in the other one: at home all is right,
+    elsewhere all is wrong."""
+    regions = (np.arange(900) % 30 > 14).astype(np.int32)
+    regions[:30] = -1
+    random = np.random.default_rng(0)
+    codes = random.integers(2, size=900).astype(np.int32)
+    vectors = np.column_stack([np.where(regions == 1, 1 - codes, codes), random.normal(size=900)])
+    found = by_region(QUICK, regions, codes, vectors.astype(np.float32))
+    assert found.scores[0].accuracy < 0.05
+    assert found.scores[0].random_split > 0.4
+    assert found.regions["field"] == "state" and found.regions["names"] == ["east", "west"]
+    assert {tuple(names) for names in found.regions["tested"]} <= {("east",), ("west",)}
+    assert (found.split, found.blocks, found.tiles_used) == ("region", None, 870)
+    assert found.test_tiles + found.train_tiles == 870
+    assert "regions" in found.report()
+    assert "regions" not in probing.probe(embeddings(vectors, grid()), labels(codes), QUICK).report()
+
+
+def test_regions_and_classes_have_to_meet() -> None:
+    vectors, codes = task(900)
+    regions = np.zeros(900, np.int32)
+    with pytest.raises(DataError, match="--region-field state: 1 of its regions hold labelled tiles; two"):
+        by_region(QUICK, regions, codes, vectors)
+    regions[450:] = 1
+    codes[codes == 2] = 0
+    codes[:300] = np.where(codes[:300] == 0, 2, codes[:300])
+    codes[300:] = np.where(codes[300:] == 2, 0, codes[300:])
+    found = by_region(QUICK, regions, codes, vectors)
+    assert list(found.dropped_classes) == ["c"]
+    assert found.dropped_classes["c"].endswith("tiles in one region")
 
 
 def test_the_confusion_matrix_is_of_the_best_classifier_with_most_labels() -> None:

@@ -27,7 +27,7 @@ from tile2vec_cli.errors import DataError
 from tile2vec_cli.grid import Floats, Ints, spatial_blocks
 from tile2vec_cli.labels import Labels
 from tile2vec_cli.parts import Progress, silent
-from tile2vec_cli.probing import BLOCK_SIDES, POINT_BLOCK_M
+from tile2vec_cli.tasks import BLOCK_SIDES, POINT_BLOCK_M
 from tile2vec_cli.view_config import AnalogyConfig
 
 MOST_TILES = 50_000  # that can be answers; of more, as many are drawn

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from tile2vec_cli import inference, labels, objectives, probe_reports, probing, training
+from tile2vec_cli import inference, labels, objectives, probe_reports, tasks, training
 from tile2vec_cli import triplets as triplet_files
 from tile2vec_cli.config import SELF_SUPERVISED, CompareConfig, EmbedConfig, TripletConfig
 from tile2vec_cli.embeddings import Embeddings
@@ -164,7 +164,7 @@ def _require_labels(tiles: TileSet, bench: Bench) -> None:
     probe = bench.config.probe
     found = labels.read(bench.labels, geometry, ids, field=probe.field, min_purity=probe.min_purity)
     nothing = np.zeros((len(tiles), 1), np.float32)
-    probing.choose(Embeddings(tiles.path, nothing, geometry, ids, None, None, {}), found, probe)
+    tasks.choose(Embeddings(tiles.path, nothing, geometry, ids, None, None, {}), found, probe)
 
 
 def _draw(tiles: TileSet, bench: Bench) -> None:

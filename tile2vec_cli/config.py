@@ -213,6 +213,7 @@ class ProbeConfig:
     test_fraction: float = 0.3
     split: str = "blocks"
     block_m: float | None = None  # None: 20 times the tile's side
+    region_field: str | None = None  # for --split region: where the labels' file holds the regions
     baselines: tuple[str, ...] = ()
     end_to_end: float | None = None  # minutes for each network that learns from the pixels themselves
     end_to_end_repeats: int = 3  # draws for these; the first ones
@@ -229,7 +230,9 @@ class ProbeConfig:
         at_least("--repeats", self.repeats, 1)
         share("--test-fraction", self.test_fraction, below_one=True)
         above("--test-fraction", self.test_fraction, 0)
-        one_of("--split", self.split, ("blocks", "random"))
+        one_of("--split", self.split, ("blocks", "random", "region"))
+        if (self.split == "region") != (self.region_field is not None):
+            raise UsageError("--split region and --region-field: the one needs the other. Give both or none.")
         above("--block", self.block_m, 0)
         above("--end-to-end", self.end_to_end, 0)
         at_least("--end-to-end-repeats", self.end_to_end_repeats, 1)
@@ -239,6 +242,8 @@ class ProbeConfig:
         found = asdict(self)
         if self.end_to_end is None:
             found["end_to_end_repeats"] = None
+        if self.region_field is None:
+            del found["region_field"]
         return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tile2vec_cli import embeddings, factors, labels, predictability, probing
+from tile2vec_cli import embeddings, factors, labels, predictability, probing, tasks
 from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
@@ -135,7 +135,7 @@ def _joined(path: Path, drawn: list[Embeddings]) -> Embeddings:
 
 
 def _block_m(sample: Embeddings, config: InspectConfig) -> float:
-    return config.block_m or probing.BLOCK_SIDES * sample.side_m or probing.POINT_BLOCK_M
+    return config.block_m or tasks.BLOCK_SIDES * sample.side_m or tasks.POINT_BLOCK_M
 
 
 def _cosines(sample: Embeddings, seed: int) -> Floats:

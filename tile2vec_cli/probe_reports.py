@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from tile2vec_cli import embeddings as embedding_files
 from tile2vec_cli import figures, labels, probing, records
 from tile2vec_cli.config import ProbeConfig
+from tile2vec_cli.embeddings import Embeddings
+from tile2vec_cli.errors import UsageError
 from tile2vec_cli.fits import Fits
 from tile2vec_cli.grid import Ints
+from tile2vec_cli.labels import Labels
 from tile2vec_cli.parts import (
     Progress,
     dump_json,
@@ -97,7 +100,19 @@ def _judge(
     found = labels.read(
         label_path, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
     )
-    return probing.probe(vectors, found, config, tiles, model, fits, on_progress)
+    regions = _regions(label_path, vectors, found, config)
+    return probing.probe(vectors, found, config, tiles, model, fits, regions, on_progress)
+
+
+def _regions(path: str, vectors: Embeddings, found: Labels, config: ProbeConfig) -> Labels | None:
+    """The region of each tile, from the file of the labels; None where the split is by something else."""
+    if config.region_field is None:
+        return None
+    if found.kind == "raster":
+        raise UsageError(f"--region-field: {path} is a raster, without fields. Use a vector file or a table.")
+    if config.field is None:
+        raise UsageError("--region-field: the file holds classes too. Name their field with --field.")
+    return labels.read(path, vectors.geometry, vectors.tile_id, field=config.region_field)
 
 
 # --- files -------------------------------------------------------------------------------------

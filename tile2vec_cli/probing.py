@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,34 +19,21 @@ from tile2vec_cli.config import ProbeConfig
 from tile2vec_cli.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.fits import Fits
-from tile2vec_cli.grid import Ints, spatial_blocks
+from tile2vec_cli.grid import Ints
 from tile2vec_cli.labels import Labels
 from tile2vec_cli.parts import Progress, silent
 from tile2vec_cli.processors import usable_cpus
 from tile2vec_cli.scores import Score, Verdict, confusion
 from tile2vec_cli.splits import Split
+from tile2vec_cli.tasks import Task, choose
 from tile2vec_cli.tiles import TileSet
 
 OWN = "embeddings"
-BLOCK_SIDES = 20  # side of a block in tiles
-POINT_BLOCK_M = 1000.0  # side of a block for embeddings of points, which have no side
 RANDOM_REPEATS = 3  # draws of the random split beside the blocks: enough to show what it would claim
 TEST_MOST = 20_000  # test tiles a repeat: more would not change the third digit
 
 Vectors = NDArray[np.float32]
 _Key = tuple[str, str, int]  # features, classifier, n_labels
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be learned: N tiles, each with its class and its block."""
-
-    rows: Ints  # (N,) row numbers in the embeddings
-    classes: NDArray[np.int32]  # (N,) positions in `names`
-    names: tuple[str, ...]
-    blocks: Ints  # (N,)
-    block_m: float
-    dropped: dict[str, str]  # classes left out, and why
 
 
 @dataclass(frozen=True)
@@ -66,17 +52,19 @@ def probe(
     tiles: TileSet | None = None,
     model: Path | None = None,
     fits: Fits | None = None,
+    regions: Labels | None = None,
     on_progress: Progress = silent,
 ) -> Verdict:
     """Train each classifier on each kind of features, on several splits and subsets of the labels.
 
-    Every classifier and kind of features meets the same splits and the same labels. tiles, for what
+    Every classifier and kind of features meets the same splits and the same labels. regions, for a
+    split by region: the region of each tile, as its class. tiles, for what
     learns from pixels: the tile set that was embedded. model: the one that embedded it, to be tuned to
     the labels. fits: networks that a stopped run has trained. Progress counts fits, and seconds of
     training where networks are trained.
     Raises DataError where labels or blocks are too few, or tiles or model are not the embeddings' own.
     """
-    task = choose(embeddings, labels, config)
+    task = choose(embeddings, labels, config, regions)
     features = {OWN: embeddings.vectors[task.rows], **_baselines(embeddings, task.rows, config, tiles)}
     draws = _draws(task, embeddings, config)
     most = min(len(draw.order) for draw in draws)
@@ -86,7 +74,7 @@ def probe(
     def judge(trial: tuple[_Draw, str, str, int]) -> Ints:
         draw, name, classifier, n = trial
         train, test, vectors = draw.order[:n], draw.split.test, features[name]
-        blocks = task.blocks[train] if config.split == "blocks" and draw.counts else train
+        blocks = task.blocks[train] if config.split != "random" and draw.counts else train
         training = Training(vectors[train], task.classes[train], blocks)
         predicted = predict(classifier, training, vectors[test], seed=config.seed)
         return confusion(task.classes[test], predicted, len(task.names))
@@ -115,6 +103,7 @@ def probe(
         split=config.split,
         block_m=task.block_m if config.split == "blocks" else None,
         blocks=len(np.unique(task.blocks)) if config.split == "blocks" else None,
+        regions=None if regions is None else _tested(task, regions, counted, config),
         test_fraction=config.test_fraction,
         test_tiles=round(np.mean([len(split.test) for split in counted])),
         train_tiles=round(np.mean([len(split.train) for split in counted])),
@@ -125,59 +114,7 @@ def probe(
     )
 
 
-# --- what is to be learned ---------------------------------------------------------------------
-
-
-def choose(embeddings: Embeddings, labels: Labels, config: ProbeConfig) -> Task:
-    """The labelled tiles of the classes that can be learned and asked for.
-
-    A class needs two tiles to be expected on either side, and, where whole blocks change sides, two
-    blocks. Raises DataError where fewer than two classes are left.
-    """
-    rows = labels.labelled
-    codes = labels.codes[rows]
-    block_m = config.block_m or BLOCK_SIDES * embeddings.side_m or POINT_BLOCK_M
-    blocks = spatial_blocks(embeddings.lonlat[rows], block_m)
-    least = math.ceil(2 / min(config.test_fraction, 1 - config.test_fraction))
-    kept, dropped = [], {}
-    for code, name in enumerate(labels.classes):
-        count, spread = int((codes == code).sum()), len(np.unique(blocks[codes == code]))
-        if 0 < count < least:
-            dropped[name] = f"{count} {'tile' if count == 1 else 'tiles'}, fewer than {least}"
-        elif count and spread < 2 and config.split == "blocks":
-            dropped[name] = f"all {count} tiles in one block"
-        elif count:
-            kept.append(code)
-    if len(kept) < 2:
-        raise DataError(
-            _too_few_classes([labels.classes[code] for code in kept], dropped, labels, block_m, config)
-        )
-    inside = np.isin(codes, kept)
-    return Task(
-        rows[inside],
-        np.searchsorted(kept, codes[inside]).astype(np.int32),
-        tuple(labels.classes[code] for code in kept),
-        blocks[inside],
-        block_m,
-        dropped,
-    )
-
-
-def _too_few_classes(
-    kept: list[str], dropped: dict[str, str], labels: Labels, block_m: float, config: ProbeConfig
-) -> str:
-    reasons = "; ".join(f"{name}: {why}" for name, why in list(dropped.items())[:5])
-    more = f"; and {len(dropped) - 5} more" if len(dropped) > 5 else ""
-    found = f"class {kept[0]} is left" if kept else "no class is left"
-    found = f"{len(labels.labelled)} of {len(labels.codes)} tiles have a label, and {found}"
-    if dropped:
-        found += f" ({reasons}{more})"
-    advice = "Give labels to more tiles or of more classes"
-    if labels.kind == "raster" and "no clear majority" in labels.left_out:
-        advice += f", lower --min-purity ({config.min_purity:g})"
-    if config.split == "blocks":
-        advice += f", or make --block smaller ({block_m:g} m)"
-    return f"--labels: {found}; two are needed. {advice}."
+# --- features ---------------------------------------------------------------------------------
 
 
 def _baselines(
@@ -212,17 +149,17 @@ def _positions(embeddings: Embeddings, rows: Ints, tiles: TileSet, needed: str) 
 
 
 def _draws(task: Task, embeddings: Embeddings, config: ProbeConfig) -> list[_Draw]:
-    """The repeats, and where they are of blocks some random splits beside them."""
+    """The repeats, and where they are of whole places some random splits beside them."""
     draws = []
-    overlaps = splits.overlapping(embeddings.geometry[task.rows], task.blocks)
+    overlaps = splits.overlapping(embeddings.geometry[task.rows], task.units)
     for repeat in range(config.repeats):
         random = np.random.default_rng((config.seed, 0, repeat))
         if config.split == "random":
             split = splits.random_split(len(task.rows), config.test_fraction, random)
         else:
-            split = splits.block_split(task.blocks, task.classes, overlaps, config.test_fraction, random)
+            split = splits.block_split(task.units, task.classes, overlaps, config.test_fraction, random)
         draws.append(_draw(split, task, random, counts=True))
-    if config.split == "blocks":
+    if config.split != "random":
         for repeat in range(min(config.repeats, RANDOM_REPEATS)):
             random = np.random.default_rng((config.seed, 1, repeat))
             split = splits.random_split(len(task.rows), config.test_fraction, random)
@@ -230,9 +167,19 @@ def _draws(task: Task, embeddings: Embeddings, config: ProbeConfig) -> list[_Dra
     if min(len(draw.order) for draw in draws) < 2:
         raise DataError(
             f"{embeddings.path}: every tile to train on overlaps a tile to test on; tiles apart are needed. "
-            "Make --block larger."
+            + ("Make --block larger." if config.split == "blocks" else "Cut tiles that do not overlap.")
         )
     return draws
+
+
+def _tested(task: Task, regions: Labels, tests: Sequence[Split], config: ProbeConfig) -> dict[str, object]:
+    """The regions, and which of them were tested in each repeat."""
+    names = np.array(regions.classes, dtype=object)
+    return {
+        "field": config.region_field,
+        "names": names[np.unique(task.units)].tolist(),
+        "tested": [names[np.unique(task.units[split.test])].tolist() for split in tests],
+    }
 
 
 def _draw(split: Split, task: Task, random: np.random.Generator, *, counts: bool) -> _Draw:

@@ -61,9 +61,10 @@ class Verdict:
     labels: str  # "raster", "polygons", "points" or "table"
     left_out: dict[str, int]  # tiles without a label, by reason
     dropped_classes: dict[str, str]  # name -> why
-    split: str  # "blocks" or "random"
+    split: str  # "blocks", "random" or "region"
     block_m: float | None
     blocks: int | None
+    regions: dict[str, Any] | None  # their field and names, and those tested in each repeat
     test_fraction: float
     test_tiles: int  # mean over the repeats
     train_tiles: int
@@ -76,6 +77,8 @@ class Verdict:
         """As JSON, without the matrix, numbers to four digits."""
         found = asdict(self)
         del found["confusion"]
+        if self.regions is None:
+            del found["regions"]
         return dict(_rounded(found))
 
 

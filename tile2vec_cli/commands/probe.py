@@ -50,8 +50,18 @@ def probe(
     ] = _DEFAULT.test_fraction,
     split: Annotated[
         str,
-        typer.Option(metavar="blocks|random", help="blocks: no place is on both sides; random flatters."),
+        typer.Option(
+            metavar="blocks|region|random",
+            help="blocks: no place is on both sides; region: no region; random flatters.",
+        ),
     ] = _DEFAULT.split,
+    region_field: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Field of --labels that holds the regions of --split region, such as city or state.",
+        ),
+    ] = None,
     block: options.ProbeBlock = _DEFAULT.block_m,
     baselines: Annotated[
         str | None,
@@ -92,6 +102,7 @@ def probe(
 
     Training and test tiles come from different places: whole spatial blocks, and no tile that overlaps
     the other side. Beside each score stands what a random split of the tiles would have claimed.
+    --split region answers what labels of one city or state tell of the next.
 
     --end-to-end asks what the labels alone would have taught: the label-efficiency curve of the
     Tile2Vec paper (Jean et al. 2019), where Tile2Vec and logistic regression were ahead of supervised
@@ -115,6 +126,7 @@ def probe(
         test_fraction=test_fraction,
         split=split,
         block_m=block,
+        region_field=region_field,
         baselines=() if tiles is None else tuple(dict.fromkeys(chosen)),
         end_to_end=end_to_end,
         end_to_end_repeats=end_to_end_repeats,
