@@ -103,6 +103,15 @@ def test_two_dates_are_compared_and_vectors_looked_into(project: Path) -> None:
     assert made <= {path.name for path in project.iterdir()}
 
 
+def test_ways_to_learn_are_compared(project: Path) -> None:
+    short = "--minutes 0.01 --objectives triplet,rotation --n-labels 100 --repeats 2 --end-to-end-repeats 1"
+    done = run_script(block("tile2vec compare").replace("--minutes 10", short), project)
+    assert done.returncode == 0, done.stderr
+    assert (project / "comparison/compare.png").exists()
+    text = (project / "comparison/compare.md").read_text()
+    assert all(name in text for name in ("triplet", "rotation", "end-to-end", "stats", "pca", "random"))
+
+
 def test_weak_labels_end_in_maps(project: Path) -> None:
     done = run_script(block("weak-segment").replace("--n-labels 300", "--n-labels 30 --epochs 1"), project)
     assert done.returncode == 0, done.stderr
