@@ -23,9 +23,9 @@ from quality import prepared, trained
 from rounds import Row
 from workbench import Bench
 
-from tile2vec_cli import batches
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.triplets import load
+from tile2vec_cli.neural import batches
+from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.tiling.triplets import load
 
 FRACTIONS = (60, 30, 20, 15, 10, 5, 2, 1)
 SAMPLE = Path(__file__).resolve().parents[1] / "sample_data"

@@ -11,9 +11,10 @@ from limits import seconds
 from rounds import Row, row
 from workbench import Bench
 
-from tile2vec_cli import batches, cutting, triplets
-from tile2vec_cli.config import TileConfig, TripletConfig
-from tile2vec_cli.processors import usable_cpus
+from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
+from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.neural import batches
+from tile2vec_cli.tiling import cutting, triplets
 
 
 def tile(bench: Bench) -> Iterator[Row]:

@@ -20,8 +20,8 @@ import torch
 from command import tile2vec
 from rasterio.transform import from_origin
 
-from tile2vec_cli import device, encoders, models
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.neural import device, encoders, models
+from tile2vec_cli.tiling.tiles import TileSet
 
 SEED = 0
 

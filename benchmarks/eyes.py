@@ -18,9 +18,11 @@ import numpy as np
 import pyarrow as pa
 from command import measured
 
-from tile2vec_cli import embedding_files, exemplars, geoparquet, similarity
-from tile2vec_cli.grid import footprints
-from tile2vec_cli.places import to_lonlat
+from tile2vec_cli.embedding import embedding_files
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo.grid import footprints
+from tile2vec_cli.geo.places import to_lonlat
+from tile2vec_cli.views import exemplars, similarity
 
 SIDE, SIZE, PIXEL_M = 100, 50, 1.0  # tiles a scene's side, pixels a tile's side
 TOP = 20

@@ -25,13 +25,14 @@ try:
 except ImportError:  # what the loop imports and never calls here
     sys.modules["safetensors"] = sys.modules["safetensors.torch"] = MagicMock()
 
-from tile2vec_cli import batches, device, encoders, losses, watch
-from tile2vec_cli.checkpoints import State
-from tile2vec_cli.config import TrainConfig
-from tile2vec_cli.forward import Forward
-from tile2vec_cli.loop import Run
-from tile2vec_cli.objectives import Task
-from tile2vec_cli.ranks import Ranks
+from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.embedding.forward import Forward
+from tile2vec_cli.learning import losses, watch
+from tile2vec_cli.learning.checkpoints import State
+from tile2vec_cli.learning.loop import Run
+from tile2vec_cli.learning.objectives import Task
+from tile2vec_cli.learning.ranks import Ranks
+from tile2vec_cli.neural import batches, device, encoders
 
 BETAS, MARGIN, L2 = (0.5, 0.999), 10.0, 0.01
 BANDS, MEAN, STD = 4, [127.5] * 4, [73.9] * 4

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from tile2vec_cli.device import Runtime
+from tile2vec_cli.neural.device import Runtime
 
 
 def processor() -> str:

@@ -21,13 +21,13 @@ import torch
 from command import measured
 from tile import make_scene
 
-from tile2vec_cli import mapping, segmentation, weak_recipes
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.device import choose
-from tile2vec_cli.models import Model
-from tile2vec_cli.unet import Segmenter, Standardise
-from tile2vec_cli.weak_config import MapConfig
-from tile2vec_cli.windows import Layout
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.config.weak import MapConfig
+from tile2vec_cli.neural.device import choose
+from tile2vec_cli.neural.models import Model
+from tile2vec_cli.segmentation import mapping, segmenters, weak_recipes
+from tile2vec_cli.segmentation.unet import Segmenter, Standardise
+from tile2vec_cli.segmentation.windows import Layout
 
 
 def make_model(folder: Path) -> Path:
@@ -39,15 +39,15 @@ def make_model(folder: Path) -> Path:
         architecture = {"network": "unet", "bands": 4, "members": [network.shape]}
         settings = TileConfig().settings() | {"bands": [1, 2, 3, 4]}
         provenance = {"resolution_m": 1.0, "tile_settings": settings, "class": "field"}
-        model = Model(segmentation.KIND, architecture, (1, 2, 3, 4), "uint8", 50, {}, {}, provenance)
-        segmentation.write(path, model, segmenter, [])
+        model = Model(segmenters.KIND, architecture, (1, 2, 3, 4), "uint8", 50, {}, {}, provenance)
+        segmenters.write(path, model, segmenter, [])
     return path
 
 
 def alone(scene: Path, model: Path, window: int) -> float:
     """Seconds of the forward pass over all windows of the scene, their pixels in memory."""
     runtime = choose("auto", "auto")
-    segmenter, _ = segmentation.load(model, runtime.device)
+    segmenter, _ = segmenters.load(model, runtime.device)
     with rasterio.open(scene) as source:
         layout = Layout.over(
             source.height,

@@ -20,11 +20,14 @@ from torch import nn
 from torch.optim import Adam
 from workbench import MEAN, STD, Bench, few
 
-from tile2vec_cli import encoders, inference, losses, training, weak_recipes, weak_training
-from tile2vec_cli.config import EmbedConfig, TrainConfig
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.unet import Standardise
-from tile2vec_cli.weak_config import MapConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, TrainConfig
+from tile2vec_cli.config.weak import MapConfig
+from tile2vec_cli.embedding import inference
+from tile2vec_cli.learning import losses, training
+from tile2vec_cli.neural import encoders
+from tile2vec_cli.segmentation import weak_recipes, weak_training
+from tile2vec_cli.segmentation.unet import Standardise
+from tile2vec_cli.tiling.tiles import TileSet
 
 
 def train(bench: Bench) -> Iterator[Row]:

@@ -22,8 +22,8 @@ from command import tile2vec
 from numpy.typing import NDArray
 from quality import prepared
 
-from tile2vec_cli import labels
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.labelling import labels
+from tile2vec_cli.tiling.tiles import TileSet
 
 Names = NDArray[np.object_]
 N_LABELS = (100, 1000)

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Adam
 
-from tile2vec_cli import encoders, losses
-from tile2vec_cli.training import BETAS
+from tile2vec_cli.learning import losses
+from tile2vec_cli.learning.training import BETAS
+from tile2vec_cli.neural import encoders
 
 MARGIN, L2, BATCH = 10.0, 0.01, 50
 Triplet = tuple[int, int, int]

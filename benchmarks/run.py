@@ -30,11 +30,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from workbench import Bench
 
-from tile2vec_cli import probing
-from tile2vec_cli.config import ProbeConfig
-from tile2vec_cli.embeddings import Embeddings
-from tile2vec_cli.labels import Labels
-from tile2vec_cli.processors import usable_cpus
+from tile2vec_cli.config.pipeline import ProbeConfig
+from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.evaluation import probing
+from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.labelling.labels import Labels
 
 
 def start(bench: Bench) -> Iterator[Row]:

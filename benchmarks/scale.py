@@ -21,7 +21,7 @@ import rasterio
 from command import measured
 from rasterio.transform import from_origin
 
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.tiling.tiles import TileSet
 
 SIDE, STEPS = 5_000, 100
 

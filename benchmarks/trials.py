@@ -28,9 +28,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from tile2vec_cli import embeddings, encoders, inference, labels, loop, losses, probing, training
-from tile2vec_cli.config import EmbedConfig, ProbeConfig, TrainConfig
-from tile2vec_cli.loop import Run
+from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TrainConfig
+from tile2vec_cli.embedding import embeddings, inference
+from tile2vec_cli.evaluation import probing
+from tile2vec_cli.labelling import labels
+from tile2vec_cli.learning import loop, losses, training
+from tile2vec_cli.learning.loop import Run
+from tile2vec_cli.neural import encoders
 
 Rows = dict[str, dict[str, list[float]]]
 Patches = tuple[tuple[Any, str, Any], ...]

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from pyproj import Geod
 
-from tile2vec_cli.config import TripletConfig
-from tile2vec_cli.grid import ecef
-from tile2vec_cli.processors import usable_cpus
-from tile2vec_cli.shells import distance_m
-from tile2vec_cli.triplets import draw
+from tile2vec_cli.config.pipeline import TripletConfig
+from tile2vec_cli.geo.grid import ecef
+from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.tiling.shells import distance_m
+from tile2vec_cli.tiling.triplets import draw
 
 SIDE_M = 30.0
 CASES = {  # tiles, dates, step from tile to tile in metres, neighbors

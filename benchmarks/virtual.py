@@ -18,8 +18,8 @@ from command import measured
 from embed import make_model
 from tile import make_scene
 
-from tile2vec_cli import device, encoders
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.neural import device, encoders
+from tile2vec_cli.tiling.tiles import TileSet
 
 KINDS = {"in the tile set": [], "in the scene": ["--virtual"]}
 

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from command import tile2vec
 
-from tile2vec_cli import rivals, teachers, weak_draws, weak_labels, weak_recipes
-from tile2vec_cli.device import choose
-from tile2vec_cli.pixel_classifiers import RIVALS, fit
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.weak_config import WeakConfig
-from tile2vec_cli.weak_draws import Task
+from tile2vec_cli.config.weak import WeakConfig
+from tile2vec_cli.neural.device import choose
+from tile2vec_cli.segmentation import rivals, teachers, weak_draws, weak_labels, weak_recipes
+from tile2vec_cli.segmentation.pixel_classifiers import RIVALS, fit
+from tile2vec_cli.segmentation.weak_draws import Task
+from tile2vec_cli.tiling.tiles import TileSet
 
 STUDIES: dict[str, tuple[int, list[str]]] = {  # stride of the tiles, options
     "pixel": (50, ["--supervision", "pixel", "--n-labels", "20,100"]),

@@ -16,11 +16,11 @@ import rasterio
 from matplotlib.colors import ListedColormap
 from rasterio.warp import Resampling, reproject
 
-from tile2vec_cli import weak_draws, weak_labels
+from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.figures import figure_file
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.weak_config import WeakConfig
-from tile2vec_cli.weak_draws import Task
+from tile2vec_cli.segmentation import weak_draws, weak_labels
+from tile2vec_cli.segmentation.weak_draws import Task
+from tile2vec_cli.tiling.tiles import TileSet
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "sample_data"

@@ -11,10 +11,10 @@ import numpy as np
 import published
 from tile import make_scene
 
-from tile2vec_cli import cutting, triplets
-from tile2vec_cli.config import TileConfig, TripletConfig
-from tile2vec_cli.device import Runtime, choose
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
+from tile2vec_cli.neural.device import Runtime, choose
+from tile2vec_cli.tiling import cutting, triplets
+from tile2vec_cli.tiling.tiles import TileSet
 
 MEAN, STD = [130.0] * 4, [40.0] * 4  # of the scene's bands, about
 

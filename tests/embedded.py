@@ -13,8 +13,11 @@ import pytest
 import shapely
 from conftest import Run
 
-from tile2vec_cli import cli, embedding_files, geoparquet, interrupts
-from tile2vec_cli.tile_files import Part
+from tile2vec_cli import cli
+from tile2vec_cli.embedding import embedding_files
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.job import interrupts
+from tile2vec_cli.tiling.tile_files import Part
 
 
 def write(path: Path, part: Part, vectors: np.ndarray, kind: str = "float32", model: str = "m") -> None:

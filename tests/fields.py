@@ -9,9 +9,9 @@ import rasterio
 from rasterio.transform import Affine, from_origin
 from scipy.ndimage import gaussian_filter
 
-from tile2vec_cli import cutting
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 SIDE = 16  # of a tile, in pixels of 30 m
 CRS = "EPSG:32614"

@@ -8,9 +8,9 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from tile2vec_cli import cutting, triplets
-from tile2vec_cli.config import TileConfig, TripletConfig
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
+from tile2vec_cli.tiling import cutting, triplets
+from tile2vec_cli.tiling.tiles import TileSet
 
 SIDE = 8  # pixels, of 10 m
 

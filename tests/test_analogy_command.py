@@ -16,10 +16,13 @@ from conftest import Run
 from embedded import call, truth, write
 from landscapes import scene
 
-from tile2vec_cli import analogy_scores, cutting, embeddings, labels
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.view_config import AnalogyConfig
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.config.views import AnalogyConfig
+from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.labelling import labels
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.views import analogy_scores
 
 Tool = Callable[..., Run]
 DIM = 8

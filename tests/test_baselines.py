@@ -10,10 +10,12 @@ import torch
 from conftest import SceneWriter
 from sklearn.decomposition import PCA
 
-from tile2vec_cli import baselines, cutting, encoders
-from tile2vec_cli.baselines import BASELINES, Architecture
-from tile2vec_cli.config import BASELINE_NAMES, TileConfig
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.config.pipeline import BASELINE_NAMES, TileConfig
+from tile2vec_cli.evaluation import baselines
+from tile2vec_cli.evaluation.baselines import BASELINES, Architecture
+from tile2vec_cli.neural import encoders
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 ANY = Architecture()
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli import batches
-from tile2vec_cli.batches import Pixels
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.neural import batches
+from tile2vec_cli.neural.batches import Pixels
+from tile2vec_cli.tiling.tiles import TileSet
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import pytest
 import rasterio
 from conftest import real
 
-from tile2vec_cli import cdl
+from tile2vec_cli.labelling import cdl
 
 
 def test_cropland_is_what_the_paper_takes_for_it() -> None:

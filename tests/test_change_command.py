@@ -19,9 +19,9 @@ from conftest import Run
 from embedded import call, truth, write
 from rio_cogeo.cogeo import cog_validate
 
-from tile2vec_cli import cutting
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 Tool = Callable[..., Run]
 DIM = 5

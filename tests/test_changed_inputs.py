@@ -15,13 +15,13 @@ import pytest
 import shapely
 from conftest import SceneWriter
 
-from tile2vec_cli import encoders, models
 from tile2vec_cli.checks import check
-from tile2vec_cli.config import EmbedConfig, TileConfig
-from tile2vec_cli.cutting import TileReport, cut
+from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
+from tile2vec_cli.embedding.inference import EmbedReport, embed
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.inference import EmbedReport, embed
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.neural import encoders, models
+from tile2vec_cli.tiling.cutting import TileReport, cut
+from tile2vec_cli.tiling.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
 

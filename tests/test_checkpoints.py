@@ -9,10 +9,11 @@ import torch
 from test_models import MODEL, network
 from torch.optim import Adam
 
-from tile2vec_cli import checkpoints, models
-from tile2vec_cli.checkpoints import State
-from tile2vec_cli.encoders import Encoder
 from tile2vec_cli.errors import DataError, OutputError
+from tile2vec_cli.learning import checkpoints
+from tile2vec_cli.learning.checkpoints import State
+from tile2vec_cli.neural import models
+from tile2vec_cli.neural.encoders import Encoder
 
 STEM = "columns.1.stem.weight"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tile2vec_cli.classifiers import CLASSIFIERS, Training, logistic, predict, quietly
-from tile2vec_cli.config import CLASSIFIER_NAMES
+from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES
+from tile2vec_cli.evaluation.classifiers import CLASSIFIERS, Training, logistic, predict, quietly
 
 
 def blobs(count: int, dim: int = 20, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:

@@ -21,11 +21,14 @@ from distributed import Client
 from test_inference import write_model as write_encoder
 from test_mapping import write_model as write_segmenter
 
-from tile2vec_cli import clusters, cutting, dispatch, inference, mapping, work
-from tile2vec_cli.clusters import Cluster
-from tile2vec_cli.config import EmbedConfig, TileConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
+from tile2vec_cli.config.weak import MapConfig
+from tile2vec_cli.embedding import inference
 from tile2vec_cli.errors import DataError, Failure, InputError, Interrupted, OutputError, UsageError
-from tile2vec_cli.weak_config import MapConfig
+from tile2vec_cli.outputs import clusters, dispatch, work
+from tile2vec_cli.outputs.clusters import Cluster
+from tile2vec_cli.segmentation import mapping
+from tile2vec_cli.tiling import cutting
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "faults"))
 
@@ -173,9 +176,9 @@ def refused(unit: int, _advance: work.Advance) -> int:
 
 def hide(hidden: bool) -> None:
     """Make a worker one that has no tile2vec."""
-    sys.modules.pop("tile2vec_cli.dispatch", None)
+    sys.modules.pop("tile2vec_cli.outputs.dispatch", None)
     if hidden:
-        sys.modules["tile2vec_cli.dispatch"] = None  # type: ignore[assignment]
+        sys.modules["tile2vec_cli.outputs.dispatch"] = None  # type: ignore[assignment]
 
 
 def each(units: range, do: Callable[..., Any], workers: Cluster, folder: Path, **options: Any) -> list[Any]:

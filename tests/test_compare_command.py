@@ -16,12 +16,13 @@ import pandas as pd
 import pytest
 from conftest import Run
 
-from tile2vec_cli import comparison, comparison_reports, training
-from tile2vec_cli.comparison import Bench
-from tile2vec_cli.config import CompareConfig, ProbeConfig
+from tile2vec_cli.config.pipeline import CompareConfig, ProbeConfig
 from tile2vec_cli.errors import DataError, Interrupted
-from tile2vec_cli.parts import silent
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.evaluation import comparison, comparison_reports
+from tile2vec_cli.evaluation.comparison import Bench
+from tile2vec_cli.learning import training
+from tile2vec_cli.outputs.parts import silent
+from tile2vec_cli.tiling.tiles import TileSet
 
 Tool = Callable[..., Run]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tile2vec_cli import config, rules
-from tile2vec_cli.config import EmbedConfig, ProbeConfig, TileConfig, TrainConfig, TripletConfig
+from tile2vec_cli.config import pipeline, rules
+from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig, TrainConfig, TripletConfig
 from tile2vec_cli.errors import UsageError
 
 
@@ -44,11 +44,11 @@ def test_a_setting_that_no_run_could_use(make: Callable[[], Any]) -> None:
 
 def test_bands_and_names_are_parsed() -> None:
     assert rules.parse_ints("--bands", "4, 1,2") == (4, 1, 2)
-    assert rules.parse_names("--baselines", "stats,pca", config.BASELINE_NAMES) == ("stats", "pca")
+    assert rules.parse_names("--baselines", "stats,pca", pipeline.BASELINE_NAMES) == ("stats", "pca")
     with pytest.raises(UsageError, match="--bands 1;2"):
         rules.parse_ints("--bands", "1;2")
     with pytest.raises(UsageError, match="unknown"):
-        rules.parse_names("--baselines", "stats,ica", config.BASELINE_NAMES)
+        rules.parse_names("--baselines", "stats,ica", pipeline.BASELINE_NAMES)
 
 
 def test_settings_are_plain_json() -> None:

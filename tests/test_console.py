@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tile2vec_cli import console, interrupts
+from tile2vec_cli import console
 from tile2vec_cli.console import Console, table
 from tile2vec_cli.errors import Failure, Interrupted
+from tile2vec_cli.job import interrupts
 
 
 def test_a_report_as_json(capsys: pytest.CaptureFixture[str]) -> None:

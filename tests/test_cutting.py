@@ -15,13 +15,13 @@ import shapely
 from conftest import SceneWriter, real
 from rasterio.windows import Window
 
-from tile2vec_cli import tile_parts
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.cutting import cut
+from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.parts import Shard
-from tile2vec_cli.scenes import open_scene
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.geo.scenes import open_scene
+from tile2vec_cli.outputs.parts import Shard
+from tile2vec_cli.tiling import tile_parts
+from tile2vec_cli.tiling.cutting import cut
+from tile2vec_cli.tiling.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
 

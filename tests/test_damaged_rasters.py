@@ -17,13 +17,13 @@ from conftest import SceneWriter
 from rasterio.errors import RasterioError
 from rasterio.transform import from_origin
 
-from tile2vec_cli import parts
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.cutting import cut
+from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Tile2VecError
-from tile2vec_cli.rasters import describe
-from tile2vec_cli.scenes import open_scene
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.geo.rasters import describe
+from tile2vec_cli.geo.scenes import open_scene
+from tile2vec_cli.outputs import parts
+from tile2vec_cli.tiling.cutting import cut
+from tile2vec_cli.tiling.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tile2vec_cli import device
 from tile2vec_cli.errors import UsageError
+from tile2vec_cli.neural import device
 
 
 def test_precision_is_as_asked() -> None:

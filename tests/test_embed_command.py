@@ -15,7 +15,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from tile2vec_cli import encoders, models
+from tile2vec_cli.neural import encoders, models
 
 DIM = 8
 

@@ -12,7 +12,8 @@ import pytest
 import shapely
 from scipy.stats import spearmanr
 
-from tile2vec_cli import embedding_files, geoparquet
+from tile2vec_cli.embedding import embedding_files
+from tile2vec_cli.geo import geoparquet
 
 DIM = 6
 

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 
-from tile2vec_cli import embedding_files, embeddings, geoparquet
+from tile2vec_cli.embedding import embedding_files, embeddings
 from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.geo import geoparquet
 
 VECTORS = np.random.default_rng(0).normal(0, 2, (5, 3)).astype(np.float32)
 CENTRES = np.array([[10 + 0.001 * i, 50.0] for i in range(5)])

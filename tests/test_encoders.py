@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tile2vec_cli import encoders
-from tile2vec_cli.encoders import ENCODERS, Encoder
+from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural.encoders import ENCODERS, Encoder
 
 
 def untrained(name: str = "small", bands: int = 4, dim: int | None = None, seed: int = 0) -> Encoder:

@@ -16,11 +16,15 @@ import pytest
 import torch
 from conftest import Run
 
-from tile2vec_cli import cutting, end_to_end, fits, inference, models, probe_reports, scores, training
-from tile2vec_cli.config import EmbedConfig, ProbeConfig, TileConfig, TrainConfig
-from tile2vec_cli.end_to_end import END_TO_END, FINE_TUNED, Budget, Rivals
+from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig, TrainConfig
+from tile2vec_cli.embedding import inference
 from tile2vec_cli.errors import DataError, Interrupted
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.evaluation import end_to_end, fits, probe_reports, scores
+from tile2vec_cli.evaluation.end_to_end import END_TO_END, FINE_TUNED, Budget, Rivals
+from tile2vec_cli.learning import training
+from tile2vec_cli.neural import models
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 Tool = Callable[..., Run]
 

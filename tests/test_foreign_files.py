@@ -16,12 +16,14 @@ import shapely
 from conftest import Run, SceneWriter
 from rasterio.transform import Affine
 
-from tile2vec_cli import label_rasters, mapping, vectors
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.cutting import cut
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Tile2VecError
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.weak_config import MapConfig
+from tile2vec_cli.geo import vectors
+from tile2vec_cli.labelling import label_rasters
+from tile2vec_cli.segmentation import mapping
+from tile2vec_cli.tiling.cutting import cut
+from tile2vec_cli.tiling.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
 CONFIG = TileConfig(size=10)

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tile2vec_cli import encoders
-from tile2vec_cli.device import Runtime
+from tile2vec_cli.embedding.forward import Forward
 from tile2vec_cli.errors import DataError, Tile2VecError
-from tile2vec_cli.forward import Forward
-from tile2vec_cli.parts import silent
+from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural.device import Runtime
+from tile2vec_cli.outputs.parts import silent
 
 
 class Means(nn.Module):

@@ -17,8 +17,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tile2vec_cli import geoparquet
 from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.geo import geoparquet
 
 # What https://geoparquet.org/releases/v1.1.0 asks of the footer key `geo`.
 BBOX = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli import batches, encoders, models
-from tile2vec_cli.config import TrainConfig
-from tile2vec_cli.device import Runtime, choose
+from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.embedding.forward import Forward
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.forward import Forward
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.training import train
+from tile2vec_cli.learning.training import train
+from tile2vec_cli.neural import batches, encoders, models
+from tile2vec_cli.neural.device import Runtime, choose
+from tile2vec_cli.tiling.tiles import TileSet
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu.py"
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")

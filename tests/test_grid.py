@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.transform import Affine, xy
 
-from tile2vec_cli.grid import Grid, ecef, footprints, pixel_centres, snapped_start, spatial_blocks
+from tile2vec_cli.geo.grid import Grid, ecef, footprints, pixel_centres, snapped_start, spatial_blocks
 
 sides = st.integers(2, 40)
 

@@ -13,11 +13,14 @@ import rasterio
 import torch
 from rasterio.transform import from_origin
 
-from tile2vec_cli import cutting, embedding_outputs, embeddings, encoders, geoparquet, inference, models
-from tile2vec_cli.config import EmbedConfig, TileConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
+from tile2vec_cli.embedding import embedding_outputs, embeddings, inference
 from tile2vec_cli.errors import DataError, InputError, Interrupted, OutputError, UsageError
-from tile2vec_cli.parts import Shard
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.neural import encoders, models
+from tile2vec_cli.outputs.parts import Shard
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 DIM = 16
 FP32 = EmbedConfig(precision="fp32")

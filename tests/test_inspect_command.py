@@ -15,9 +15,9 @@ import pytest
 from conftest import Run
 from embedded import call, write
 
-from tile2vec_cli import cutting
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 Tool = Callable[..., Run]
 

@@ -14,10 +14,11 @@ from conftest import SceneWriter, real
 from rasterio.transform import from_origin
 from rasterio.warp import Resampling, reproject
 
-from tile2vec_cli import cdl, cutting, label_rasters
-from tile2vec_cli.config import TileConfig
+from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.labelling import cdl, label_rasters
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 UTM = "EPSG:32614"
 LEFT, TOP = 500_000, 4_400_000
@@ -178,7 +179,7 @@ def test_a_shape_across_the_antimeridian(write_scene: SceneWriter) -> None:
     codes[0, :, 5:] = 2
     settings: dict[str, Any] = {"crs": "EPSG:32660", "transform": from_origin(833_000, 100_000, 200, 200)}
     path = write_scene("labels.tif", codes, **settings)
-    from tile2vec_cli import geoparquet, places
+    from tile2vec_cli.geo import geoparquet, places
 
     corners = np.array(
         [[[833_000, 98_000], [835_000, 98_000], [835_000, 100_000], [833_000, 100_000]]], float

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import shapely
 
-from tile2vec_cli import label_tables
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.votes import UNLABELLED
+from tile2vec_cli.labelling import label_tables
+from tile2vec_cli.labelling.votes import UNLABELLED
 
 IDS = np.array(["s/0/0", "s/0/50", "s/50/0", "s/50/50"], dtype=object)
 SQUARES = shapely.box([10, 11, 10, 11], [1, 1, 0, 0], [11, 12, 11, 12], [2, 2, 1, 1])

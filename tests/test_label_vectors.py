@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import shapely
 
-from tile2vec_cli import label_vectors
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.votes import UNLABELLED, Votes
+from tile2vec_cli.labelling import label_vectors
+from tile2vec_cli.labelling.votes import UNLABELLED, Votes
 
 UTM = "EPSG:32614"
 LEFT, TOP = 500_000, 4_400_000

@@ -10,8 +10,8 @@ import pytest
 import shapely
 from conftest import SceneWriter, real
 
-from tile2vec_cli import labels
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
+from tile2vec_cli.labelling import labels
 
 UTM = "EPSG:32614"
 

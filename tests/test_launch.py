@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tile2vec_cli import launch
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.launch import ALONE, Launch
+from tile2vec_cli.job import launch
+from tile2vec_cli.job.launch import ALONE, Launch
 
 TORCHRUN = {
     "RANK": "5",

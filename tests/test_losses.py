@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import triplet_margin_with_distance_loss
 
-from tile2vec_cli import losses
+from tile2vec_cli.learning import losses
 
 Three = tuple[Tensor, Tensor, Tensor]
 

@@ -18,12 +18,12 @@ import torch
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
-from tile2vec_cli import mapping, segmentation
-from tile2vec_cli.device import choose
+from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
-from tile2vec_cli.scenes import Scene
-from tile2vec_cli.unet import Segmenter, Standardise, UNet
-from tile2vec_cli.weak_config import MapConfig
+from tile2vec_cli.geo.scenes import Scene
+from tile2vec_cli.neural.device import choose
+from tile2vec_cli.segmentation import mapping, segmenters
+from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
 
 SMALL = MapConfig(probability=True, window=64, device="cpu", precision="fp32")
 
@@ -45,9 +45,9 @@ def write_model(land: Path, path: Path, seed: int) -> Segmenter:
     with torch.no_grad():
         segmenter.unets[0].head.weight *= 20  # answers that differ from pixel to pixel
     provenance = {"resolution_m": 30.0, "tile_settings": tiles.settings, "class": "crop"}
-    model = segmentation.described(segmenter, tiles, {}, provenance, {})
+    model = segmenters.described(segmenter, tiles, {}, provenance, {})
     path.mkdir()
-    segmentation.write(path, model, segmenter.eval(), [])
+    segmenters.write(path, model, segmenter.eval(), [])
     return segmenter.eval()
 
 
@@ -65,14 +65,14 @@ def test_a_map_is_what_the_network_says_of_the_whole_scene(land: Path, tmp_path:
     scene = land / "scenes" / "land.tif"
     report = run([scene], land / "model", tmp_path)
     assert (report.scenes, report.made, report.pixels) == (1, 1, 192 * 192)
-    segmenter, _ = segmentation.load(land / "model", torch.device("cpu"))
+    segmenter, _ = segmenters.load(land / "model", torch.device("cpu"))
     with rasterio.open(scene) as source:
         pixels = source.read()
     valid = pixels[0] != fields.NODATA
     # The origin lies 3 columns behind a multiple of the stride of 4, and beyond the scene is no data.
     assert 500_010 / 30 % 4 == 3 and 4_400_040 / 30 % 4 == 0
     around = ((32, 32), (32 + 3, 32 + 1))
-    whole = segmentation.probability(
+    whole = segmenters.probability(
         segmenter,
         np.pad(pixels, ((0, 0), *around))[None],
         np.pad(valid, around)[None],

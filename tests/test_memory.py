@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tile2vec_cli import memory, rasters
+from tile2vec_cli.geo import rasters
+from tile2vec_cli.job import memory
 
 GIB = 1 << 30
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tile2vec_cli import encoders, models
 from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.neural import encoders, models
 
 CPU = torch.device("cpu")
 MODEL = models.Model(

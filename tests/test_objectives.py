@@ -14,15 +14,17 @@ from landscapes import scene
 from test_training import stop_at
 from torch import Tensor
 
-from tile2vec_cli import config as configs
-from tile2vec_cli import cutting, encoders, heads, losses, models, pretexts, questions, triplets
-from tile2vec_cli.config import OBJECTIVE_NAMES, TileConfig, TrainConfig, TripletConfig
-from tile2vec_cli.encoders import Standardise
+from tile2vec_cli.config import pipeline as configs
+from tile2vec_cli.config.pipeline import OBJECTIVE_NAMES, TileConfig, TrainConfig, TripletConfig
 from tile2vec_cli.errors import DataError, InputError, Interrupted, UsageError
-from tile2vec_cli.objectives import OBJECTIVES
-from tile2vec_cli.questions import Batch
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.training import TrainReport, train
+from tile2vec_cli.learning import heads, losses, pretexts, questions
+from tile2vec_cli.learning.objectives import OBJECTIVES
+from tile2vec_cli.learning.questions import Batch
+from tile2vec_cli.learning.training import TrainReport, train
+from tile2vec_cli.neural import encoders, models
+from tile2vec_cli.neural.encoders import Standardise
+from tile2vec_cli.tiling import cutting, triplets
+from tile2vec_cli.tiling.tiles import TileSet
 
 CONFIG = TrainConfig(
     encoder="small", dim=8, batch_size=16, steps=2, lr=0.02, val_fraction=0.2, device="cpu", precision="fp32"
@@ -340,7 +342,7 @@ def test_tiles_without_a_label_are_left_out(data: Data, tmp_path: Path) -> None:
         data[0],
         lambda row, col: None if col > 2 * SIDE else ("low" if row < 4 * SIDE else "high"),
     )
-    from tile2vec_cli import loop
+    from tile2vec_cli.learning import loop
 
     seen: list[np.ndarray] = []
     step = loop.Run._step

@@ -12,10 +12,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.cutting import cut
+from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import Tile2VecError
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.tiling.cutting import cut
+from tile2vec_cli.tiling.tiles import TileSet
 
 # name, tile side, tiles kept, tiles with invalid pixels, tiles with a corner off the Earth
 TILED = """

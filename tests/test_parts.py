@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tile2vec_cli import parts
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
-from tile2vec_cli.parts import Shard
+from tile2vec_cli.outputs import parts
+from tile2vec_cli.outputs.parts import Shard
 
 
 def entries(folder: Path) -> list[str]:

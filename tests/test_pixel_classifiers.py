@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tile2vec_cli import pixel_classifiers
-from tile2vec_cli.pixel_classifiers import KINDS, RIVALS, fit
+from tile2vec_cli.segmentation import pixel_classifiers
+from tile2vec_cli.segmentation.pixel_classifiers import KINDS, RIVALS, fit
 
 
 def two_clouds(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

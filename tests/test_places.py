@@ -5,7 +5,7 @@ import pyproj
 import pytest
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.places import from_lonlat, ground_m, to_lonlat
+from tile2vec_cli.geo.places import from_lonlat, ground_m, to_lonlat
 
 
 def test_there_and_back() -> None:

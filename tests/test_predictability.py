@@ -7,8 +7,8 @@ import pytest
 import shapely
 from sklearn.linear_model import LinearRegression
 
-from tile2vec_cli import predictability
-from tile2vec_cli.factors import Factors
+from tile2vec_cli.views import predictability
+from tile2vec_cli.views.factors import Factors
 
 
 @pytest.fixture(scope="module")

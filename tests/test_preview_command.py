@@ -20,11 +20,12 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform as warp
 from rio_cogeo.cogeo import cog_validate
 
-from tile2vec_cli import cutting, mosaics
-from tile2vec_cli.components import Components, Moments
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.embeddings import Embeddings
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.views import mosaics
+from tile2vec_cli.views.components import Components, Moments
 
 Tool = Callable[..., Run]
 SIZE, DIM = 8, 12

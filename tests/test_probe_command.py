@@ -17,9 +17,12 @@ import shapely
 from conftest import Run
 from rasterio.transform import from_origin
 
-from tile2vec_cli import cdl, cli, cutting, interrupts
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli import cli
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.job import interrupts
+from tile2vec_cli.labelling import cdl
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 Tool = Callable[..., Run]
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import shapely
 
-from tile2vec_cli import geoparquet, probing, tasks
-from tile2vec_cli.config import CLASSIFIER_NAMES, ProbeConfig
-from tile2vec_cli.embeddings import Embeddings
+from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES, ProbeConfig
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Interrupted
-from tile2vec_cli.grid import spatial_blocks
-from tile2vec_cli.labels import Labels
+from tile2vec_cli.evaluation import probing, tasks
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo.grid import spatial_blocks
+from tile2vec_cli.labelling.labels import Labels
 
 QUICK = ProbeConfig(classifiers=("logistic",), n_labels=(50, 200), repeats=3, block_m=500)
 

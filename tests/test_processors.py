@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tile2vec_cli import processors
+from tile2vec_cli.job import processors
 
 
 def test_slurms_grant_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
-from tile2vec_cli import batch_norms, losses, ranks
-from tile2vec_cli.launch import Launch
+from tile2vec_cli.job.launch import Launch
+from tile2vec_cli.learning import batch_norms, losses, ranks
 
 PROMISED_S = 20
 STEPS = 25

@@ -11,7 +11,7 @@ import rasterio
 from conftest import SceneWriter, real
 from rasterio.warp import transform_bounds
 
-from tile2vec_cli.rasters import describe, identity
+from tile2vec_cli.geo.rasters import describe, identity
 
 Noise = Callable[..., np.ndarray]
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from conftest import Run, SceneWriter
 
-from tile2vec_cli import cutting, remote
-from tile2vec_cli.config import TileConfig
+from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.geo import remote
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
 

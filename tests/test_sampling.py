@@ -9,7 +9,7 @@ from conftest import SceneWriter, real
 from rasterio.warp import transform
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.sampling import sample
+from tile2vec_cli.geo.sampling import sample
 
 
 def test_values_agree_with_rasterio(write_scene: SceneWriter, noise: Callable[..., np.ndarray]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tile2vec_cli.errors import InputError, UsageError
-from tile2vec_cli.scene_lists import expand, scene_name
+from tile2vec_cli.geo.scene_lists import expand, scene_name
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from conftest import SceneWriter, real
 from rasterio.enums import ColorInterp
 
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.scenes import open_scene
+from tile2vec_cli.geo.scenes import open_scene
 
 Noise = Callable[..., np.ndarray]
 

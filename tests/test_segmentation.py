@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn import metrics
 
-from tile2vec_cli import segmentation
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.segmentation import Counts
-from tile2vec_cli.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.segmentation import segmenters
+from tile2vec_cli.segmentation.segmenters import Counts
+from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
 
 
 def test_scores_are_scikit_learns() -> None:
@@ -49,16 +49,16 @@ def folder(tmp_path: Path) -> tuple[Path, Segmenter]:
     standardise = Standardise([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
     members = [UNet(3, width=4, levels=2, pixel_path=True, drop=0.2), UNet(3, width=2, levels=3)]
     segmenter = Segmenter(standardise, members, threshold=0.4).eval()
-    model = segmentation.described(segmenter, tiles, {}, {"resolution_m": 30.0}, {})
+    model = segmenters.described(segmenter, tiles, {}, {"resolution_m": 30.0}, {})
     path = tmp_path / "model"
     path.mkdir()
-    segmentation.write(path, model, segmenter, [{"step": 1, "loss": 0.5}])
+    segmenters.write(path, model, segmenter, [{"step": 1, "loss": 0.5}])
     return path, segmenter
 
 
 def test_a_model_comes_back_as_it_was(folder: tuple[Path, Segmenter]) -> None:
     path, segmenter = folder
-    found, model = segmentation.load(path, torch.device("cpu"))
+    found, model = segmenters.load(path, torch.device("cpu"))
     assert model.kind == "segmenter"
     assert model.bands == (1, 2, 3) and model.dtype == "int16" and model.size == fields.SIDE
     assert model.normalisation == {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0]}
@@ -87,7 +87,7 @@ def test_another_architecture_is_refused(folder: tuple[Path, Segmenter], change:
     description["architecture"] |= change
     (path / "model.json").write_text(json.dumps(description))
     with pytest.raises(DataError, match=r"model\.(json|safetensors)"):
-        segmentation.load(path, torch.device("cpu"))
+        segmenters.load(path, torch.device("cpu"))
 
 
 def test_other_models_and_no_models_are_refused(folder: tuple[Path, Segmenter], tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_other_models_and_no_models_are_refused(folder: tuple[Path, Segmenter], 
     weights = load_file(path / "model.safetensors")
     save_file(weights | {"extra": torch.zeros(1)}, path / "model.safetensors")
     with pytest.raises(DataError, match="extra"):
-        segmentation.load(path, torch.device("cpu"))
+        segmenters.load(path, torch.device("cpu"))
     description = json.loads((path / "model.json").read_text())
     (path / "model.json").write_text(json.dumps(description | {"kind": "encoder"}))
     with pytest.raises(DataError, match="weak-segment"):
-        segmentation.load(path, torch.device("cpu"))
+        segmenters.load(path, torch.device("cpu"))
     with pytest.raises(InputError):
-        segmentation.load(tmp_path / "nowhere", torch.device("cpu"))
+        segmenters.load(tmp_path / "nowhere", torch.device("cpu"))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pyproj import Geod
 from scipy.stats import chisquare
 
-from tile2vec_cli.grid import ecef
-from tile2vec_cli.shells import Shell, distance_m, nearest_m
+from tile2vec_cli.geo.grid import ecef
+from tile2vec_cli.tiling.shells import Shell, distance_m, nearest_m
 
 WGS84 = Geod(ellps="WGS84")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tile2vec_cli.spectra import Spectrum
+from tile2vec_cli.views.spectra import Spectrum
 
 
 def batches(vectors: np.ndarray, size: int = 37) -> list[np.ndarray]:

@@ -9,9 +9,9 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tile2vec_cli import geoparquet
-from tile2vec_cli.grid import spatial_blocks
-from tile2vec_cli.splits import block_split, label_order, overlapping, random_split
+from tile2vec_cli.evaluation.splits import block_split, label_order, overlapping, random_split
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo.grid import spatial_blocks
 
 NO_OVERLAPS = np.empty((0, 2), np.int64)
 

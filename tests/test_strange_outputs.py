@@ -18,15 +18,18 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from tile2vec_cli import embeddings, encoders, mapping, models, segmentation, triplets
 from tile2vec_cli.checks import check
-from tile2vec_cli.config import EmbedConfig, TileConfig, TripletConfig
-from tile2vec_cli.cutting import cut
+from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TripletConfig
+from tile2vec_cli.config.weak import MapConfig
+from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.inference import embed
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.inference import embed
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.unet import Segmenter, Standardise, UNet
-from tile2vec_cli.weak_config import MapConfig
+from tile2vec_cli.neural import encoders, models
+from tile2vec_cli.segmentation import mapping, segmenters
+from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.tiling import triplets
+from tile2vec_cli.tiling.cutting import cut
+from tile2vec_cli.tiling.tiles import TileSet
 
 CPU = torch.device("cpu")
 MAP = MapConfig(window=64, device="cpu")
@@ -50,9 +53,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     segmenter = Segmenter(Standardise([1050.0] * 3, [150.0] * 3), [UNet(3, width=4, levels=2)])
     provenance = {"resolution_m": 30.0, "tile_settings": tiles.settings}
     (folder / "segmenter").mkdir()
-    segmentation.write(
+    segmenters.write(
         folder / "segmenter",
-        segmentation.described(segmenter, tiles, {}, provenance, {}),
+        segmenters.described(segmenter, tiles, {}, provenance, {}),
         segmenter.eval(),
         [],
     )
@@ -92,7 +95,7 @@ def load_encoder(folder: Path) -> object:
 
 
 def load_segmenter(folder: Path) -> object:
-    return segmentation.load(folder / "segmenter", CPU)
+    return segmenters.load(folder / "segmenter", CPU)
 
 
 LOADS = {"encoder": load_encoder, "segmenter": load_segmenter}

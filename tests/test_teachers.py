@@ -6,11 +6,11 @@ import fields
 import numpy as np
 import pytest
 
-from tile2vec_cli import teachers
-from tile2vec_cli.batches import normalisation
-from tile2vec_cli.teachers import UNKNOWN, Pixels
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.unet import Standardise
+from tile2vec_cli.neural.batches import normalisation
+from tile2vec_cli.segmentation import teachers
+from tile2vec_cli.segmentation.teachers import UNKNOWN, Pixels
+from tile2vec_cli.segmentation.unet import Standardise
+from tile2vec_cli.tiling.tiles import TileSet
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tile2vec_cli import thresholds
+from tile2vec_cli.segmentation import thresholds
 
 
 def test_of_a_rare_class_more_is_marked_than_reaches_a_half() -> None:

@@ -10,10 +10,10 @@ import rasterio
 from conftest import SceneWriter
 from rasterio.warp import transform
 
-from tile2vec_cli.config import TileConfig
-from tile2vec_cli.cutting import cut
+from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.tiles import TileSet
+from tile2vec_cli.tiling.cutting import cut
+from tile2vec_cli.tiling.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
 

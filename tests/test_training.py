@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli import batches, loop, models, watch
-from tile2vec_cli.config import TrainConfig
+from tile2vec_cli.config.pipeline import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.training import TrainReport, train
+from tile2vec_cli.learning import loop, watch
+from tile2vec_cli.learning.training import TrainReport, train
+from tile2vec_cli.neural import batches, models
+from tile2vec_cli.tiling.tiles import TileSet
 
 CONFIG = TrainConfig(
     encoder="small",
@@ -196,8 +197,8 @@ def test_triplets_of_another_tile_set(data: tuple[Path, Path], tmp_path: Path) -
 
 
 def test_a_grown_tile_set_changes_nothing(data: tuple[Path, Path], tmp_path: Path) -> None:
-    from tile2vec_cli import cutting
-    from tile2vec_cli.config import TileConfig
+    from tile2vec_cli.config.pipeline import TileConfig
+    from tile2vec_cli.tiling import cutting
 
     config = replace(CONFIG, steps=4)
     tiles, triplets = landscapes.make(tmp_path)
@@ -321,7 +322,7 @@ def test_a_batch_larger_than_the_triplets(run: Train) -> None:
 
 
 def test_the_scores_are_those_of_the_weights(run: Train, data: tuple[Path, Path], tmp_path: Path) -> None:
-    from tile2vec_cli.triplets import load
+    from tile2vec_cli.tiling.triplets import load
 
     run(replace(CONFIG, steps=5))
     encoder, model = models.load_encoder(tmp_path / "model", torch.device("cpu"))

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from pyproj import Geod
 from scipy.stats import chisquare
 
-from tile2vec_cli import triplets
-from tile2vec_cli.config import TripletConfig
+from tile2vec_cli.config.pipeline import TripletConfig
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.grid import ecef
+from tile2vec_cli.geo.grid import ecef
+from tile2vec_cli.tiling import triplets
 
 WGS84 = Geod(ellps="WGS84")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tile2vec_cli.unet import Segmenter, Standardise, UNet, padded
+from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet, padded
 
 
 def network(levels: int = 3, **options: object) -> UNet:

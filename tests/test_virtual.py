@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 from conftest import Run, SceneWriter
 
-from tile2vec_cli import batches, encoders, models, sources, strips, triplets
-from tile2vec_cli.baselines import BASELINES, Architecture
 from tile2vec_cli.checks import check
-from tile2vec_cli.config import EmbedConfig, TileConfig, TrainConfig, TripletConfig
-from tile2vec_cli.cutting import TileReport, cut
+from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TrainConfig, TripletConfig
+from tile2vec_cli.embedding.inference import embed
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
-from tile2vec_cli.inference import embed
-from tile2vec_cli.scenes import Scene
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.training import train
+from tile2vec_cli.evaluation.baselines import BASELINES, Architecture
+from tile2vec_cli.geo.scenes import Scene
+from tile2vec_cli.learning.training import train
+from tile2vec_cli.neural import batches, encoders, models
+from tile2vec_cli.tiling import sources, strips, triplets
+from tile2vec_cli.tiling.cutting import TileReport, cut
+from tile2vec_cli.tiling.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
 Project = Path

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.votes import UNLABELLED, Votes
+from tile2vec_cli.labelling.votes import UNLABELLED, Votes
 
 VOTES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(1, 5)), max_size=30)
 

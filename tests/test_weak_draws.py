@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import shapely
 
-from tile2vec_cli import cutting, weak_draws, weak_labels
-from tile2vec_cli.config import TileConfig
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.weak_config import WeakConfig
-from tile2vec_cli.weak_draws import Task
-from tile2vec_cli.weak_labels import UNKNOWN
+from tile2vec_cli.segmentation import weak_draws, weak_labels
+from tile2vec_cli.segmentation.weak_draws import Task
+from tile2vec_cli.segmentation.weak_labels import UNKNOWN
+from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.tiles import TileSet
 
 
 @pytest.fixture(scope="module")

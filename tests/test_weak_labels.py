@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import shapely
 
-from tile2vec_cli import weak_labels
+from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.weak_config import WeakConfig
-from tile2vec_cli.weak_labels import UNKNOWN
+from tile2vec_cli.segmentation import weak_labels
+from tile2vec_cli.segmentation.weak_labels import UNKNOWN
+from tile2vec_cli.tiling.tiles import TileSet
 
 POSITIVE = WeakConfig(positive="1")
 

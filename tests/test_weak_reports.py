@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tile2vec_cli import pixel_classifiers, weak_reports
+from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
-from tile2vec_cli.weak_config import WeakConfig
+from tile2vec_cli.segmentation import pixel_classifiers, weak_reports
 
 QUICK: dict[str, Any] = {"positive": "1", "epochs": 2, "device": "cpu", "precision": "fp32"}
 SCORES = {"accuracy", "f1", "precision", "recall", "iou"}

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli import weak_training
-from tile2vec_cli.batches import normalisation
-from tile2vec_cli.device import choose
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.segmentation import probabilities
-from tile2vec_cli.tiles import TileSet
-from tile2vec_cli.unet import Segmenter, Standardise, UNet
-from tile2vec_cli.weak_training import Lessons, Schedule
+from tile2vec_cli.neural.batches import normalisation
+from tile2vec_cli.neural.device import choose
+from tile2vec_cli.segmentation import weak_training
+from tile2vec_cli.segmentation.segmenters import probabilities
+from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.segmentation.weak_training import Lessons, Schedule
+from tile2vec_cli.tiling.tiles import TileSet
 
 UNKNOWN = 255
 

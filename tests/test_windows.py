@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tile2vec_cli.windows import Layout
+from tile2vec_cli.segmentation.windows import Layout
 
 sizes = st.integers(1, 90)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tile2vec_cli import work
 from tile2vec_cli.errors import DataError, Failure, InputError, Interrupted, OutputError
+from tile2vec_cli.outputs import work
 
 
 def double(unit: int, _advance: work.Advance) -> int:

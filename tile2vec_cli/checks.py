@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tile2vec_cli import embedding_files, embedding_outputs, geoparquet, models, parts, tile_files, triplets
+from tile2vec_cli.embedding import embedding_files, embedding_outputs
 from tile2vec_cli.errors import DataError, Failure, InputError, Tile2VecError
-from tile2vec_cli.parts import Progress, read_json, silent
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.neural import models
+from tile2vec_cli.outputs import parts
+from tile2vec_cli.outputs.parts import Progress, read_json, silent
+from tile2vec_cli.tiling import tile_files, triplets
 
 Verify = Callable[[Path], None]
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tile2vec_cli import __version__, console, interrupts
+from tile2vec_cli import __version__, console
 from tile2vec_cli.commands.analogy import analogy
 from tile2vec_cli.commands.change import change
 from tile2vec_cli.commands.check import check
@@ -27,6 +27,7 @@ from tile2vec_cli.commands.tile import tile
 from tile2vec_cli.commands.train import train
 from tile2vec_cli.commands.weak_segment import weak_segment
 from tile2vec_cli.errors import Interrupted, Tile2VecError
+from tile2vec_cli.job import interrupts
 
 app = typer.Typer(
     name="tile2vec",

@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from tile2vec_cli import interrupts
 from tile2vec_cli.errors import Failure
-from tile2vec_cli.parts import Progress, silent
+from tile2vec_cli.job import interrupts
+from tile2vec_cli.outputs.parts import Progress, silent
 
 _LOG_EVERY_S = 10.0
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.grid import Ints
+from tile2vec_cli.geo.grid import Ints
 
 Floats = NDArray[np.float64]
 Curves = Mapping[str, Sequence[tuple[str, Floats]]]

@@ -21,17 +21,12 @@ import rasterio  # noqa: F401
 import sklearn.linear_model  # noqa: F401
 import torch  # noqa: F401
 
-from tile2vec_cli import (  # noqa: F401
-    cli,
-    cutting,
-    embeddings,
-    inference,
-    mapping,
-    probe_reports,
-    training,
-    triplets,
-    weak_reports,
-)
+from tile2vec_cli import cli
+from tile2vec_cli.embedding import embeddings, inference  # noqa: F401
+from tile2vec_cli.evaluation import probe_reports  # noqa: F401
+from tile2vec_cli.learning import training  # noqa: F401
+from tile2vec_cli.segmentation import mapping, weak_reports  # noqa: F401
+from tile2vec_cli.tiling import cutting, triplets  # noqa: F401
 
 warnings.simplefilter("ignore")
 

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.rules import parse_ints, parse_place
+from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.rules import parse_ints, parse_place
-from tile2vec_cli.view_config import AnalogyConfig
 
 _DEFAULT = AnalogyConfig(score=True)
 
@@ -87,11 +87,11 @@ def analogy(
     console = Console("analogy", quiet, json)
     inputs = [embeddings, *filter(None, (labels, tiles))]
 
-    from tile2vec_cli import analogy_reports
-    from tile2vec_cli.near_reports import Outputs
+    from tile2vec_cli.views import analogy_reports
+    from tile2vec_cli.views.near_reports import Outputs
 
     if score and labels is not None:
-        from tile2vec_cli import analogy_scores
+        from tile2vec_cli.views import analogy_scores
 
         with console.progress("analogy", "draws") as on_progress:
             found = analogy_reports.score(embeddings, config, labels, on_progress)

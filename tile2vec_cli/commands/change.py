@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.rules import parse_ints
+from tile2vec_cli.config.views import ChangeConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.rules import parse_ints
-from tile2vec_cli.view_config import ChangeConfig
 
 _GLOB = "GLOB"
 
@@ -102,7 +102,7 @@ def change(
     )
     console = Console("change", quiet, json)
 
-    from tile2vec_cli import change_reports
+    from tile2vec_cli.views import change_reports
 
     with console.progress("change", "rows") as on_progress:
         report = change_reports.run(

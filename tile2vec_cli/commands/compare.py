@@ -8,9 +8,15 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import CLASSIFIER_NAMES, ENCODER_NAMES, SELF_SUPERVISED, CompareConfig, ProbeConfig
+from tile2vec_cli.config.pipeline import (
+    CLASSIFIER_NAMES,
+    ENCODER_NAMES,
+    SELF_SUPERVISED,
+    CompareConfig,
+    ProbeConfig,
+)
+from tile2vec_cli.config.rules import parse_ints, parse_names
 from tile2vec_cli.console import Console
-from tile2vec_cli.rules import parse_ints, parse_names
 
 _PROBE = ProbeConfig()
 
@@ -87,8 +93,8 @@ def compare(
         ),
     )
 
-    from tile2vec_cli import comparison_reports
-    from tile2vec_cli.comparison import Bench
+    from tile2vec_cli.evaluation import comparison_reports
+    from tile2vec_cli.evaluation.comparison import Bench
 
     bench = Bench(tiles, labels, out, config, console.progress, triplets, overwrite, strict)
     report = comparison_reports.run(bench)

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import EmbedConfig
+from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.parts import Shard
+from tile2vec_cli.outputs.parts import Shard
 
 
 def embed(
@@ -54,7 +54,7 @@ def embed(
     own = Shard.parse(shard)
     crew = options.crew(workers, dask)
 
-    from tile2vec_cli import inference
+    from tile2vec_cli.embedding import inference
 
     with console.progress("Embed", "tiles") as on_progress:
         report = inference.embed(

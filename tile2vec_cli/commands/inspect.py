@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.rules import parse_ints
+from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.rules import parse_ints
-from tile2vec_cli.view_config import InspectConfig
 
 _DEFAULT = InspectConfig()
 
@@ -87,7 +87,7 @@ def inspect(
     )
     console = Console("inspect", quiet, json)
 
-    from tile2vec_cli import inspect_reports
+    from tile2vec_cli.views import inspect_reports
 
     with console.progress("inspect", "rows") as on_progress:
         report = inspect_reports.run(

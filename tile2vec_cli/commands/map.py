@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.parts import Shard
-from tile2vec_cli.weak_config import MapConfig
+from tile2vec_cli.outputs.parts import Shard
 
 _DEFAULT = MapConfig()
 
@@ -59,8 +59,8 @@ def map_scenes(
     own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("map", quiet, json)
 
-    from tile2vec_cli import mapping
-    from tile2vec_cli.scene_lists import expand
+    from tile2vec_cli.geo.scene_lists import expand
+    from tile2vec_cli.segmentation import mapping
 
     with console.progress("Map", "pixels") as on_progress:
         report = mapping.run(

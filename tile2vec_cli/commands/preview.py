@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.rules import parse_ints
+from tile2vec_cli.config.views import PreviewConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.rules import parse_ints
-from tile2vec_cli.view_config import PreviewConfig
 
 
 def preview(
@@ -69,7 +69,7 @@ def preview(
     )
     console = Console("preview", quiet, json)
 
-    from tile2vec_cli import previews
+    from tile2vec_cli.views import previews
 
     with console.progress("preview", "rows") as on_progress:
         report = previews.run(

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import BASELINE_NAMES, CLASSIFIER_NAMES, ProbeConfig
+from tile2vec_cli.config.pipeline import BASELINE_NAMES, CLASSIFIER_NAMES, ProbeConfig
+from tile2vec_cli.config.rules import parse_ints, parse_names
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.rules import parse_ints, parse_names
 
 _DEFAULT = ProbeConfig()
 _NAMED = 20  # dropped classes; a field of numbers may have thousands
@@ -134,7 +134,7 @@ def probe(
     )
     console = Console("probe", quiet, json)
 
-    from tile2vec_cli import probe_reports
+    from tile2vec_cli.evaluation import probe_reports
 
     with console.progress("probe", "fits" if end_to_end is None else "seconds") as on_progress:
         report = probe_reports.run(

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import TripletConfig
+from tile2vec_cli.config.pipeline import TripletConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import OutputError
-from tile2vec_cli.parts import new_file, sweep
+from tile2vec_cli.outputs.parts import new_file, sweep
 
 
 def sample_triplets(
@@ -53,8 +53,8 @@ def sample_triplets(
 
     import numpy as np
 
-    from tile2vec_cli import triplets
-    from tile2vec_cli.tiles import TileSet
+    from tile2vec_cli.tiling import triplets
+    from tile2vec_cli.tiling.tiles import TileSet
 
     if out.is_dir():
         raise OutputError(f"{out}: is a folder; a file is written here. Give --out a file name.")

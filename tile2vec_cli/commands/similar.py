@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.rules import parse_ints, parse_place
+from tile2vec_cli.config.views import SimilarConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.rules import parse_ints, parse_place
-from tile2vec_cli.view_config import SimilarConfig
 
 _EXAMPLE = "TILE_ID|X,Y|@ids.txt"
 
@@ -61,8 +61,8 @@ def similar(
     )
     console = Console("similar", quiet, json)
 
-    from tile2vec_cli import similar_reports
-    from tile2vec_cli.near_reports import Outputs
+    from tile2vec_cli.views import similar_reports
+    from tile2vec_cli.views.near_reports import Outputs
 
     with console.progress("similar", "rows") as on_progress:
         outputs = Outputs(out, tiles, picture, config.rgb, overwrite)

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import TileConfig
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.config.rules import parse_ints
 from tile2vec_cli.console import Console
-from tile2vec_cli.parts import Shard
-from tile2vec_cli.rules import parse_ints
+from tile2vec_cli.outputs.parts import Shard
 
 
 def tile(
@@ -75,8 +75,8 @@ def tile(
     own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("tile", quiet, json)
 
-    from tile2vec_cli import cutting
-    from tile2vec_cli.scene_lists import expand
+    from tile2vec_cli.geo.scene_lists import expand
+    from tile2vec_cli.tiling import cutting
 
     with console.progress("tile", "tiles") as on_progress:
         report = cutting.cut(

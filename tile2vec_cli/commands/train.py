@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from tile2vec_cli import launch
 from tile2vec_cli.commands import options
-from tile2vec_cli.config import OBJECTIVE_NAMES, TrainConfig
+from tile2vec_cli.config.pipeline import OBJECTIVE_NAMES, TrainConfig
 from tile2vec_cli.console import Console, mute_errors
-from tile2vec_cli.parts import sweep
+from tile2vec_cli.job import launch
+from tile2vec_cli.outputs.parts import sweep
 
 
 def train(
@@ -154,7 +154,7 @@ def train(
         seed=seed,
     )
 
-    from tile2vec_cli import training
+    from tile2vec_cli.learning import training
 
     if not process.rank:
         sweep(out.parent)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.weak import CROPLAND, WeakConfig
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.weak_config import CROPLAND, WeakConfig
 
 _DEFAULT = WeakConfig()
 
@@ -130,7 +130,7 @@ def weak_segment(
     )
     console = Console("weak-segment", quiet, json)
 
-    from tile2vec_cli import weak_reports
+    from tile2vec_cli.segmentation import weak_reports
 
     with console.progress("Train", "steps") as on_progress:
         report = weak_reports.run(tiles, labels, out, config, overwrite=overwrite, on_progress=on_progress)

@@ -1,0 +1,1 @@
+"""From tiles to vectors, and the files that hold them."""

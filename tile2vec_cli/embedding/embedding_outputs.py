@@ -1,0 +1,158 @@
+"""What the output of `tile2vec embed` already holds, and what of it still counts.
+
+An output is one file, or a folder with a file a part and a manifest. What decides it is its
+header: the model's fingerprint and architecture, and the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tile2vec_cli.embedding import embedding_files
+from tile2vec_cli.embedding.embedding_files import Vectors
+from tile2vec_cli.errors import DataError, OutputError, Tile2VecError
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.outputs import parts
+from tile2vec_cli.tiling.tile_files import Part
+from tile2vec_cli.tiling.tiles import TileSet
+
+MANIFEST = "manifest.json"
+
+Header = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Files:
+    """How vectors become files: what every file of a run says of itself."""
+
+    header: dict[str, Any]  # model, architecture, settings
+    layout: dict[str, Any]  # of the tiles, as the footer has it
+
+    @classmethod
+    def of(cls, tiles: TileSet, header: dict[str, Any]) -> Files:
+        size, stride = (tiles.settings[key] for key in ("size", "stride"))
+        layout = {"layout_type": "regular_grid", "chip_size": [size, size], "stride": [stride, stride]}
+        return cls(header, layout)
+
+    @property
+    def dtype(self) -> str:
+        return str(self.header["settings"]["dtype"])
+
+    def rows(self, part: Part, vectors: Vectors, scale: float | None) -> pa.Table:
+        """Raises DataError for numbers that float16 does not reach."""
+        most = largest(vectors)
+        if self.dtype == "float16" and most > float(np.finfo(np.float16).max):
+            raise DataError(
+                f"{part.path}: its vectors reach {most:g}; float16 ends at 65504. Choose float32."
+            )
+        return embedding_files.rows(part.index(), vectors, self.dtype, scale)
+
+    def footer(self, made_of: Sequence[Part], scale: float | None) -> dict[str, str]:
+        return embedding_files.footer({**self.header, "parts": names(made_of)}, self.layout, scale)
+
+    def scale(self, most: float) -> float | None:
+        return embedding_files.int8_scale(most) if self.dtype == "int8" else None
+
+    def write(self, out: Path, part: Part, vectors: Vectors) -> None:
+        """The part's file in the folder `out`."""
+        scale = self.scale(largest(vectors))
+        with parts.new_file(file(out, part)) as temporary:
+            geoparquet.write(temporary, self.rows(part, vectors, scale), self.footer([part], scale))
+
+
+def largest(vectors: Vectors) -> float:
+    return float(np.abs(vectors).max())
+
+
+def file(out: Path, part: Part) -> Path:
+    return out / f"{part.name}.parquet"
+
+
+def names(made_of: Sequence[Part]) -> list[dict[str, str]]:
+    return [{"name": part.name, "fingerprint": part.fingerprint} for part in made_of]
+
+
+def _header_of(path: Path) -> Header:
+    """{} where the file is damaged or none of ours."""
+    try:
+        return embedding_files.header(geoparquet.read_metadata(path), path)
+    except DataError:
+        return {}
+
+
+def _agrees(found: Header, header: Header) -> bool:
+    return all(found.get(key) == value for key, value in header.items())
+
+
+def is_made(out: Path, part: Part, header: Header) -> bool:
+    """Whether a folder holds the part's file, made of these very tiles with this header."""
+    path = file(out, part)
+    return path.exists() and _agrees(_header_of(path), {**header, "parts": names([part])})
+
+
+def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bool) -> bool:
+    """Whether the one file is there and made of these very parts with this header.
+
+    Raises DataError where its header is another, unless it is to be overwritten then.
+    """
+    if out.is_dir():
+        raise OutputError(f"{out}: is a folder; a file is written here. Give --out another name.")
+    if not out.exists():
+        return False
+    found = _header_of(out)
+    if not overwrite:
+        if not found:
+            raise DataError(
+                f"{out}: exists and holds no embeddings of ours; nothing else is replaced. "
+                "Choose another output, or --overwrite to replace it."
+            )
+        _require_same(out, found, header)
+    return _agrees(found, {**header, "parts": names(present)})
+
+
+def _require_same(path: Path, found: Header, header: Header) -> None:
+    parts.require_same_settings(path, found, {"model": header["model"]})
+    parts.require_same_settings(path, found["settings"], header["settings"])
+
+
+def open_folder(out: Path, header: Header, overwrite: bool) -> None:
+    """Write the folder's manifest, or find the same one there; sweep what killed runs have left."""
+    parts.make_folder(out)
+    parts.sweep(out)
+    path = out / MANIFEST
+    if path.exists():
+        found = parts.read_json(path, embedding_files.FORMAT, {"settings": dict})
+        if _agrees(found, header):
+            return
+        if not overwrite:
+            _require_same(out, found, header)
+    parts.write_json(path, {"format": embedding_files.FORMAT, **header})
+
+
+def others(out: Path, tiles: TileSet) -> list[Path]:
+    """Files of parts that the tile set does not hold: of another one, or of scenes taken away.
+
+    Those of scenes that were cut anew into other parts are removed: their tiles are in other files.
+    """
+    own = {file(out, part) for part in tiles.parts}
+    found = []
+    for path in sorted(set(out.glob("[!.]*.parquet")) - own):
+        if _scene_of(path) in tiles.scenes:
+            parts.remove(path)
+        else:
+            found.append(path)
+    return found
+
+
+def _scene_of(path: Path) -> str | None:
+    try:
+        table, _ = geoparquet.read(path, ["scene"])
+    except Tile2VecError:
+        return None
+    return str(table["scene"][0].as_py()) if len(table) else None

@@ -1,0 +1,246 @@
+"""Embeddings: vectors and the footprints they stand for, ours and other people's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+from numpy.typing import NDArray
+
+from tile2vec_cli.embedding.embedding_files import Vectors, header
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo.grid import ECCENTRICITY_SQUARED, METRES_PER_DEGREE, Floats
+from tile2vec_cli.geo.places import to_lonlat
+
+VECTOR_COLUMNS = ("embedding", "embeddings")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """N vectors and the footprints they stand for."""
+
+    path: Path
+    vectors: Vectors = field(repr=False)  # (N, D); int8 multiplied by its scale unless that is set
+    geometry: NDArray[np.object_] = field(repr=False)  # (N,) shapely, lon/lat
+    tile_id: NDArray[np.object_] | None = field(repr=False)  # (N,) str
+    scene: NDArray[np.object_] | None = field(repr=False)  # (N,) str
+    datetime: NDArray[np.datetime64] | None = field(repr=False)  # (N,) milliseconds, UTC
+    metadata: dict[str, Any]  # what the file says under `tile2vec`; {} for other people's
+    scale: NDArray[np.float32] | None = None  # what int8 vectors have yet to be multiplied by
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @cached_property
+    def lonlat(self) -> Floats:
+        """(N, 2) centres in degrees on WGS 84."""
+        return geoparquet.centres(self.geometry)
+
+    @cached_property
+    def side_m(self) -> float:
+        """Median ground side of the footprints in metres: the root of their area. 0 for points."""
+        sine = np.sin(np.radians(self.lonlat[:, 1]))
+        # Metres a degree of latitude and of longitude, for the ellipsoid.
+        flat = 1 - ECCENTRICITY_SQUARED * sine**2
+        up = METRES_PER_DEGREE * (1 - ECCENTRICITY_SQUARED) / flat**1.5
+        across = METRES_PER_DEGREE * np.sqrt(np.maximum(1 - sine**2, 0) / flat)
+        return float(np.median(np.sqrt(shapely.area(self.geometry) * up * across)))
+
+
+def read(path: Path) -> Embeddings:
+    """Read a GeoParquet file of embeddings, or all such files of a folder.
+
+    Ours, or any with a column `embedding` (or `embeddings`) of lists of numbers; in any CRS.
+    Raises InputError where nothing is; DataError where vectors are missing, of unequal length or not
+    finite, where geometry is missing, and where the files of a folder come from different models.
+    """
+    found = [_read_file(file) for file in _files(path)]
+    for other in found[1:]:
+        require_alike(found[0], other)
+    if len(found) == 1:
+        return found[0]
+
+    def joined(name: str) -> Any:
+        columns = [getattr(one, name) for one in found]
+        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+    names = ("vectors", "geometry", "tile_id", "scene", "datetime")
+    return Embeddings(path, **{name: joined(name) for name in names}, metadata=found[0].metadata)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.glob("*.parquet") if not file.name.startswith("."))
+    if not files:
+        raise DataError(f"{path}: holds no *.parquet; files of embeddings are needed. Run `tile2vec embed`.")
+    return files
+
+
+def require_alike(one: Embeddings, other: Embeddings) -> None:
+    """Raise DataError where the vectors of two files cannot be compared."""
+    if one.metadata.get("model") != other.metadata.get("model"):
+        raise DataError(
+            f"{other.path}: made by another model than {one.path}; one model is needed. "
+            "Embed again with one --model, or keep them apart."
+        )
+    if one.vectors.shape[1] != other.vectors.shape[1]:
+        raise DataError(
+            f"{other.path}: vectors of {other.vectors.shape[1]} numbers, but {one.vectors.shape[1]} in "
+            f"{one.path}; all need one length. Embed again with one --model, or keep them apart."
+        )
+
+
+def batches(path: Path, rows: int, stored: bool = False) -> Iterator[Embeddings]:
+    """What `read` returns, at most so many rows at a time, in the same order; errors as there.
+
+    stored: int8 vectors stay int8, which takes a quarter of the memory, and have a `scale`.
+    """
+    first: Embeddings | None = None
+    for file in _files(path):
+        layout = _layout(file)
+        for table in geoparquet.batches(file, layout.columns, rows):
+            found = _of_table(file, table, layout, stored)
+            first = first or replace(found, vectors=found.vectors[:1].copy(), geometry=found.geometry[:1])
+            require_alike(first, found)
+            yield found
+
+
+def count(path: Path) -> int:
+    """How many rows `read` would return."""
+    return sum(geoparquet.count(file) for file in _files(path))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which columns of a file hold what."""
+
+    vectors: str
+    geometry: str
+    crs: str | None
+    columns: tuple[str, ...]  # all that are read
+    metadata: dict[str, str]
+
+
+def _layout(path: Path) -> _Layout:
+    names = geoparquet.columns(path)
+    vectors = next((name for name in VECTOR_COLUMNS if name in names), None)
+    if vectors is None:
+        raise DataError(
+            f"{path}: has the columns {', '.join(names)}; one named embedding or embeddings is needed. "
+            "Rename the one that holds the vectors."
+        )
+    metadata = geoparquet.read_metadata(path)
+    geometry, crs = _geometry_column(path, metadata, names)
+    wanted = {vectors, geometry, *({"tile_id", "scene", "datetime"} & set(names))}
+    return _Layout(vectors, geometry, crs, tuple(sorted(wanted)), metadata)
+
+
+def _read_file(path: Path) -> Embeddings:
+    layout = _layout(path)
+    table, _ = geoparquet.read(path, layout.columns)
+    return _of_table(path, table, layout)
+
+
+def _of_table(path: Path, table: pa.Table, layout: _Layout, stored: bool = False) -> Embeddings:
+    vectors = _vectors(path, table[layout.vectors])
+    scale = None
+    if vectors.dtype == np.int8:
+        scale = np.asarray(_scale(layout.metadata), dtype=np.float32)
+        if not stored:
+            vectors, scale = vectors * scale, None
+    return Embeddings(
+        path,
+        vectors,
+        _geometry(path, table[layout.geometry], layout.crs),
+        _texts(table, "tile_id"),
+        _texts(table, "scene"),
+        _times(table),
+        header(layout.metadata, path),
+        scale,
+    )
+
+
+def _vectors(path: Path, column: pa.ChunkedArray) -> NDArray[Any]:
+    """(N, D) float32 out of a column of lists; int8 as it is."""
+    kind = column.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not is_list or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        raise DataError(f"{path}: its embedding column is of type {kind}; lists of numbers are needed.")
+    if len(column) == 0:
+        raise DataError(f"{path}: holds no rows; at least one embedding is needed.")
+    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if column.null_count or len(lengths) > 1 or not lengths[0]:
+        raise DataError(f"{path}: its vectors have lengths {lengths[:5]}; one length for all is needed.")
+    values = pc.list_flatten(column).combine_chunks()
+    vectors = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, lengths[0])
+    if kind.value_type == pa.int8():
+        return vectors
+    vectors = vectors.astype(np.float32, copy=False)
+    broken = int((~np.isfinite(vectors)).any(axis=1).sum())
+    if broken:
+        raise DataError(
+            f"{path}: {broken:,} of {len(vectors):,} vectors hold NaN or infinity; numbers are needed. "
+            "Leave these rows out, or embed again."
+        )
+    return vectors
+
+
+def _scale(metadata: Mapping[str, str]) -> Any:
+    """What int8 vectors are multiplied by: a number, or one for each dimension."""
+    try:
+        return json.loads(metadata.get("emb", "{}")).get("quantization", {}).get("scale", 1.0)
+    except (ValueError, AttributeError):
+        return 1.0
+
+
+def _geometry_column(path: Path, metadata: Mapping[str, str], names: list[str]) -> tuple[str, str | None]:
+    """The primary geometry column and its CRS, None where the file says that it is unknown."""
+    try:
+        geo = json.loads(metadata["geo"])
+        name = str(geo["primary_column"])
+        column = geo["columns"][name]
+        encoding, crs = str(column["encoding"]), column.get("crs", "OGC:CRS84")
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: its footer describes no geometry; GeoParquet is needed. "
+            "Write it with GeoDataFrame.to_parquet or ogr2ogr."
+        ) from error
+    if encoding != "WKB" or name not in names:
+        raise DataError(f"{path}: its geometry {name} is encoded as {encoding}; a WKB column is needed.")
+    return name, json.dumps(crs) if isinstance(crs, dict) else crs
+
+
+def _geometry(path: Path, column: pa.ChunkedArray, crs: str | None) -> NDArray[np.object_]:
+    """(N,) shapely geometries in lon/lat."""
+    try:
+        geometry = shapely.from_wkb(column.to_numpy())
+    except (shapely.errors.GEOSException, TypeError) as error:
+        raise DataError(f"{path}: its geometry is no valid WKB ({error}); WKB is needed.") from error
+    missing = int((shapely.is_missing(geometry) | shapely.is_empty(geometry)).sum())
+    if missing:
+        raise DataError(f"{path}: {missing:,} of {len(geometry):,} rows have no geometry; all need one.")
+    if crs == "OGC:CRS84" or (crs is not None and '"CRS84"' in crs):
+        return np.asarray(geometry)
+    return np.asarray(shapely.transform(geometry, lambda xy: to_lonlat(crs, xy, str(path))))
+
+
+def _texts(table: pa.Table, name: str) -> NDArray[np.object_] | None:
+    if name not in table.column_names:
+        return None
+    return np.array([str(value) for value in table[name].to_pylist()], dtype=object)
+
+
+def _times(table: pa.Table) -> NDArray[np.datetime64] | None:
+    if "datetime" not in table.column_names or not pa.types.is_temporal(table["datetime"].type):
+        return None
+    return np.asarray(table["datetime"].cast(pa.timestamp("ms"), safe=False), dtype="datetime64[ms]")

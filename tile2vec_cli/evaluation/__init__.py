@@ -1,0 +1,1 @@
+"""How good vectors are: probes, baselines, comparison of ways to learn."""

@@ -1,0 +1,169 @@
+"""A comparison from files to files: compare.json, compare.csv, compare.md, compare.png."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tile2vec_cli.config.pipeline import SELF_SUPERVISED, CompareConfig
+from tile2vec_cli.errors import Failure
+from tile2vec_cli.evaluation import comparison, comparison_figures, probing
+from tile2vec_cli.evaluation.comparison import Bench, Comparison
+from tile2vec_cli.outputs import records
+from tile2vec_cli.outputs.parts import dump_json, make_folder, new_file, remove, sweep
+from tile2vec_cli.tiling.tiles import TileSet
+
+FORMAT = "tile2vec-compare/1"
+REPORT, TABLE, TEXT, PICTURE = "compare.json", "compare.csv", "compare.md", "compare.png"
+
+_SHARED = ("classes", "tiles_labelled", "dropped_classes", "split", "block_m", "majority_class")
+_COLUMNS = (
+    *("features", "steps", "classifier", "n_labels", "accuracy", "std", "balanced_accuracy", "macro_f1"),
+    *("repeats", "random_split"),
+)
+
+Score = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the comparison found, as JSON, and the files that hold it (none where every objective failed)."""
+
+    keys: dict[str, Any]
+    files: tuple[Path, ...]
+    failed: tuple[Failure, ...]
+    made: int  # objectives, and the rivals, of which something was made now
+    kept: int
+    up_to_date: bool
+
+
+def run(bench: Bench) -> Report:
+    """Compare the objectives; write the tables and the picture of all that could be made.
+
+    Objectives that were compared in this folder before stay in the table. Errors are those of
+    `comparison.compare`; DataError where the folder's comparison was made with other settings.
+    """
+    folder, config = bench.folder, bench.config
+    files = tuple(folder / name for name in (REPORT, TABLE, TEXT, PICTURE))
+    settings = {"minutes": config.minutes, "encoder": config.encoder, **config.probe.settings()}
+    if bench.triplets is None:
+        settings["triplets"] = None
+    inputs: dict[str, Path | str | None] = {
+        "tiles": bench.tiles,
+        "labels": bench.labels,
+        "triplets": bench.triplets,
+    }
+    tiles = TileSet.open(bench.tiles)
+    made_from = records.made_from(folder, settings, inputs, {"tiles": tiles.fingerprint})
+    before = records.reported(files[0], FORMAT, made_from, files, bench.overwrite, {"objectives": dict})
+    if before is not None and config.objectives is not None:
+        known = {*config.objectives, *before["objectives"]}
+        config = replace(config, objectives=tuple(name for name in SELF_SUPERVISED if name in known))
+    found = comparison.compare(replace(bench, config=config))
+    keys = _keys(found, config)
+    up_to_date = keys == before and not found.made
+    if not keys["scores"]:
+        files = ()
+    elif not up_to_date:
+        _write(files, keys, made_from)
+    kept = len(found.probes) + (found.rivals is not None) - len(found.made)
+    return Report(keys, files, found.failed, len(found.made), kept, up_to_date)
+
+
+def _keys(found: Comparison, config: CompareConfig) -> dict[str, Any]:
+    """The report: scores as `probe` has them, the features named by what taught them, the best first."""
+    scores: list[dict[str, Any]] = []
+    for name, probe in found.probes.items():
+        scores += [{**score, "features": name} for score in probe["scores"]]
+    if found.rivals is not None:
+        scores += [score for score in found.rivals["scores"] if score["features"] != probing.OWN]
+    order = _ranking(scores)
+    any_probe = next(iter(found.probes.values()), {})
+    return {
+        "minutes": config.minutes,
+        "scores": sorted(scores, key=lambda score: order.index(score["features"])),
+        "objectives": {
+            name: {key: asdict(report)[key] for key in ("encoder", "steps", "device", "precision")}
+            for name, report in found.trainings.items()
+        },
+        "left_out": found.left_out,
+        "failed": [failure.name for failure in found.failed],
+        "end_to_end": found.rivals["end_to_end"] if found.rivals else None,
+        **{key: any_probe.get(key) for key in _SHARED},
+    }
+
+
+def _ranking(scores: Sequence[Score]) -> list[str]:
+    """Names of the features by their mean accuracy over classifiers and numbers of labels, best first."""
+    names = list(dict.fromkeys(score["features"] for score in scores))
+    mean = {n: np.mean([s["accuracy"] for s in scores if s["features"] == n]) for n in names}
+    return sorted(names, key=lambda name: -mean[name])
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def _write(files: Sequence[Path], keys: Mapping[str, Any], made_from: Mapping[str, Any]) -> None:
+    """The report goes first and comes back last: where it is, the others belong to it."""
+    report, table, text, picture = files
+    make_folder(report.parent)
+    sweep(report.parent)
+    remove(report)
+    with ExitStack() as stack:
+        new = {file: stack.enter_context(new_file(file)) for file in (table, text, picture)}
+        _write_csv(new[table], keys)
+        new[text].write_text(markdown(keys), encoding="utf-8")
+        comparison_figures.scores(new[picture], keys["scores"], keys["objectives"], keys["majority_class"])
+    with new_file(report) as path:
+        path.write_text(dump_json({"format": FORMAT, **keys, "made_from": made_from}), encoding="utf-8")
+
+
+def _write_csv(path: Path, keys: Mapping[str, Any]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+        rows.writeheader()
+        rows.writerows({**score, "steps": _steps(keys, score["features"])} for score in keys["scores"])
+
+
+def _steps(keys: Mapping[str, Any], features: str) -> int | None:
+    """Of training; None for what is no objective."""
+    steps: int | None = keys["objectives"].get(features, {}).get("steps")
+    return steps
+
+
+def table(keys: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: one for each kind of features and classifier, a column for each number of labels."""
+    counts = sorted({score["n_labels"] for score in keys["scores"]})
+    rows: dict[tuple[str, str], list[str]] = {}
+    for score in keys["scores"]:
+        cell = f"{score['accuracy']:.3f}" + f" ± {score['std']:.3f}" * (score["repeats"] > 1)
+        rows.setdefault((score["features"], score["classifier"]), []).append(cell)
+    header = ["learned by", "steps", "classifier", *(f"{count:,} labels" for count in counts)]
+    found = []
+    for (features, classifier), cells in rows.items():
+        steps = _steps(keys, features)
+        found.append([features, "-" if steps is None else f"{steps:,}", classifier, *cells])
+    return header, found
+
+
+def markdown(keys: Mapping[str, Any]) -> str:
+    """The table, and what it shows in words."""
+    header, rows = table(keys)
+    lines = ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
+    repeats = max(score["repeats"] for score in keys["scores"])
+    said = f"Accuracy on held-out {keys['split']}, mean ± deviation of {repeats} draws"
+    given = keys["end_to_end"]
+    if given and given["repeats"] < repeats:
+        said += f" (end-to-end: the first {given['repeats']})"
+    encoder = next(iter(keys["objectives"].values()))["encoder"]
+    said += f". Every objective trained the encoder `{encoder}` for {keys['minutes']:g} min"
+    said += ", end-to-end as long on the labels alone." if given else "."
+    said += f" The commonest class makes {keys['majority_class']:.3f}."
+    left_out = [f"- {name} is left out: {reason}" for name, reason in keys["left_out"].items()]
+    return "\n\n".join(filter(None, [said, "\n".join(lines), "\n".join(left_out)])) + "\n"

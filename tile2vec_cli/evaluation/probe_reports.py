@@ -1,0 +1,171 @@
+"""A probe from files to files: report.json, confusion.csv, curve.png, confusion.png."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tile2vec_cli import figures
+from tile2vec_cli.config.pipeline import ProbeConfig
+from tile2vec_cli.embedding import embeddings as embedding_files
+from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.errors import UsageError
+from tile2vec_cli.evaluation import probing
+from tile2vec_cli.evaluation.fits import Fits
+from tile2vec_cli.evaluation.scores import NETWORK, Verdict
+from tile2vec_cli.geo.grid import Ints
+from tile2vec_cli.labelling import labels
+from tile2vec_cli.labelling.labels import Labels
+from tile2vec_cli.outputs import records
+from tile2vec_cli.outputs.parts import (
+    Progress,
+    dump_json,
+    make_folder,
+    new_file,
+    remove,
+    silent,
+    sweep,
+)
+from tile2vec_cli.tiling.tiles import TileSet
+
+FORMAT = "tile2vec-probe/1"
+REPORT, CONFUSION, CURVE, PICTURE = "report.json", "confusion.csv", "curve.png", "confusion.png"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the probe found, as JSON, and the files that hold it (none without a folder)."""
+
+    keys: dict[str, Any]
+    files: tuple[Path, ...]
+    up_to_date: bool
+
+
+def run(
+    embeddings: Path,
+    label_path: str,
+    config: ProbeConfig,
+    *,
+    tiles: Path | None = None,
+    model: Path | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> Report:
+    """Judge the embeddings; write the folder `out` if there is one, unless it is up to date.
+
+    A run that was stopped while it trained networks goes on with the next one.
+
+    Raises InputError and DataError for what cannot be read or used, DataError where `out` holds a
+    report made with other settings, OutputError where it cannot be written.
+    """
+    tile_set = None if tiles is None else TileSet.open(tiles)
+    if out is None:
+        verdict = _judge(embeddings, label_path, config, tile_set, model, Fits(), on_progress)
+        return Report(verdict.report(), (), False)
+    files = tuple(out / name for name in (REPORT, CONFUSION, CURVE, PICTURE))
+    inputs: dict[str, Path | str | None] = {
+        "embeddings": embeddings,
+        "labels": label_path,
+        "tiles": tiles,
+        "model": model,
+    }
+    known = {} if tile_set is None else {"tiles": tile_set.fingerprint}
+    settings = config.settings() if model else {**config.settings(), "model": None}
+    made_from = records.made_from(out, settings, inputs, known)
+    fits = Fits.open(out, made_from)
+    found = records.reported(files[0], FORMAT, made_from, files, overwrite)
+    if found is not None:
+        fits.discard()
+        return Report(found, files, True)
+    verdict = _judge(embeddings, label_path, config, tile_set, model, fits, on_progress)
+    _write(files, verdict, made_from)
+    fits.discard()
+    return Report(verdict.report(), files, False)
+
+
+def _judge(
+    embeddings: Path,
+    label_path: str,
+    config: ProbeConfig,
+    tiles: TileSet | None,
+    model: Path | None,
+    fits: Fits,
+    on_progress: Progress,
+) -> Verdict:
+    vectors = embedding_files.read(embeddings)
+    found = labels.read(
+        label_path, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
+    )
+    regions = _regions(label_path, vectors, found, config)
+    return probing.probe(vectors, found, config, tiles, model, fits, regions, on_progress)
+
+
+def _regions(path: str, vectors: Embeddings, found: Labels, config: ProbeConfig) -> Labels | None:
+    """The region of each tile, from the file of the labels; None where the split is by something else."""
+    if config.region_field is None:
+        return None
+    if found.kind == "raster":
+        raise UsageError(f"--region-field: {path} is a raster, without fields. Use a vector file or a table.")
+    if config.field is None:
+        raise UsageError("--region-field: the file holds classes too. Name their field with --field.")
+    return labels.read(path, vectors.geometry, vectors.tile_id, field=config.region_field)
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def _write(files: tuple[Path, ...], verdict: Verdict, made_from: Mapping[str, Any]) -> None:
+    """The report goes first and comes back last: where it is, the others belong to it."""
+    report, confusion, curve, picture = files
+    make_folder(report.parent)
+    sweep(report.parent)
+    remove(report)
+    with new_file(confusion) as path:
+        _write_confusion(path, verdict.classes, verdict.confusion)
+    with new_file(curve) as path:
+        repeats = verdict.scores[0].repeats
+        figures.curves(path, _curves(verdict), verdict.majority_class, repeats, _notes(verdict))
+    with new_file(picture) as path:
+        figures.confusion(path, verdict.confusion, verdict.classes)
+    with new_file(report) as path:
+        text = dump_json({"format": FORMAT, **verdict.report(), "made_from": made_from})
+        path.write_text(text, encoding="utf-8")
+
+
+def _curves(verdict: Verdict) -> figures.Curves:
+    """A panel for each classifier of features; what networks reach by themselves stands in all of them."""
+    panels: dict[str, list[tuple[str, NDArray[np.float64]]]] = {}
+    for classifier, features in dict.fromkeys((s.classifier, s.features) for s in verdict.scores):
+        rows = [s for s in verdict.scores if (s.classifier, s.features) == (classifier, features)]
+        points = [
+            (s.n_labels, s.accuracy, s.std, np.nan if s.random_split is None else s.random_split)
+            for s in rows
+        ]
+        panels.setdefault(classifier, []).append((features, np.array(points)))
+    networks = panels.pop(NETWORK, [])
+    return {classifier: lines + networks for classifier, lines in panels.items()}
+
+
+def _notes(verdict: Verdict) -> dict[str, str]:
+    """What sets the networks apart from the other lines of the picture."""
+    given = verdict.end_to_end
+    if given is None:
+        return {}
+    note = f"{given['minutes']:g} min"
+    if given["repeats"] != verdict.scores[0].repeats:
+        note += f", {given['repeats']} splits"
+    return {score.features: note for score in verdict.scores if score.classifier == NETWORK}
+
+
+def _write_confusion(path: Path, classes: tuple[str, ...], matrix: Ints) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["truth", *classes])
+        rows.writerows([name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True))

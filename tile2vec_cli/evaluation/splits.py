@@ -1,0 +1,120 @@
+"""Train and test by place: whole spatial blocks, and no tile that overlaps the other side.
+
+Tiles near one another look alike, so a random split asks a classifier what it has nearly seen;
+its score then says little of the next county (Roberts et al. 2017, "Cross-validation strategies
+for data with temporal, spatial, hierarchical, or phylogenetic structure").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from tile2vec_cli.geo.grid import Ints
+
+Rows = Ints
+Geometry = NDArray[np.object_]
+
+_DRAWS = 30  # candidates of which the most even one is taken; no more than there are blocks,
+# or, where these are few, every repeat would have the one best split
+_LEAST_OVERLAP = 1e-3  # share of a tile: neighbours in two scenes touch within rounding
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the two sides; they share no tile."""
+
+    train: Rows
+    test: Rows
+
+
+def random_split(tiles: int, test_fraction: float, random: np.random.Generator) -> Split:
+    """Each tile for itself, as if tiles were independent: the split that flatters."""
+    order = random.permutation(tiles)
+    count = min(max(round(tiles * test_fraction), 1), tiles - 1)
+    return Split(np.sort(order[count:]), np.sort(order[:count]))
+
+
+def block_split(
+    blocks: Ints,
+    classes: NDArray[np.int32],
+    overlaps: Ints,
+    test_fraction: float,
+    random: np.random.Generator,
+) -> Split:
+    """Whole blocks to either side, about `test_fraction` of the tiles to the test side.
+
+    blocks: (N,) block numbers; classes: (N,) from 0; overlaps: (P, 2) pairs of tiles that share ground.
+    Of several draws the one whose sides resemble each other most in size and classes is taken, so that a
+    class in few blocks is not all on one side. Features play no part in it. A tile of the train side
+    that overlaps a tile of the test side is dropped.
+    """
+    numbers, block = np.unique(blocks, return_inverse=True)
+    counts = np.zeros((len(numbers), int(classes.max()) + 1))
+    np.add.at(counts, (block, classes), 1)
+    in_test = _even_draw(counts, test_fraction, random)[block]
+    in_train = ~in_test
+    one, other = overlaps.T
+    in_train[one[in_test[other]]] = False
+    in_train[other[in_test[one]]] = False
+    return Split(np.flatnonzero(in_train), np.flatnonzero(in_test))
+
+
+def _even_draw(
+    counts: NDArray[np.float64], test_fraction: float, random: np.random.Generator
+) -> NDArray[np.bool_]:
+    """(blocks,) which are in the test side. counts: (blocks, K) tiles of each class."""
+    draws = [_draw(counts.sum(axis=1), test_fraction, random) for _ in range(min(_DRAWS, len(counts)))]
+    return min(draws, key=lambda test: _unevenness(counts, test, test_fraction))
+
+
+def _draw(sizes: NDArray[np.float64], test_fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    """(blocks,) which are in the test side: blocks in random order until the fraction is met best."""
+    order = random.permutation(len(sizes))
+    reached = np.cumsum(sizes[order]) / sizes.sum()
+    # At least one block on either side.
+    count = int(np.argmin(np.abs(reached[:-1] - test_fraction))) + 1
+    test = np.zeros(len(sizes), bool)
+    test[order[:count]] = True
+    return test
+
+
+def _unevenness(counts: NDArray[np.float64], test: NDArray[np.bool_], test_fraction: float) -> float:
+    """How far the test side's share of the tiles, and of each class's tiles, is from what is wanted.
+
+    A class that is on one side only weighs most: it can't be learned, or is not asked for.
+    """
+    share = counts[test].sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+    one_sided = np.sum((share == 0) | (share == 1))
+    size = counts[test].sum() / counts.sum()
+    return float(one_sided + abs(size - test_fraction) + np.mean(np.abs(share - test_fraction)))
+
+
+def overlapping(geometry: Geometry, blocks: Ints) -> Ints:
+    """(P, 2) pairs of tiles in different blocks whose footprints share ground.
+
+    Pairs within a block need not be known: blocks are never divided.
+    """
+    tree = shapely.STRtree(geometry)
+    one, other = tree.query(geometry, predicate="intersects")
+    apart = (one < other) & (blocks[one] != blocks[other])
+    one, other = one[apart], other[apart]
+    shared = shapely.area(shapely.intersection(geometry[one], geometry[other]))
+    smaller = np.minimum(shapely.area(geometry[one]), shapely.area(geometry[other]))
+    kept = shared > _LEAST_OVERLAP * smaller
+    return np.stack([one[kept], other[kept]], axis=1).astype(np.int64)
+
+
+def label_order(train: Rows, classes: NDArray[np.int32], random: np.random.Generator) -> Rows:
+    """The train side in random order: its first n rows are the n labels given to a classifier.
+
+    The first two are of two classes where there are two: no classifier learns from one.
+    """
+    order = random.permutation(train)
+    other = np.flatnonzero(classes[order] != classes[order[0]])
+    if len(other):
+        order[[1, other[0]]] = order[[other[0], 1]]
+    return order

@@ -1,0 +1,264 @@
+"""Tables with footprints as GeoParquet 1.1 (https://geoparquet.org/releases/v1.1.0).
+
+Geometry is WKB in OGC:CRS84 (longitude, latitude, in degrees). Each row also has its bounding
+box in a struct column, declared as the geometry's covering, so that readers skip row groups.
+Nothing in a file tells when or where it was written: the same rows give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.polygon import orient
+
+from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.geo.places import crs84
+
+ROWS_PER_GROUP = 65_536
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+GEOMETRY_FIELDS = (
+    pa.field("geometry", pa.binary()),
+    pa.field("bbox", pa.struct([pa.field(side, pa.float64()) for side in SIDES])),
+)
+
+_KINDS = (("Point", 0), ("Polygon", 3), ("MultiPolygon", 6))  # of those that are written here
+
+Append = Callable[[pa.Table], None]
+_ON_MERIDIAN = 1e-9  # degrees (0.1 mm): a corner this close to ±180 lies on it
+
+
+# --- footprints ------------------------------------------------------------------------------
+
+
+def polygons(corners: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Footprints from their corners, the rings counter-clockwise.
+
+    corners: (N, 4, 2) longitude and latitude in degrees, in ring order, not closed.
+    A footprint that crosses the antimeridian becomes a MultiPolygon cut there (RFC 7946, 3.1.9);
+    one that holds a pole reaches up to it over all longitudes.
+    """
+    lon, turns = _unwrapped(corners[..., 0])
+    lat = corners[..., 1]
+    rings = np.stack([lon, lat], axis=-1)
+    area = np.sum(lon * np.roll(lat, -1, 1) - np.roll(lon, -1, 1) * lat, axis=1)
+    rings[area < 0] = rings[area < 0, ::-1]
+    shapes = shapely.polygons(rings)
+    crosses = (lon.min(axis=1) < -180) | (lon.max(axis=1) > 180)
+    for row in np.flatnonzero(crosses & (turns == 0)):
+        shapes[row] = _cut(rings[row])
+    for row in np.flatnonzero(turns):
+        shapes[row] = _polar(lon[row], lat[row])
+    return np.asarray(shapes, dtype=object)
+
+
+def _unwrapped(lon: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Ring longitudes (N, 4) without jumps, within ±180 where possible, and turns around a pole (N,)."""
+    lon = np.where(np.abs(np.abs(lon) - 180) < _ON_MERIDIAN, np.copysign(180, lon), lon)
+    jumps = np.round((np.roll(lon, -1, axis=1) - lon) / 360).astype(np.int64)
+    # Whole turns are added, nothing else: corners away from the antimeridian keep their digits.
+    lon[:, 1:] -= 360 * jumps[:, :-1].cumsum(axis=1)
+    lon[lon.min(axis=1) >= 180] -= 360
+    lon[lon.max(axis=1) <= -180] += 360
+    return lon, -jumps.sum(axis=1)
+
+
+def _cut(ring: NDArray[np.float64]) -> Any:
+    """The MultiPolygon of a ring (4, 2) that runs beyond ±180, cut there and moved back inside."""
+    meridian = np.copysign(180.0, ring[np.abs(ring[:, 0]).argmax(), 0])
+    east, west = _clipped(ring, meridian, 1), _clipped(ring, meridian, -1)
+    beyond = east if meridian > 0 else west
+    beyond[:, 0] -= 2 * meridian
+    return shapely.MultiPolygon([shapely.Polygon(west), shapely.Polygon(east)])
+
+
+def _clipped(ring: NDArray[np.float64], meridian: float, sign: int) -> NDArray[np.float64]:
+    """The part of a convex ring east (sign 1) or west (-1) of a meridian (Sutherland and Hodgman 1974)."""
+    kept = []
+    for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        if sign * (x0 - meridian) >= 0:
+            kept.append((x0, y0))
+        if (x0 - meridian) * (x1 - meridian) < 0:
+            kept.append((meridian, y0 + (y1 - y0) * (meridian - x0) / (x1 - x0)))
+    return np.array(kept)
+
+
+def _polar(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> Any:
+    """The footprint of a ring around a pole."""
+    lon = (lon + 180) % 360 - 180
+    order = np.argsort(lon)
+    lon, lat = lon[order], lat[order]
+    seam = np.interp(180, [lon[-1], lon[0] + 360], [lat[-1], lat[0]])
+    pole = np.copysign(90, lat.mean())
+    ring = [(-180, seam), *zip(lon, lat, strict=True), (180, seam), (180, pole), (-180, pole)]
+    return orient(shapely.Polygon(ring))
+
+
+def centres(geometry: NDArray[np.object_]) -> NDArray[np.float64]:
+    """(N, 2) longitude and latitude of the centroids of shapely geometries in lon/lat.
+
+    The parts of a footprint cut at the antimeridian count as one.
+    """
+    bounds = shapely.bounds(geometry)
+    wide = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180)
+    joined = geometry.copy()
+    joined[wide] = shapely.transform(geometry[wide], lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
+    middle = shapely.centroid(joined)
+    lonlat = np.column_stack([shapely.get_x(middle), shapely.get_y(middle)])
+    lonlat[wide, 0] = (lonlat[wide, 0] + 180) % 360 - 180
+    polar = wide[np.abs(bounds[wide][:, [1, 3]]).max(axis=1) == 90]
+    lonlat[polar] = np.column_stack([np.zeros(len(polar)), np.copysign(90, lonlat[polar, 1])])
+    return lonlat
+
+
+def with_footprints(table: pa.Table, corners: NDArray[np.float64]) -> pa.Table:
+    """The table with the columns `geometry` and `bbox` appended; `corners` as for `polygons`."""
+    return with_shapes(table, polygons(corners))
+
+
+def with_shapes(table: pa.Table, shapes: NDArray[np.object_]) -> pa.Table:
+    """The same with geometries that are there already, (N,) shapely in lon/lat."""
+    bounds = shapely.bounds(shapes).reshape(-1, 4)
+    boxes = pa.StructArray.from_arrays([pa.array(side) for side in bounds.T], names=list(SIDES))
+    wkb = pa.array(shapely.to_wkb(shapes, byte_order=1), pa.binary())
+    for field, column in zip(GEOMETRY_FIELDS, (wkb, boxes), strict=True):
+        table = table.append_column(field, column)
+    return table
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def write(path: Path, table: pa.Table, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a table that has `geometry` and `bbox`; `metadata` goes into the file's footer.
+
+    Writes to the very path: for whole-or-absent output give it a temporary one (parts.new_file).
+    """
+    with writer(path, table.schema, metadata) as append:
+        append(table)
+
+
+@contextmanager
+def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None) -> Iterator[Append]:
+    """As `write`, table by table; small ones share a row group."""
+    schema = schema.remove_metadata()
+    bounds: list[NDArray[np.float64]] = []
+    kinds: set[int] = set()
+    waiting = schema.empty_table()
+    text = [field.name for field in schema if pa.types.is_string(field.type)]
+    options = {"compression": "zstd", "use_dictionary": text, "write_page_checksum": True}
+    with pq.ParquetWriter(path, schema, **options) as file:
+
+        def append(table: pa.Table) -> None:
+            nonlocal waiting
+            if len(table):
+                geometry = shapely.from_wkb(table["geometry"].to_numpy())
+                kinds.update(shapely.get_type_id(geometry).tolist())
+                bounds.append(shapely.total_bounds(geometry))
+            waiting = pa.concat_tables([waiting, table.replace_schema_metadata(None)])
+            while len(waiting) >= ROWS_PER_GROUP:
+                file.write_table(waiting.slice(0, ROWS_PER_GROUP))
+                waiting = waiting.slice(ROWS_PER_GROUP)
+
+        yield append
+        file.write_table(waiting)
+        file.add_key_value_metadata({"geo": _geo(bounds, kinds), **(metadata or {})})
+
+
+def _geo(bounds: Sequence[NDArray[np.float64]], kinds: set[int]) -> str:
+    """The value of the footer key `geo`."""
+    column: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": [name for name, kind in _KINDS if kind in kinds],
+        "crs": crs84(),
+        "covering": {"bbox": {side: ["bbox", side] for side in SIDES}},
+    }
+    if bounds:
+        box = np.array(bounds)
+        column["bbox"] = [*box[:, :2].min(axis=0).tolist(), *box[:, 2:].max(axis=0).tolist()]
+    return json.dumps({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """The table of a Parquet file (these columns, default all) and its footer's metadata.
+
+    Raises InputError when the file is missing, DataError when it is damaged or lacks a column.
+    """
+    with _opened(path) as file:
+        for name in columns or ():
+            if name not in file.schema_arrow.names:
+                raise DataError(f"{path}: has no column {name!r}; it is needed here. Make the file again.")
+        wanted = None if columns is None else list(columns)
+        table = file.read(wanted, use_threads=file.num_row_groups > 1)
+        return table.replace_schema_metadata(None), _metadata(file)
+
+
+def batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """The table of `read`, at most so many rows at a time; one empty table where there are none.
+
+    Without pre-buffering, which would hold the compressed file, and in buffers, without which whole row
+    groups would lie in memory.
+    """
+    with _opened(path, pre_buffer=False, buffer_size=1 << 20) as file:
+        if file.metadata.num_rows == 0:
+            yield file.schema_arrow.empty_table().select(list(columns))
+        for batch in file.iter_batches(rows, columns=list(columns)):
+            yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+
+
+def count(path: Path) -> int:
+    """How many rows a Parquet file has; errors as for `read`."""
+    with _opened(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def verify(path: Path) -> None:
+    """Read every page of a Parquet file and compare its checksum. Raises InputError and DataError."""
+    with _opened(path, page_checksum_verification=True) as file:
+        for group in range(file.num_row_groups):
+            file.read_row_group(group)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The footer's metadata alone; errors as for `read`."""
+    with _opened(path) as file:
+        return _metadata(file)
+
+
+def columns(path: Path) -> list[str]:
+    """Names of a Parquet file's columns; errors as for `read`."""
+    with _opened(path) as file:
+        return list(file.schema_arrow.names)
+
+
+def _metadata(file: pq.ParquetFile) -> dict[str, str]:
+    found = file.metadata.metadata or {}
+    return {key.decode(): value.decode(errors="replace") for key, value in found.items()}
+
+
+@contextmanager
+def _opened(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
+    try:
+        # Arrow's own file: of Python's, its threads would free buffers while the interpreter ends,
+        # which aborts the process.
+        handle = pa.OSFile(str(path))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; a Parquet file is needed.") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: {reason}; it cannot be read as a Parquet file.") from error
+    with handle:
+        try:
+            # ParquetFile, not read_table: the latter takes `key=value` in a path for a column.
+            yield pq.ParquetFile(handle, **options)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: not a whole Parquet file ({reason}). Make it again.") from error

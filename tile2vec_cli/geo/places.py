@@ -1,0 +1,81 @@
+"""From map coordinates to places on the Earth and back: the only file that touches pyproj."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyproj
+from pyproj.exceptions import ProjError
+
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo.grid import Floats, ecef
+
+
+def to_lonlat(crs: str | None, xy: Floats, path: str) -> Floats:
+    """(..., 2) longitude and latitude, in degrees on WGS 84, of (..., 2) map coordinates in `crs`.
+
+    Longitudes lie in [-180, 180); what is no place on the Earth, such as the corners of a full disc
+    seen from a satellite, is infinite. Raises DataError, naming `path`, where the CRS has no way to WGS 84.
+    """
+    places = _transformed(crs, xy, path, inverse=False)
+    places[~(np.isfinite(places).all(axis=-1) & (np.abs(places[..., 1]) <= 90))] = np.inf
+    beyond = np.isfinite(places[..., 0]) & ((places[..., 0] < -180) | (places[..., 0] >= 180))
+    places[beyond, 0] = (places[beyond, 0] + 180) % 360 - 180
+    return places
+
+
+def from_lonlat(crs: str | None, lonlat: Floats, path: str) -> Floats:
+    """(..., 2) map coordinates in `crs` of (..., 2) places; infinite where the CRS does not reach."""
+    return _transformed(crs, lonlat, path, inverse=True)
+
+
+def ground_m(here: Floats, there: Floats) -> Floats:
+    """(N,) straight distances in metres between two lists of (N, 2) places."""
+    return np.asarray(np.linalg.norm(ecef(here) - ecef(there), axis=-1))
+
+
+def crs_name(crs: str) -> str:
+    """What a CRS is called: its code, such as EPSG:26910, or its name."""
+    known = pyproj.CRS(crs)
+    authority = known.to_authority()
+    return ":".join(authority) if authority else str(known.name)
+
+
+def is_geographic(crs: str) -> bool:
+    """Whether its coordinates are longitude and latitude."""
+    return bool(pyproj.CRS(crs).is_geographic)
+
+
+def utm(lonlat: Floats) -> str:
+    """The CRS of the UTM zone around a place (2,), on WGS 84; near the poles the polar one (UPS)."""
+    lon, lat = map(float, lonlat)
+    if abs(lat) > 84:
+        return "EPSG:32661" if lat > 0 else "EPSG:32761"
+    zone = int((lon + 180) // 6) % 60 + 1
+    return f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"
+
+
+@lru_cache(maxsize=1)
+def crs84() -> dict[str, Any]:
+    """OGC:CRS84 as PROJJSON."""
+    return dict(pyproj.CRS("OGC:CRS84").to_json_dict())
+
+
+def _transformed(crs: str | None, xy: Floats, path: str, *, inverse: bool) -> Floats:
+    if crs is None:
+        raise DataError(f"{path}: has no CRS; places on the Earth need one. Assign it with `rio edit-info`.")
+    try:
+        transformer = _transformer(crs)
+        direction = "INVERSE" if inverse else "FORWARD"
+        x, y = transformer.transform(xy[..., 0], xy[..., 1], direction=direction)
+    except ProjError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: its CRS has no way to WGS 84 ({reason}). Reproject it first.") from error
+    return np.stack([x, y], axis=-1)
+
+
+@lru_cache(maxsize=64)
+def _transformer(crs: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)

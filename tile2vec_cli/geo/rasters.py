@@ -1,0 +1,262 @@
+"""What rasters are: opened and described. The only file that touches rasterio."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from tile2vec_cli.errors import DataError, InputError, Tile2VecError
+from tile2vec_cli.geo import remote
+from tile2vec_cli.geo.grid import Floats, Transform, map_xy
+from tile2vec_cli.geo.places import ground_m, to_lonlat
+from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.job import memory
+
+# A scene without georeferencing is refused in one line of ours.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
+
+_DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".vrt": "VRT"}
+_MOST_SIDE = 1 << 24  # pixels; more is a damaged header, whose numbers would be taken for memory
+_ENTRY_BYTES = 4  # at the least, of a block in a TIFF's table of blocks, absent blocks too
+_CACHE_BYTES = (64 << 20, 256 << 20)  # GDAL's default is a share of the node's memory, not of the job's
+
+Mask = NDArray[np.bool_]
+Pixels = NDArray[Any]
+
+
+def exists(path: str) -> None:
+    """Raise InputError when a local path is missing or must not be read."""
+    if is_remote(path):
+        return
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file; a raster is needed. Check the path.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: no permission to read it. Check its mode and owner.")
+
+
+def identity(path: str) -> dict[str, Any]:
+    """What tells a changed file from an unchanged one: size and mtime, and the ETag of a remote one."""
+    if is_remote(path):
+        return remote.identity(path)
+    exists(path)
+    found = Path(path).stat()
+    return {"size": found.st_size, "mtime": found.st_mtime}
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What a raster says of itself."""
+
+    path: str
+    height: int
+    width: int
+    count: int
+    dtype: str
+    crs: str | None  # WKT
+    transform: Transform
+    nodata: tuple[float | None, ...]  # one a band
+    block: tuple[int, int]  # (rows, columns) GDAL reads at a time
+    alpha: int | None  # the band (1-based) tagged alpha
+    has_mask: bool  # a mask band beside the data
+    descriptions: tuple[str | None, ...]
+    datetime: datetime | None
+    colours: dict[int, tuple[int, int, int]]  # of band 1's palette
+
+    @cached_property
+    def is_georeferenced(self) -> bool:
+        return self.crs is not None and self.transform != (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+    def lonlat(self, rows: Floats, cols: Floats) -> Floats:
+        """(N, 2) places of points given in pixels, where (0, 0) is the upper left corner."""
+        return to_lonlat(self.crs, map_xy(self.transform, rows, cols), self.path)
+
+    @cached_property
+    def bounds_lonlat(self) -> tuple[float, float, float, float]:
+        """(west, south, east, north) in degrees, from points along the edges."""
+        steps, ends = np.linspace(0, 1, 21), np.array([0.0, 1.0])
+        rows = np.concatenate([np.repeat(ends, 21), np.tile(steps, 2)]) * self.height
+        cols = np.concatenate([np.tile(steps, 2), np.repeat(ends, 21)]) * self.width
+        places = self.lonlat(rows, cols)
+        places = places[np.isfinite(places).all(axis=1)]
+        if not len(places):
+            raise DataError(f"{self.path}: none of it lies on the Earth. Repair its georeferencing.")
+        low, high = places.min(axis=0), places.max(axis=0)
+        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+    @cached_property
+    def resolution_m(self) -> float:
+        """Ground metres a pixel at the raster's centre: the root of a pixel's area."""
+        row, col = self.height / 2, self.width / 2
+        places = self.lonlat(np.array([row, row, row + 1]), np.array([col, col + 1, col]))
+        across, down = ground_m(places[[0]], places[[1]]), ground_m(places[[0]], places[[2]])
+        return float(math.sqrt(across[0] * down[0]))
+
+
+def describe(path: str) -> Raster:
+    """What the raster says of itself, without reading its pixels.
+
+    Raises InputError when it does not exist, DataError when it is no raster.
+    """
+    with opened(path) as source:
+        return described(path, source)
+
+
+# --- rasterio ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """rasterio's dataset; errors as for `describe`."""
+    exists(path)
+    with environment(path):
+        source = open_dataset(path)
+        yield source
+        # Not after an error or a signal: another thread may still be reading, perhaps slowly from afar,
+        # and closing would pull the file from under it. Whoever holds it last then closes it.
+        source.close()
+
+
+@contextmanager
+def environment(path: str, *, threads: int = 1) -> Iterator[None]:
+    """GDAL's settings for opening and reading this raster; of the thread that enters.
+
+    A TIFF opened with `threads` decodes so many blocks at a time.
+    """
+    options = {**remote.GDAL_OPTIONS} if is_remote(path) else {}
+    if threads > 1:
+        options["GDAL_NUM_THREADS"] = str(threads)
+    with rasterio.Env(GDAL_VRT_ENABLE_PYTHON="NO", GDAL_CACHEMAX=cache_bytes(), **options):
+        yield
+
+
+def open_dataset(path: str) -> Any:
+    """rasterio's dataset, for the caller to close; needs an `environment`. Errors as for `describe`."""
+    suffix = Path(path).suffix.lower()
+    try:
+        # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
+        source = rasterio.open(path, driver=_DRIVERS.get(suffix))
+    except UnicodeError as error:
+        raise DataError(f"{path}: its name is no UTF-8, which GDAL needs. Rename the file.") from error
+    except (RasterioError, ValueError) as error:
+        kind = InputError if is_remote(path) else DataError
+        raise kind(f"{path}: cannot be opened as a raster ({_reason(error)}). Check the file.") from error
+    if source.driver == "VRT" and suffix != ".vrt" and not is_remote(path):
+        source.close()
+        raise DataError(f"{path}: is a virtual raster in disguise. Name it .vrt if you trust it.")
+    return source
+
+
+@contextmanager
+def reading(path: str, row0: int, row1: int) -> Iterator[None]:
+    """Turn what goes wrong while these rows are read into an error of ours."""
+    try:
+        yield
+    except (RasterioError, ValueError, MemoryError) as error:
+        kind: type[Tile2VecError] = InputError if is_remote(path) else DataError
+        raise kind(
+            f"{path}: rows {row0} to {row1} cannot be read ({_reason(error)}). It is damaged or cut short."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """GDAL's own words, which rasterio keeps as the cause."""
+    return " ".join(str(error.__cause__ or error).split()).rstrip(".") or type(error).__name__
+
+
+def cache_bytes() -> int:
+    """For GDAL's cache of blocks: a small share of what this job may use."""
+    low, high = _CACHE_BYTES
+    return max(low, min(high, memory.granted() // 32))
+
+
+def described(path: str, source: Any) -> Raster:
+    """What an opened dataset says of itself."""
+    if source.count == 0:
+        raise DataError(f"{path}: holds no bands of its own; a raster with bands is needed. Name a subset.")
+    _require_plausible(path, source)
+    a, b, c, d, e, f = tuple(source.transform)[:6]
+    if not math.isfinite(c + f) or not math.isfinite(a * e - b * d) or a * e == b * d:
+        raise DataError(f"{path}: its transform gives pixels no area. Repair its georeferencing.")
+    interpretations = [source.colorinterp[band - 1] for band in source.indexes]
+    alpha = [
+        band for band, kind in zip(source.indexes, interpretations, strict=True) if kind == ColorInterp.alpha
+    ]
+    flags = source.mask_flag_enums[0]
+    return Raster(
+        path=path,
+        height=source.height,
+        width=source.width,
+        count=source.count,
+        dtype=source.dtypes[0],
+        crs=source.crs.to_wkt() if source.crs else None,
+        transform=tuple(source.transform)[:6],
+        nodata=tuple(source.nodatavals),
+        block=source.block_shapes[0],
+        alpha=alpha[-1] if alpha else None,
+        has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+        descriptions=tuple(source.descriptions),
+        datetime=_datetime(path, source),
+        colours=_colours(source),
+    )
+
+
+def _require_plausible(path: str, source: Any) -> None:
+    """Raise DataError for a header that claims what no file, or not this one, can hold."""
+    height, width = source.height, source.width
+    (high, wide), held = source.block_shapes[0], None
+    if source.driver == "GTiff" and not is_remote(path):
+        held = Path(path).stat().st_size
+    blocks = -(-height // high) * -(-width // wide)
+    if max(height, width) > _MOST_SIDE:
+        what = f"sides up to {_MOST_SIDE:,} are read"
+    elif held is not None and blocks * _ENTRY_BYTES > held:
+        what = f"a file of {held:,} bytes cannot hold so many"
+    else:
+        return
+    raise DataError(
+        f"{path}: its header claims {height:,} rows of {width:,} pixels; {what}. Check the file, or cut it."
+    )
+
+
+def _colours(source: Any) -> dict[int, tuple[int, int, int]]:
+    try:
+        return {int(code): tuple(colour[:3]) for code, colour in source.colormap(1).items()}
+    except ValueError:  # no palette
+        return {}
+
+
+def _datetime(path: str, source: Any) -> datetime | None:
+    """When the scene was taken: its acquisition tag, the date in its name, or TIFF's date, in this order.
+
+    TIFF's date comes last because many programs write the time of processing there.
+    """
+    acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
+    named = re.search(r"(?<!\d)(19[7-9]\d|20\d\d)([-_]?)([01]\d)\2([0-3]\d)(?!\d)", Path(path).name)
+    tag = source.tags().get("TIFFTAG_DATETIME", "")
+    for text, form in (
+        (acquired[:19], "%Y-%m-%d %H:%M:%S"),
+        ("-".join(named.group(1, 3, 4)) if named else "", "%Y-%m-%d"),
+        (tag, "%Y:%m:%d %H:%M:%S"),
+    ):
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None

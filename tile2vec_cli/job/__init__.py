@@ -1,0 +1,1 @@
+"""What this job is and may use: signals, memory, processors, its rank among processes."""

@@ -1,0 +1,1 @@
+"""Classes of tiles, from rasters, polygons, points and tables."""

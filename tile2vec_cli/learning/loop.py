@@ -1,0 +1,300 @@
+"""The loop that trains an encoder, whatever for: steps, epochs, budget, checkpoints, signals.
+
+All tiles of a step (anchors, neighbors and, with saved distants, distants) go through the encoder as
+one batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
+norm sees: mean and deviation are taken over all tiles of the step, so that the three kinds of
+tile are scaled alike and the loss cannot be lowered by what tells one kind's batch from
+another's. Three passes would norm each kind by itself, and move the running statistics three
+times a step.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.errors import DataError, Interrupted
+from tile2vec_cli.geo.grid import Ints
+from tile2vec_cli.job import interrupts
+from tile2vec_cli.learning import checkpoints, losses, networks, questions
+from tile2vec_cli.learning.checkpoints import State
+from tile2vec_cli.learning.objectives import Task
+from tile2vec_cli.learning.questions import Question
+from tile2vec_cli.learning.ranks import Ranks
+from tile2vec_cli.learning.watch import LOOK_EVERY, Watch
+from tile2vec_cli.neural import batches, encoders, models
+from tile2vec_cli.neural.batches import Pixels
+from tile2vec_cli.neural.device import Runtime
+from tile2vec_cli.neural.transfers import sent
+from tile2vec_cli.outputs.parts import Progress
+
+CHECKPOINT_EVERY_S = 30.0
+CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
+
+
+@dataclass
+class Run:
+    """One run of the loop. Tiles are numbered as in `pixels`."""
+
+    config: TrainConfig
+    runtime: Runtime
+    checkpoint: Path
+    model: models.Model
+    pixels: Pixels
+    task: Task
+    val: Ints  # (V, 3) anchor, neighbor, distant
+    batch_size: int
+    encoder: encoders.Encoder
+    optimizer: Adam
+    lr: float
+    state: State
+    best: dict[str, Tensor] | None
+    ranks: Ranks
+
+    def __post_init__(self) -> None:
+        self.trained = nn.ModuleList([self.encoder, self.task.heads])
+        self.watch = Watch(self.trained, self.optimizer, self.state, LOOK_EVERY[self.runtime.name])
+
+    def loop(self, on_progress: Progress) -> None:
+        """Train until steps, epochs, minutes or patience are used up."""
+        state, first = self.state, self.state.step
+        network = self._network()
+        order = batches.order(len(self.task.train), self.batch_size, self.config.seed, first)
+        steps = self.pixels.stream((self.task.train[rows] for rows in order), self._needed)
+        with self._agreed():
+            self.save()  # a disk that takes no checkpoint is found now, not after an hour
+            batch = next(steps)
+        saved, pause = time.monotonic(), CHECKPOINT_EVERY_S
+        try:
+            while True:
+                if state.open_steps and (state.step % self.per_epoch == 0 or self.share >= 1):
+                    self._close_epoch()
+                if self.share >= 1 or state.epochs_without_better >= (self.config.patience or math.inf):
+                    return
+                self._step(network, *batch)
+                with self._agreed():
+                    total = max(state.step, round(state.step / max(self.share, 1e-9)))
+                    on_progress((state.step - first) * self.batch_size, (total - first) * self.batch_size)
+                    if time.monotonic() > saved + pause:
+                        self._look()
+                        began = time.monotonic()
+                        self.save()
+                        saved = time.monotonic()
+                        pause = max(CHECKPOINT_EVERY_S, (saved - began) / CHECKPOINT_SHARE)
+                    interrupts.raise_pending()
+                    batch = next(steps)
+        except (Interrupted, DataError):
+            diverged = self.watch.look()
+            with self.ranks.agreed():
+                self.save()
+            if diverged:
+                raise self._no_number(*diverged) from None
+            raise
+
+    @contextmanager
+    def _agreed(self) -> Iterator[None]:
+        """What is raised inside on one process is raised on all, and the time that is used up is the same."""
+        with self.ranks.agreed() as used:
+            yield
+            used += [self.state.seconds, self.state.step_seconds]
+        self.state.seconds, self.state.step_seconds = used
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps an epoch."""
+        return batches.steps_per_epoch(len(self.task.train), self.batch_size)
+
+    @property
+    def share(self) -> float:
+        """Of the run that is done, by what ends it first; at least one step is made."""
+        state, config = self.state, self.config
+        epochs = config.most_epochs
+        parts = (
+            state.step / config.steps if config.steps else 0.0,
+            state.step / (epochs * self.per_epoch) if epochs else 0.0,
+            state.seconds / (60 * config.minutes) if config.minutes and state.step else 0.0,
+        )
+        return min(max(parts), 1.0)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step: a half cosine from `lr` to 0."""
+        return self.lr * (1 + math.cos(math.pi * self.share)) / 2
+
+    def save(self) -> None:
+        """Write the checkpoint, once for all processes."""
+        if self.ranks.first:
+            made = (self.described(), self.encoder, self.optimizer, self.state, self.best, self.task.heads)
+            checkpoints.save(self.checkpoint, *made)
+
+    def described(self) -> models.Model:
+        """The model with the scores of the weights that are kept."""
+        lines = self.state.metrics
+        kept = lines[-1] if lines else {}
+        if self.best is not None:
+            kept = next(line for line in lines if line["val_loss"] == self.state.best_loss)
+        scores = {
+            "steps": self.state.step,
+            "triplets_seen": self.state.step * self.batch_size,
+            **{key: kept.get(key) for key in ("train_loss", "val_loss", "val_triplet_accuracy")},
+            "device": self.runtime.name,
+            "precision": self.runtime.precision,
+        }
+        return replace(self.model, scores=scores)
+
+    # --- a step ------------------------------------------------------------------------------
+
+    def _step(self, network: networks.Network, numbers: Ints, pixels: Tensor) -> None:
+        """One update. A signal, or a loss that is no number, leaves all as it was before the step.
+
+        On a GPU it is not known yet whether the loss is a number: see `watch.py`.
+        """
+        began, state = time.monotonic(), self.state
+        self.watch.begin()
+        buffers = [] if self.watch.later else [buffer.clone() for buffer in self.trained.buffers()]
+        self.encoder.train()
+        self.optimizer.zero_grad()
+        try:
+            if self.config.augment and self.task.objective.turns:
+                pixels = batches.turned(pixels, self.config.seed, state.step)
+            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, state.step))
+            seen, light = self._shown(question, numbers)
+            with self.runtime.autocast():
+                vectors = network(seen, light)
+            vectors = self.ranks.gathered(vectors, len(numbers))
+            loss = self.task.loss(question, self.encoder.parts(vectors))
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.ranks.add_up(self.encoder)  # heads have seen the whole batch on every process
+            self.watch.note(loss)
+            if not self.watch.later:
+                self._look()
+        except BaseException:
+            for buffer, before in zip(self.trained.buffers(), buffers, strict=False):
+                buffer.copy_(before)
+            raise
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        self.optimizer.step()
+        state.step += 1
+        state.open_steps += 1
+        seconds = time.monotonic() - began
+        state.seconds += seconds
+        state.step_seconds += seconds
+        if self.watch.due:
+            self._look()
+
+    @property
+    def _needed(self) -> slice:
+        """The examples of a batch whose pixels this process needs."""
+        return slice(None) if self.task.objective.whole else self.ranks.share(self.batch_size)
+
+    def _shown(self, question: Question, numbers: Ints) -> tuple[Tensor, Tensor | None]:
+        """This process's share of what a step asks about, and its light."""
+        seen, (items, kinds) = question.seen, numbers.shape
+        if self.task.objective.whole:
+            kinds = len(seen) // items
+            if self.ranks.several:
+                seen = seen[sent(torch.from_numpy(self.ranks.own(items, kinds)), seen.device)]
+        return seen, self._light(items, kinds)
+
+    def _light(self, items: int, kinds: int) -> Tensor | None:
+        """The light of the second column in the next step, for this process's share of the tiles."""
+        if len(self.encoder.columns) == 1 or not self.config.jitter:
+            return None
+        bands = self.model.architecture["bands"]
+        drawn = batches.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)
+        return sent(drawn[:, self.ranks.own(items, kinds)], self.runtime.device)
+
+    def _look(self) -> None:
+        """DataError where a step since the last look has met what is no number; see `watch.py`."""
+        if diverged := self.watch.look():
+            raise self._no_number(*diverged)
+
+    def _no_number(self, step: int, value: float) -> DataError:
+        """The error for a loss that is no number; it names where the last good weights are kept."""
+        return DataError(
+            f"--lr {self.lr:g}: loss or gradient is {value} at step {step}; finite numbers are "
+            "needed. Use a lower --lr with --overwrite. "
+            f"The weights of step {self.state.step} are kept in {self.checkpoint}."
+        )
+
+    # --- an epoch ----------------------------------------------------------------------------
+
+    def _close_epoch(self) -> None:
+        """Validate and write down how the epoch went; the last one may be cut short."""
+        self._look()
+        began, state = time.monotonic(), self.state
+        rate = self.rate
+        val_loss, accuracy = self.ranks.of_first(self._validate)
+        if val_loss is not None and self.config.patience:
+            state.epochs_without_better += 1
+            if state.best_loss is None or val_loss < state.best_loss:
+                state.best_loss, state.epochs_without_better = val_loss, 0
+                self.best = {name: tensor.clone() for name, tensor in self.encoder.state_dict().items()}
+        with self._agreed():
+            state.seconds += time.monotonic() - began
+        state.metrics.append(
+            {
+                "epoch": len(state.metrics) + 1,
+                "steps": state.step,
+                "triplets_seen": state.step * self.batch_size,
+                "train_loss": state.open_loss / state.open_steps,
+                "val_loss": val_loss,
+                "val_triplet_accuracy": accuracy,
+                "lr": rate,
+                "seconds": round(state.seconds, 3),
+                "triplets_per_second": round(state.step * self.batch_size / max(state.step_seconds, 1e-9), 1),
+            }
+        )
+        state.open_steps, state.open_loss = 0, 0.0
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float | None, float | None]:
+        """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖.
+
+        The loss of triplets is that against the saved distants.
+        """
+        if not len(self.val):
+            return None, None
+        self.encoder.eval()
+        found = []
+        row = encoders.ENCODERS[self.model.architecture["encoder"]]
+        size = max(1, row.tiles_a_pass(self.runtime.name) // 3)
+        chunks = (self.val[start : start + size] for start in range(0, len(self.val), size))
+        for numbers, pixels in self.pixels.stream(chunks):
+            interrupts.raise_pending()
+            with self.runtime.autocast():
+                found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
+        anchor, neighbor, distant = torch.cat(found, dim=1)
+        nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
+        accuracy = float(nearer.double().mean())
+        if self.config.objective != "triplet":
+            held_out = self.task.held_out(self.encoder, self.pixels, self.runtime, self.batch_size)
+        else:
+            parts = self.encoder.parts(torch.cat([anchor, neighbor, distant]))
+            each = [questions.saved_triplets(part, self.config) for part in parts]
+            held_out = float(torch.stack(each).mean())
+        if held_out is not None and not math.isfinite(held_out):
+            raise self._no_number(self.state.step, held_out)
+        return held_out, accuracy
+
+    def _network(self) -> networks.Network:
+        """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
+        if self.config.compile:
+            numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]], self._needed))
+            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, 0))
+            example = self._shown(question, numbers)
+            with self.runtime.autocast():
+                return networks.compiled(self.encoder, *example)
+        if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
+            networks.poll(self.encoder)
+        return self.encoder

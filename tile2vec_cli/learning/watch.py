@@ -1,0 +1,103 @@
+"""Whether the numbers of a training run are numbers, at the price of as few looks as need be.
+
+A look has the CPU wait until the device has done all that it was asked for. On a CPU there is
+nothing to wait for, and a step is looked at before it changes the weights. On a GPU the numbers
+of many steps stay there, beside a copy of the state before them, to which the run returns when
+one of them is no number.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from copy import copy
+from dataclasses import dataclass, field, fields
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from tile2vec_cli.learning.checkpoints import State
+
+LOOK_EVERY = {"cpu": 1, "cuda": 50}  # steps
+
+
+@dataclass
+class Watch:
+    """Looks after networks, their optimizer and `state`, whose `open_loss` it adds up."""
+
+    networks: nn.Module
+    optimizer: Adam
+    state: State
+    every: int  # steps
+    _unseen: list[Tensor] = field(default_factory=list)
+    _before: _Snapshot | None = None
+
+    @property
+    def later(self) -> bool:
+        """Whether steps change the weights before they are looked at."""
+        return self.every > 1
+
+    def begin(self) -> None:
+        """Before each step: what can be returned to is kept."""
+        if self.later and not self._unseen:
+            self._before = _Snapshot.of(self.networks, self.optimizer, self.state)
+
+    def note(self, loss: Tensor) -> None:
+        """After the way back, before the weights change."""
+        seen = [p.grad for p in self.networks.parameters() if p.grad is not None]
+        seen += [buffer for buffer in self.networks.buffers() if buffer.is_floating_point()]
+        self._unseen.append(torch.stack([loss.detach(), torch.nn.utils.get_total_norm(seen)]))
+
+    @property
+    def due(self) -> bool:
+        return len(self._unseen) >= self.every
+
+    def look(self) -> tuple[int, float] | None:
+        """The first step since the last look whose loss, gradient or batch norm is no number, and what it is.
+
+        Where there is one, all is again as it was before the steps since the last look.
+        """
+        if not self._unseen:
+            return None
+        began = time.monotonic()
+        found = torch.stack(self._unseen).tolist()
+        self._unseen.clear()
+        first = self._before.state.step if self._before else self.state.step
+        for step, (loss, size) in enumerate(found, first + 1):
+            if not math.isfinite(loss + size):
+                if self._before:
+                    self._before.restore(self.optimizer, self.state)
+                return step, loss if math.isfinite(size) else size
+            self.state.open_loss += loss
+        if self.later:  # else the look is a part of the step, which takes its own time
+            waited = time.monotonic() - began
+            self.state.seconds += waited
+            self.state.step_seconds += waited
+        return None
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """Copies of weights, batch norm's statistics, Adam's moments and the state of the loop."""
+
+    copies: list[tuple[Tensor, Tensor]]  # what changes, and what it was
+    stepped: bool  # whether there were moments
+    state: State
+
+    @classmethod
+    def of(cls, networks: nn.Module, optimizer: Adam, state: State) -> _Snapshot:
+        changing = list(networks.state_dict().values())
+        changing += [moment for moments in optimizer.state.values() for moment in moments.values()]
+        kept = copy(state)
+        kept.metrics = list(state.metrics)
+        return cls([(tensor, tensor.clone()) for tensor in changing], bool(optimizer.state), kept)
+
+    def restore(self, optimizer: Adam, state: State) -> None:
+        with torch.no_grad():
+            for tensor, before in self.copies:
+                tensor.copy_(before)
+        if not self.stepped:
+            optimizer.state.clear()
+        for kept in fields(state):
+            setattr(state, kept.name, getattr(self.state, kept.name))

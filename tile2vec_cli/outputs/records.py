@@ -1,0 +1,161 @@
+"""Outputs of any format that tell whether they are up to date, by a record beside them.
+
+Beside an output lies OUTPUT.json, which says what it was made from: CSV and pictures have no place for
+that, and so all kinds are told up to date in one way. It is written before its output, with the
+fingerprints of the output's files; an output without it, or of another fingerprint, is somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tile2vec_cli.errors import DataError, OutputError, Tile2VecError, UsageError
+from tile2vec_cli.outputs import parts
+from tile2vec_cli.outputs.provenance import content, relative
+
+Keys = dict[str, Any]
+Maker = Callable[[Path], None]
+"""Writes a file to the path it is given."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output as the user named it. It may become several files with names of their own."""
+
+    path: Path
+    command: str
+    made_from: Keys  # settings, and the content of what is read
+
+    @property
+    def record(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.json")
+
+    @property
+    def format(self) -> str:
+        return f"tile2vec-{self.command}/1"
+
+
+def output(
+    path: Path,
+    command: str,
+    settings: Keys,
+    inputs: Mapping[str, str | Path | None],
+    **known: str | None,
+) -> Output:
+    """An output made with these settings from these inputs, by name; None: one that is not used.
+
+    known: fingerprints of inputs that have been taken already, by name. Raises OutputError and UsageError
+    for a path that cannot be meant: a folder, or one among the inputs.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; a file is written here. Give it another name.")
+    for source in (source for source in inputs.values() if source is not None):
+        if Path(source).resolve() in (path.resolve(), path.resolve().parent):
+            raise UsageError(f"{path}: lies where {source} does; a place of its own is needed.")
+    return Output(path, command, made_from(path.parent, settings, inputs, known))
+
+
+def made_from(
+    folder: Path, settings: Keys, inputs: Mapping[str, Path | str | None], known: Mapping[str, str | None]
+) -> Keys:
+    """What an output in a folder is made from: settings, where its inputs lie, and what they hold."""
+    read = {name: str(source) for name, source in inputs.items() if source is not None}
+    places = {name: relative(source, folder) for name, source in read.items()}
+    states = {name: known.get(name) or content(source) for name, source in read.items()}
+    # As JSON would give it back: tuples are lists.
+    return dict(json.loads(json.dumps({"settings": {**places, **settings}, "content": states})))
+
+
+def reported(
+    report: Path,
+    format: str,
+    wanted: Keys,
+    files: Sequence[Path],
+    overwrite: bool,
+    keys: Mapping[str, type] | None = None,
+) -> Keys | None:
+    """What a folder's report says, where it was made from what is wanted and its files are there.
+
+    keys: what it has to say, and of which type. Raises DataError where it was made with other settings,
+    or is no such report.
+    """
+    if not report.exists() or overwrite:
+        return None
+    found = parts.read_json(report, format, {"made_from": dict, **(keys or {})})
+    parts.require_same_settings(report.parent, found["made_from"].get("settings", {}), wanted["settings"])
+    if found["made_from"] != wanted or not all(file.exists() for file in files):
+        return None
+    return {key: value for key, value in found.items() if key not in {"format", "made_from"}}
+
+
+def current(output: Output, overwrite: bool) -> Keys | None:
+    """What the record says was found, where the output is up to date; None where it is not.
+
+    Raises DataError where the output was made otherwise and is not to be replaced.
+    """
+    record = _record(output)
+    if not (record or overwrite) and output.record.exists():
+        raise _unrelated(output, output.record)
+    files = _files(output, record)
+    if output.path.exists() and output.path not in files and not overwrite:
+        raise _unrelated(output, output.path)
+    present = [path for path in files if path.exists()]
+    if not present:
+        return None
+    foreign = [path for path in present if files[path] != parts.sha256_file(path)]
+    same = bool(record) and record["made_from"] == output.made_from
+    if overwrite and (foreign or not same):
+        return None
+    if foreign:
+        raise _unrelated(output, foreign[0])
+    parts.require_same_settings(output.path, record["made_from"]["settings"], output.made_from["settings"])
+    return dict(record["found"]) if same and len(present) == len(files) else None
+
+
+def write(output: Output, makers: Mapping[Path, Maker], found: Keys, overwrite: bool) -> None:
+    """Make the output's files. The old ones go first and the new ones come last: wherever this ends, it
+    can be run again."""
+    old = _files(output, _record(output))
+    for path in makers:
+        if path.exists() and path not in old and not overwrite:
+            raise _unrelated(output, path)
+    parts.make_folder(output.path.parent)
+    parts.sweep(output.path.parent)
+    with ExitStack() as stack:
+        new = {}
+        for path, make in makers.items():
+            # In a folder: GDAL puts files of its own beside the one it writes.
+            new[path], _ = stack.enter_context(parts.new_file_from(path))
+            make(new[path])
+        for path in {*old, *makers}:
+            parts.remove(path)
+        files = {path.name: parts.sha256_file(temporary) for path, temporary in new.items()}
+        record = {"format": output.format, "made_from": output.made_from, "files": files, "found": found}
+        parts.write_json(output.record, record)
+
+
+def _files(output: Output, record: Keys) -> dict[Path, str]:
+    """The output's files and their fingerprints, as its record names them."""
+    return {output.path.with_name(name): digest for name, digest in record.get("files", {}).items()}
+
+
+def _record(output: Output) -> Keys:
+    """{} where it is missing or none of ours: then nothing tells that the output is."""
+    keys = {"made_from": dict, "files": dict, "found": dict}
+    try:
+        found = parts.read_json(output.record, output.format, keys)
+    except Tile2VecError:
+        return {}
+    return found if all(name == Path(name).name for name in found["files"]) else {}
+
+
+def _unrelated(output: Output, path: Path) -> DataError:
+    return DataError(
+        f"{path}: exists and is not what `{output.command}` wrote; nothing else is replaced. "
+        "Choose another output, or --overwrite to replace it."
+    )

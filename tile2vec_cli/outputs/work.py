@@ -1,0 +1,127 @@
+"""Many units of work (scenes, parts) by several workers; a bad one does not stop the others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
+
+from tile2vec_cli.errors import Failure, Tile2VecError
+from tile2vec_cli.outputs.parts import Progress, silent
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+
+Advance = Callable[[int], None]
+"""Called with the tiles or pixels done since the last call."""
+
+_GRACE_S = 5.0  # for workers to clean up behind a signal; ten seconds are promised in all
+
+
+@runtime_checkable
+class Elsewhere(Protocol):
+    """Workers outside this process, such as those of a cluster. Units, results and `do` travel there."""
+
+    def each(
+        self,
+        units: Sequence[Unit],
+        do: Callable[[Unit, Advance], Result],
+        *,
+        name: Callable[[Unit], str],
+        strict: bool,
+        folder: Path,
+        advance: Advance,
+    ) -> Iterator[tuple[int, Result | Tile2VecError]]:
+        """Do each unit; yield its number and what came of it, as they are done."""
+
+
+def each(
+    units: Sequence[Unit],
+    do: Callable[[Unit, Advance], Result],
+    *,
+    name: Callable[[Unit], str],
+    workers: int | Elsewhere,
+    strict: bool,
+    folder: Path,
+    total: int = 0,
+    on_progress: Progress = silent,
+) -> Iterator[tuple[Unit, Result | Failure]]:
+    """Do each unit; yield it with what came of it, in the order of the units.
+
+    `strict` raises the first error instead. `workers` are threads, because the work is done in
+    libraries that release the interpreter's lock, or workers elsewhere, who must see `folder`, where
+    the results go. `total` is what all units advance by.
+    """
+    lock, done = threading.Lock(), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        with lock:
+            done += count
+        on_progress(done, total)
+
+    if isinstance(workers, int):
+        results = _here(units, do, workers, strict, advance)
+    else:
+        found = workers.each(units, do, name=name, strict=strict, folder=folder, advance=advance)
+        results = _in_order(found)
+    with closing(results):
+        for unit, result in zip(units, results, strict=True):
+            yield unit, Failure.of(name(unit), result) if isinstance(result, Tile2VecError) else result
+
+
+def attempt(
+    unit: Unit, do: Callable[[Unit, Advance], Result], strict: bool, advance: Advance
+) -> Result | Tile2VecError:
+    """Do a unit; return what kept it from being done, or raise it where it keeps the others, too."""
+    try:
+        return do(unit, advance)
+    except Tile2VecError as error:
+        # Output that cannot be written, or a setting that no run can use, stays so for every unit.
+        if strict or error.exit_code in (2, 73):
+            raise
+        return error
+
+
+def _here(
+    units: Sequence[Unit],
+    do: Callable[[Unit, Advance], Result],
+    workers: int,
+    strict: bool,
+    advance: Advance,
+) -> Generator[Result | Tile2VecError]:
+    if workers == 1 or len(units) < 2:
+        for unit in units:
+            yield attempt(unit, do, strict, advance)
+        return
+    pool = ThreadPoolExecutor(workers)
+    futures = [pool.submit(attempt, unit, do, strict, advance) for unit in units]
+    try:
+        for future in futures:
+            _until_done(future, futures)
+            yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait([future for future in futures if not future.cancelled()], timeout=_GRACE_S)
+
+
+def _until_done(future: Future[Result], futures: list[Future[Result]]) -> None:
+    """Wait for a future, but raise at once what any of the others raises."""
+    while not future.done():
+        wait([f for f in futures if not f.done()], return_when=FIRST_COMPLETED)
+        for other in futures:
+            if other.done() and not other.cancelled() and other.exception() is not None:
+                other.result()
+
+
+def _in_order(found: Iterator[tuple[int, Result]]) -> Generator[Result]:
+    early: dict[int, Result] = {}
+    due = 0
+    for number, result in found:
+        early[number] = result
+        while due in early:
+            yield early.pop(due)
+            due += 1

@@ -1,0 +1,170 @@
+"""Weak labels of one class against the rest: a pixel a tile, a label a tile, or points.
+
+The state of a pixel or a tile is 1 for the class, 0 for any other, UNKNOWN without a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from tile2vec_cli.config.rules import parse_classes
+from tile2vec_cli.config.weak import CROPLAND, WeakConfig
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo import rasters
+from tile2vec_cli.geo.grid import Ints
+from tile2vec_cli.labelling import cdl, label_rasters, label_tables, labels
+from tile2vec_cli.segmentation import weak_points
+from tile2vec_cli.tiling.tiles import TileSet
+
+States = NDArray[np.uint8]
+
+UNKNOWN = 255
+_CHUNK = 2048  # tiles at a time
+
+
+@dataclass(frozen=True)
+class WeakLabels:
+    """What a label file says of N tiles."""
+
+    kind: str  # "raster", "points", "polygons" or "table"
+    pixels: States | None  # (N, S, S); None where the file speaks of whole tiles only
+    tiles: States  # (N,) majority; UNKNOWN without a label, or with as many of both
+    outside: int = 0  # points that lie in no tile
+
+    def usable(self, supervision: str) -> Ints:
+        """Positions of the tiles that have what this supervision takes."""
+        if supervision == "image" or self.pixels is None:
+            return np.flatnonzero(self.tiles != UNKNOWN)
+        return np.flatnonzero((self.pixels != UNKNOWN).any(axis=(1, 2)))
+
+    def drawn(self, ids: Ints, supervision: str, random: np.random.Generator) -> States:
+        """What training is told of these tiles: (n, S, S) states, or (n,) for `image`.
+
+        `pixel`: one known pixel of each tile at random; all of them where the labels are points.
+        The draw for the first tiles of `ids` does not depend on how many there are.
+        """
+        if supervision == "image" or self.pixels is None:
+            return self.tiles[ids]
+        states = self.pixels[ids]
+        if supervision == "full" or self.kind == "points":
+            return states
+        sparse = np.full_like(states, UNKNOWN)
+        for tile, known in enumerate(states != UNKNOWN):
+            row, col = np.divmod(random.choice(np.flatnonzero(known)), known.shape[1])
+            sparse[tile, row, col] = states[tile, row, col]
+        return sparse
+
+
+def read(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
+    """Labels of the whole tile set from a file of any kind.
+
+    Raises DataError where no label lies in a tile, where the positive classes (or any others) do not
+    occur, or where labels of this kind can't serve `config.supervision`; else as `labels.read`.
+    """
+    rasters.exists(path)
+    suffix = Path(path).suffix.lower()
+    is_table = suffix in label_tables.SUFFIXES
+    if not is_table and suffix not in labels.VECTORS:
+        pixels = raster_states(path, tiles, config.positive)
+        return WeakLabels("raster", pixels, majority(pixels))
+    if config.supervision == ("image",):
+        return _of_tiles(path, tiles, config)
+    if "full" in config.supervision:
+        raise DataError(f"{path}: is no raster; --supervision full needs one. Use pixel or image.")
+    if is_table and label_tables.has_tile_ids(Path(path)):
+        raise DataError(
+            f"{path}: labels whole tiles; --supervision pixel needs a raster or points. "
+            "Use --supervision image."
+        )
+    classes, found = weak_points.read(Path(path), tiles, config.field)
+    states = found.states(is_positive(path, classes, config.positive), tiles)
+    return WeakLabels("points", states, majority(states), found.outside)
+
+
+def _of_tiles(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
+    index = tiles.index()
+    names = index["tile_id"].to_numpy()
+    found = labels.read(path, footprints(tiles), names, field=config.field)
+    positive = is_positive(path, found.classes, config.positive)
+    states = np.where(found.codes < 0, UNKNOWN, positive[found.codes]).astype(np.uint8)
+    return WeakLabels(found.kind, None, states)
+
+
+def raster_states(path: str, tiles: TileSet, positive: str | None) -> States:
+    """(N, S, S) states by a label raster; UNKNOWN where it or a band of the tile is not valid."""
+    raster = rasters.describe(path)
+    states = np.full((len(tiles), tiles.size, tiles.size), UNKNOWN, np.uint8)
+    occurring: dict[str, bool] = {}
+    for start in range(0, len(tiles), _CHUNK):
+        block = states[start : start + _CHUNK]
+        ids = np.arange(start, start + len(block))
+        codes, valid = label_rasters.tile_pixels(path, tiles, ids)
+        valid &= tiles.valid(ids)
+        if positive is None:  # the Cropland Data Layer does not declare its background
+            valid &= ~np.isin(codes, cdl.NODATA)
+        present, position = np.unique(codes[valid].astype(np.int64), return_inverse=True)
+        names = label_rasters.legend(raster, present)
+        member = _members(names, present, positive)
+        occurring |= dict(zip(names, member.tolist(), strict=True))
+        block[valid] = member[position]
+    if not occurring:
+        raise labels.apart(path, raster.bounds_lonlat, footprints(tiles))
+    _require_both(path, list(occurring), list(occurring.values()), positive)
+    return states
+
+
+def majority(pixels: States) -> States:
+    """(N,) the state of most known pixels of each tile; UNKNOWN without a majority."""
+    ones, zeros = ((pixels == state).sum(axis=(1, 2)) for state in (1, 0))
+    return np.where(ones == zeros, UNKNOWN, ones > zeros).astype(np.uint8)
+
+
+def flipped(states: States, share: float, random: np.random.Generator) -> States:
+    """A copy in which this share of the known states, drawn at random, is wrong."""
+    noisy = states.copy()
+    known = np.flatnonzero(states != UNKNOWN)
+    wrong = random.choice(known, round(share * len(known)), replace=False)
+    noisy.flat[wrong] = 1 - noisy.flat[wrong]
+    return noisy
+
+
+def footprints(tiles: TileSet) -> NDArray[np.object_]:
+    """(N,) the tiles' footprints in lon/lat."""
+    return np.asarray(shapely.from_wkb(tiles.index()["geometry"].to_numpy()))
+
+
+def is_positive(path: str, classes: Sequence[str], positive: str | None) -> NDArray[np.bool_]:
+    """(K,) which classes are positive; DataError where none is, or all are."""
+    codes = np.array([int(name) if name.isdecimal() else -1 for name in classes], np.int64)
+    member = _members(classes, codes, positive)
+    _require_both(path, classes, member.tolist(), positive)
+    return member
+
+
+def _members(names: Sequence[str], codes: Ints, positive: str | None) -> NDArray[np.bool_]:
+    ranges, own_names = parse_classes("--positive", positive or CROPLAND)
+    member = np.array([name.casefold() in own_names for name in names], bool)
+    for own in ranges:
+        member |= (codes >= own.start) & (codes < own.stop)
+    return member
+
+
+def _require_both(path: str, names: Sequence[str], member: Sequence[bool], positive: str | None) -> None:
+    wanted = positive or f"{CROPLAND} (cropland of the Cropland Data Layer)"
+    if not any(member):
+        listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+        raise DataError(
+            f"{path}: the tiles hold the classes {listed}, none of --positive {wanted}. "
+            "Name the class to be segmented in --positive."
+        )
+    if all(member):
+        raise DataError(
+            f"{path}: the tiles hold classes of --positive {wanted} only; others are needed too. "
+            "Choose --positive, or tiles of more places."
+        )

@@ -1,0 +1,85 @@
+"""Label points and the pixels of tiles they lie in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo import places
+from tile2vec_cli.geo.grid import Ints
+from tile2vec_cli.labelling import label_tables, label_vectors, labels
+from tile2vec_cli.labelling.votes import Votes
+from tile2vec_cli.tiling.tiles import TileSet
+
+_UNKNOWN = 255
+
+
+@dataclass(frozen=True)
+class Points:
+    """M hits: a point of class `code` in pixel (row, col) of a tile. Tiles that overlap are hit at once."""
+
+    tile: Ints
+    row: Ints
+    col: Ints
+    code: Ints
+    outside: int  # points in no tile, or on a pixel that is not valid
+
+    def states(self, positive: NDArray[np.bool_], tiles: TileSet) -> NDArray[np.uint8]:
+        """(N, S, S) states of the pixels; where points of one pixel disagree it has none."""
+        side = tiles.size
+        votes = np.zeros((2, len(tiles), side, side), bool)
+        votes[positive[self.code].astype(np.int64), self.tile, self.row, self.col] = True
+        no, yes = votes
+        return np.where(no == yes, _UNKNOWN, yes).astype(np.uint8)
+
+
+def read(path: Path, tiles: TileSet, field: str | None) -> tuple[tuple[str, ...], Points]:
+    """The classes and the hits of a vector file's or table's points.
+
+    Raises DataError where the file holds other shapes, or no point lies in a tile.
+    """
+    is_table = path.suffix.lower() in label_tables.SUFFIXES
+    frame, field = (label_tables if is_table else label_vectors).frame_with(path, field)
+    shapes = frame.geometry.to_numpy()
+    if (shapely.get_dimensions(shapes) != 0).any():
+        raise DataError(
+            f"{path}: holds lines or polygons; --supervision pixel needs points or a raster. "
+            "Use --supervision image."
+        )
+    points, feature = shapely.get_parts(shapes, return_index=True)
+    geometry = np.asarray(shapely.from_wkb(tiles.index()["geometry"].to_numpy()))
+    point, tile = shapely.STRtree(geometry).query(points, predicate="intersects")
+    row, col = _pixels(tiles, tile, shapely.get_coordinates(points[point]))
+    kept = (np.minimum(row, col) >= 0) & (np.maximum(row, col) < tiles.size)
+    kept[kept] = tiles.valid(tile[kept])[np.arange(kept.sum()), row[kept], col[kept]]
+    if not kept.any():
+        west, south, east, north = map(float, frame.total_bounds)
+        raise labels.apart(str(path), (west, south, east, north), geometry)
+    tile, row, col, point = tile[kept], row[kept], col[kept], point[kept]
+    values = frame[field].iloc[feature[point]]
+    votes = Votes.of(np.arange(len(tile)), values, f"{path}: field {field!r}")
+    hit = votes.tile  # rows without a class are left out
+    outside = len(points) - len(np.unique(point))
+    return votes.classes, Points(tile[hit], row[hit], col[hit], votes.code, outside)
+
+
+def _pixels(tiles: TileSet, tile: Ints, lonlat: NDArray[np.float64]) -> tuple[Ints, Ints]:
+    """Row and column, inside their tile, of the pixels at these places."""
+    index = tiles.index()
+    first_row, first_col = (index[name].to_numpy()[tile] for name in ("row", "col"))
+    row, col = np.empty(len(tile), np.int64), np.empty(len(tile), np.int64)
+    part = np.searchsorted(tiles.offsets, tile, side="right") - 1
+    for number in np.unique(part):
+        here = part == number
+        info = tiles.parts[number].info
+        a, b, c, d, e, f = info["transform"]
+        xy = places.from_lonlat(info["crs"], lonlat[here], str(tiles.parts[number].path))
+        inside = np.linalg.inv([[a, b], [d, e]]) @ (xy - [c, f]).T
+        col[here] = np.floor(inside[0]).astype(np.int64) - first_col[here]
+        row[here] = np.floor(inside[1]).astype(np.int64) - first_row[here]
+    return row, col

@@ -1,0 +1,206 @@
+"""Weak segmentation from files to files: a model folder that also holds report.json and curve.png."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tile2vec_cli.config.weak import WeakConfig
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.learning import checkpoints
+from tile2vec_cli.neural import models
+from tile2vec_cli.neural.device import Runtime, choose
+from tile2vec_cli.outputs.parts import (
+    Progress,
+    dump_json,
+    new_folder,
+    read_json,
+    remove,
+    require_same_settings,
+    silent,
+    sweep,
+    write_json,
+)
+from tile2vec_cli.outputs.provenance import content, relative
+from tile2vec_cli.segmentation import (
+    segmenters,
+    weak_draws,
+    weak_figures,
+    weak_labels,
+    weak_recipes,
+    weak_study,
+)
+from tile2vec_cli.segmentation.weak_draws import Task
+from tile2vec_cli.segmentation.weak_recipes import Learned
+from tile2vec_cli.segmentation.weak_study import Result, Unit
+from tile2vec_cli.tiling.tiles import TileSet
+
+FORMAT = "tile2vec-weak/1"
+REPORT, CURVE = "report.json", "curve.png"
+_BEGUN = "begun.json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found, as JSON, and the files that hold it."""
+
+    keys: dict[str, Any]
+    files: tuple[Path, ...]
+    up_to_date: bool
+    points_outside: int = 0
+
+
+def run(
+    tiles_path: Path,
+    label_path: str,
+    out: Path,
+    config: WeakConfig,
+    *,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> Report:
+    """Train, judge, repeat as asked, and write the model folder `out` unless it is up to date.
+
+    A run that is stopped keeps the trainings that are done, and goes on behind them. Progress is in
+    training steps. Raises InputError, DataError, OutputError and UsageError.
+    """
+    out = out.absolute()
+    tiles = TileSet.open(tiles_path)
+    made_from = _made_from(tiles, label_path, out, config)
+    sweep(out.parent)
+    found = _existing(out)
+    if found is not None and not overwrite:
+        unsaid = {"init": None}
+        settings = (unsaid | one["settings"] for one in (found["made_from"], made_from))
+        require_same_settings(out, *settings)
+    if found is not None and found["made_from"] == made_from:
+        checkpoints.discard(out)
+        return Report(_keys(found), _files(out), True)
+    task = _task(tiles, label_path, config)
+    units = weak_study.units(config)
+    runtime = choose(config.device, config.precision)
+    with checkpoints.workspace(out) as room:
+        found = _existing(out)  # another run may just have ended
+        if found is not None and found["made_from"] == made_from:
+            return Report(_keys(found), _files(out), True)
+        _begin(room, made_from)
+        results, learned = _results(units, task, room, runtime, on_progress)
+        keys = weak_study.report(results, config)
+        with new_folder(out) as folder:
+            _write(folder, keys, made_from, learned, task)
+        remove(room)
+    return Report(keys, _files(out), False, task.labels.outside)
+
+
+# --- what is there, what it is made from -------------------------------------------------------
+
+
+def _made_from(tiles: TileSet, label_path: str, out: Path, config: WeakConfig) -> dict[str, Any]:
+    paths = {"tiles": str(tiles.path), "labels": label_path, "evaluate": config.evaluate}
+    if config.init is not None:
+        paths["init"] = config.init
+    settings = {**config.settings(), **{name: relative(path, out) for name, path in paths.items()}}
+    files = {"labels": label_path, "evaluate": config.evaluate}
+    contents = {name: path and content(path) for name, path in files.items()}
+    if config.init is not None:
+        contents["init"] = models.start_fingerprint(Path(config.init), out)
+    found = {"settings": settings, "content": {"tiles": tiles.fingerprint, **contents}}
+    return dict(json.loads(json.dumps(found)))  # as it reads back: tuples are lists
+
+
+def _existing(out: Path) -> dict[str, Any] | None:
+    """The report of an older run; None where a model may be written."""
+    models.require_room(out)
+    if (out / REPORT).exists() and (out / models.DESCRIPTION).exists():
+        return read_json(out / REPORT, FORMAT)
+    if (out / models.DESCRIPTION).exists():
+        kind = models.describe(out).kind
+        raise DataError(f"{out}: holds a model of kind {kind!r}; it is not replaced. Choose another --out.")
+    return None
+
+
+def _keys(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name not in {"format", "made_from"}}
+
+
+def _files(out: Path) -> tuple[Path, ...]:
+    extra = [file for file in (out / REPORT, out / CURVE) if file.exists()]
+    return (out, *extra)
+
+
+def _task(tiles: TileSet, label_path: str, config: WeakConfig) -> Task:
+    """Labels and truth; every draw is tried, so that what can't be trained is said at once."""
+    labels = weak_labels.read(label_path, tiles, config)
+    truth = labels.pixels
+    if config.evaluate is not None:
+        truth = weak_labels.raster_states(config.evaluate, tiles, config.positive)
+    task = Task(tiles, labels, truth, config)
+    weak_recipes.start(tiles, config)
+    for unit in weak_study.units(config):
+        drawn = weak_draws.sides(task, unit.supervision, unit.repeat)
+        weak_draws.told(task, drawn, unit.supervision, unit.count, unit.repeat)
+    return task
+
+
+# --- the work ----------------------------------------------------------------------------------
+
+
+def _begin(room: Path, made_from: dict[str, Any]) -> None:
+    """A folder for what is done, empty unless it is of this very study."""
+    if room.exists():
+        begun = read_json(room / _BEGUN, FORMAT) if (room / _BEGUN).exists() else {}
+        if begun.get("made_from") == made_from:
+            return
+        remove(room)
+    with new_folder(room) as folder:
+        write_json(folder / _BEGUN, {"format": FORMAT, "made_from": made_from})
+
+
+def _results(
+    units: list[Unit], task: Task, room: Path, runtime: Runtime, on_progress: Progress
+) -> tuple[dict[Unit, Result], Learned]:
+    """What came of each unit, and the last one's model, which is trained in any case."""
+    results: dict[Unit, Result] = {}
+    steps = [_steps(task, unit) for unit in units]
+    for number, unit in enumerate(units):
+        file = room / f"{unit.name}.json"
+        if file.exists() and unit != units[-1]:
+            results[unit] = read_json(file, FORMAT)["result"]
+            continue
+
+        before = sum(steps[:number])
+
+        def progress(done: int, _total: int, before: int = before) -> None:
+            on_progress(before + done, sum(steps))
+
+        outcome = weak_draws.outcome(task, unit.supervision, unit.count, unit.repeat, runtime, progress)
+        results[unit] = weak_study.result(unit, outcome)
+        if unit != units[-1]:
+            write_json(file, {"format": FORMAT, "result": results[unit]})
+    return results, outcome.learned
+
+
+def _steps(task: Task, unit: Unit) -> int:
+    labelled = unit.count or len(weak_draws.sides(task, unit.supervision, unit.repeat).train)
+    return weak_recipes.schedule(task.config, unit.supervision, labelled).steps
+
+
+def _write(
+    folder: Path, keys: dict[str, Any], made_from: dict[str, Any], learned: Learned, task: Task
+) -> None:
+    tiles, config = task.tiles, task.config
+    provenance = {
+        **made_from["content"],
+        "class": config.class_name,
+        "resolution_m": tiles.side_m / tiles.size,
+        "tile_settings": tiles.settings,
+    }
+    scores = {name: keys[name] for name in ("labels_used", "threshold", "test")}
+    model = segmenters.described(learned.segmenter, tiles, made_from["settings"], provenance, scores)
+    segmenters.write(folder, model, learned.segmenter, learned.metrics)
+    text = dump_json({"format": FORMAT, **keys, "made_from": made_from})
+    (folder / REPORT).write_text(text, encoding="utf-8")
+    if "curve" in keys and keys["curve"][0]["test"] is not None:
+        weak_figures.curve(folder / CURVE, keys["curve"])

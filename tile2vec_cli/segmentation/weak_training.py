@@ -1,0 +1,193 @@
+"""Training one U-Net on weak labels: batches, turns, noise, the falling rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import AdamW
+
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo.grid import Ints
+from tile2vec_cli.neural.device import Runtime
+from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.segmentation.segmentation_losses import UNKNOWN, image_loss, masked_loss, soft_loss
+from tile2vec_cli.segmentation.unet import Standardise, UNet, padded
+from tile2vec_cli.tiling.tiles import TileSet
+
+_LOG_EVERY = 25  # steps a line of metrics speaks of
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a network learns from: U tiles, of which the first n have labels."""
+
+    tiles: TileSet
+    ids: Ints  # (U,) positions in the tile set
+    states: NDArray[np.uint8]  # (n, S, S) states of pixels, or (n,) of whole tiles
+    soft: NDArray[np.float16] | None = None  # (U, S, S) a teacher's probabilities; NaN: none
+
+    @property
+    def labelled(self) -> int:
+        return len(self.states)
+
+    @property
+    def of_tiles(self) -> bool:
+        return self.states.ndim == 1
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast. The defaults are the published ones (Adam, constant rate)."""
+
+    steps: int
+    batch_size: int = 32
+    lr: float = 1e-3
+    beta2: float = 0.999
+    weight_decay: float = 0.0
+    warm_up: int = 0  # steps in which the rate rises
+    falling: bool = False  # to 0, along a cosine
+    noise: float = 0.0  # deviation of what is added to the standardised bands
+    label_weight: float = 1.0  # of the labels' loss, where there are soft labels
+    soft_share: float = 0.5  # of a batch that is drawn from all U tiles, where there are soft labels
+
+    def rate(self, step: int) -> float:
+        risen = min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0
+        fallen = 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.falling else 1.0
+        return self.lr * risen * fallen
+
+
+@dataclass(frozen=True)
+class _Batch:
+    x: Tensor  # (B, C, S, S) standardised
+    valid: Tensor  # (B, S, S)
+    states: Tensor  # (B, S, S) or (B,)
+    soft: Tensor | None  # (B, S, S)
+
+
+def train(
+    network: UNet,
+    standardise: Standardise,
+    lessons: Lessons,
+    schedule: Schedule,
+    runtime: Runtime,
+    seed: int,
+    on_progress: Progress = silent,
+) -> list[dict[str, Any]]:
+    """Train the network in place and leave it in evaluation mode; a line of metrics every 25 steps.
+
+    Raises DataError where the loss is no number.
+    """
+    device = runtime.device
+    network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    standardise.to(device)
+    optimizer = AdamW(
+        network.parameters(),
+        schedule.lr,
+        (0.9, schedule.beta2),
+        weight_decay=schedule.weight_decay,
+        fused=True,
+    )
+    metrics: list[dict[str, Any]] = []
+    losses: list[float] = []
+    deal = _dealer(lessons, schedule, np.random.default_rng(seed))
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
+        torch.manual_seed(seed)  # for noise and dropout
+        for step in range(schedule.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.rate(step)
+            batch = _batch(lessons, standardise, *deal(), device)
+            loss = _loss(network, batch, schedule, runtime)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise DataError(
+                    f"{lessons.tiles.path}: the loss is no number at step {step + 1}. Choose a smaller --lr."
+                )
+            if (step + 1) % _LOG_EVERY == 0 or step + 1 == schedule.steps:
+                metrics.append({"step": step + 1, "loss": round(float(np.mean(losses)), 6)})
+                losses.clear()
+            on_progress(step + 1, schedule.steps)
+    network.eval()
+    return metrics
+
+
+def _dealer(
+    lessons: Lessons, schedule: Schedule, random: np.random.Generator
+) -> Callable[[], tuple[Ints, tuple[int, int]]]:
+    """A function that deals the rows of `lessons` for the next batch, and its two turns.
+
+    The labelled tiles come in random order, each as often as the others; the rest of the batch is
+    drawn from all tiles.
+    """
+    by_label = schedule.batch_size
+    if lessons.soft is not None:
+        by_label -= round(schedule.soft_share * schedule.batch_size)
+    waiting: list[int] = []
+
+    def deal() -> tuple[Ints, tuple[int, int]]:
+        while len(waiting) < by_label:
+            waiting.extend(random.permutation(lessons.labelled).tolist())
+        labelled, waiting[:by_label] = waiting[:by_label], []
+        others = random.integers(len(lessons.ids), size=schedule.batch_size - by_label)
+        first, second = random.integers(8, size=2)
+        return np.concatenate([np.array(labelled, np.int64), others]), (int(first), int(second))
+
+    return deal
+
+
+def _batch(
+    lessons: Lessons, standardise: Standardise, rows: Ints, turns: tuple[int, int], device: torch.device
+) -> _Batch:
+    ids = lessons.ids[rows]
+    pixels = torch.from_numpy(lessons.tiles.pixels(ids).astype(np.float32)).to(device)
+    valid = torch.from_numpy(lessons.tiles.valid(ids)).to(device)
+    has_label = rows < lessons.labelled
+    states = np.full((len(rows), *lessons.states.shape[1:]), UNKNOWN, np.uint8)
+    states[has_label] = lessons.states[rows[has_label]]
+    soft = None if lessons.soft is None else lessons.soft[rows].astype(np.float32)
+    x = standardise(pixels, valid)
+    label = torch.from_numpy(states).to(device)
+    teacher = None if soft is None else torch.from_numpy(soft).to(device)
+    return _Batch(
+        _turned(x, turns),
+        _turned(valid, turns),
+        label if lessons.of_tiles else _turned(label, turns),
+        None if teacher is None else _turned(teacher, turns),
+    )
+
+
+def _turned(images: Tensor, turns: tuple[int, int]) -> Tensor:
+    """The even images turned and mirrored in one of eight ways, the odd ones in another."""
+    out = torch.empty_like(images)
+    for start, turn in enumerate(turns):
+        image = torch.rot90(images[start::2], turn % 4, (-2, -1))
+        out[start::2] = image.flip(-1) if turn >= 4 else image
+    return out
+
+
+def _loss(network: UNet, batch: _Batch, schedule: Schedule, runtime: Runtime) -> Tensor:
+    x = batch.x
+    if schedule.noise:
+        x = torch.where(batch.valid[:, None], x + schedule.noise * torch.randn_like(x), 0.0)
+    x, inside = padded(x, network.stride)
+    with runtime.autocast():
+        logits = network(x.contiguous(memory_format=torch.channels_last))
+    logits = logits.float()[inside]
+    if batch.states.ndim == 1:
+        loss = image_loss(logits, batch.states, batch.valid)
+    else:
+        loss = masked_loss(logits, batch.states)
+    if batch.soft is not None:
+        taught = batch.valid & batch.soft.isfinite()
+        loss = schedule.label_weight * loss + soft_loss(logits, batch.soft.nan_to_num(0.5), taught)
+    return loss

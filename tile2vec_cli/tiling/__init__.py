@@ -1,0 +1,1 @@
+"""Scenes into tiles, and tiles into triplets."""

@@ -1,0 +1,239 @@
+"""Scenes into a tile set: make the parts that are missing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import shapely
+
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.errors import DataError, Failure, Tile2VecError
+from tile2vec_cli.geo import vectors
+from tile2vec_cli.geo.rasters import exists, identity
+from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.scene_lists import scene_name
+from tile2vec_cli.geo.scenes import open_scene
+from tile2vec_cli.outputs import parts, work
+from tile2vec_cli.outputs.parts import Progress, Shard, silent
+from tile2vec_cli.outputs.work import Elsewhere
+from tile2vec_cli.tiling import tile_parts
+from tile2vec_cli.tiling.tile_files import (
+    FORMAT,
+    MANIFEST,
+    belongs,
+    part_of,
+    read_manifest,
+    read_part,
+    settings_fingerprint,
+)
+
+Info = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TileReport:
+    """What a run came to. Counts are of the scenes named in it, made now or before."""
+
+    tiles: int
+    parts: int
+    skipped: dict[str, int]  # tiles left out, by reason
+    made: int  # parts made now
+    alpha: dict[str, int]  # scenes whose band tagged alpha was taken as "mask" or "data"
+    failed: list[Failure] = field(default_factory=list)
+
+
+def cut(
+    scenes: Sequence[str],
+    out: Path,
+    config: TileConfig,
+    *,
+    aoi: Path | None = None,
+    shard: Shard | None = None,
+    workers: int | Elsewhere = 1,
+    strict: bool = False,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> TileReport:
+    """Cut each scene (absolute paths) into tiles below `out`; parts that are there already stay.
+
+    Raises DataError when the tile set was made with other settings (unless `overwrite`) and when no
+    scene yields a tile; OutputError when `out` cannot be written. Other scenes' failures are reported.
+    """
+    area = None if aoi is None else vectors.area(aoi)
+    settings = {**config.settings(), "aoi": None if area is None else _area_fingerprint(area)}
+    folder = parts.make_folder(out / "parts")
+    parts.sweep(out)
+    parts.sweep(folder)
+    manifest = _manifest(out, settings, scenes, config, overwrite)
+    own = (shard or Shard()).take(scenes)
+    infos, plans, failed = _planned(own, folder, config, manifest, strict)
+
+    settled = {"config": config, "settings": manifest["settings_fingerprint"], "aoi": area}
+    done = work.each(
+        plans,
+        partial(tile_parts.cut, folder=folder.absolute(), **settled),
+        name=lambda plan: plan.source,
+        workers=workers,
+        strict=strict,
+        folder=folder,
+        total=sum(plan.windows for plan in plans),
+        on_progress=on_progress,
+    )
+    made = 0
+    for plan, result in done:
+        if isinstance(result, Failure):
+            failed.append(result)
+        else:
+            infos.append(result)
+            made += 1
+            _remove_others(folder, plan)
+    skipped: Counter[str] = Counter()
+    for info in infos:
+        skipped.update(info["skipped"])
+    report = TileReport(
+        tiles=sum(info["tiles"] for info in infos),
+        parts=len(infos),
+        skipped=dict(sorted(skipped.items())),
+        made=made,
+        alpha=dict(sorted(Counter({i["scene"]: i["alpha"] for i in infos if i["alpha"]}.values()).items())),
+        failed=failed,
+    )
+    if not report.tiles and not failed and own:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in report.skipped.items())
+        raise DataError(f"{out}: no tile is left ({reasons}); at least one is needed. Choose other settings.")
+    return report
+
+
+def _area_fingerprint(area: Any) -> str:
+    return hashlib.sha256(shapely.to_wkb(area, byte_order=1)).hexdigest()[:16]
+
+
+def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConfig, overwrite: bool) -> Info:
+    """The tile set's manifest: the one that is there, or a new one with the first readable scene's bands."""
+    path = out / MANIFEST
+    if path.exists():
+        found = read_manifest(out)
+        if found["settings"] == settings:
+            return found
+        if not overwrite and _holds_tiles(out / "parts"):
+            parts.require_same_settings(out, found["settings"], settings)
+    bands, dtype = _bands_of_first(scenes, config)
+    manifest = {
+        "format": FORMAT,
+        "settings": settings,
+        "settings_fingerprint": settings_fingerprint(settings),
+        "bands": list(bands),
+        "dtype": dtype,
+    }
+    parts.write_json(path, manifest)
+    for info in _infos(out / "parts"):
+        if not belongs(info, manifest):
+            parts.remove(info["path"])
+    return manifest
+
+
+def _bands_of_first(scenes: Sequence[str], config: TileConfig) -> tuple[tuple[int, ...], str]:
+    """Bands and dtype of the first scene that opens: the same one, whichever shard asks."""
+    first: Tile2VecError | None = None
+    for path in scenes:
+        try:
+            with open_scene(path, bands=config.bands, alpha=config.alpha) as scene:
+                tile_parts.plans(scene, scene_name(path), config)
+                return scene.bands, scene.dtype.name
+        except Tile2VecError as error:
+            first = first or error
+    if first is None:
+        raise DataError("no scene to cut; at least one is needed.")
+    raise first
+
+
+def _holds_tiles(folder: Path) -> bool:
+    return any(info["tiles"] for info in _infos(folder))
+
+
+def _infos(folder: Path) -> Iterator[Info]:
+    """part.json of every part in the folder, with its path. Damaged parts are as good as absent."""
+    for path in sorted(folder.glob("[!.]*")):
+        try:
+            yield {**read_part(path), "path": path}
+        except Tile2VecError:
+            continue
+
+
+def _planned(
+    scenes: Sequence[str], folder: Path, config: TileConfig, manifest: Info, strict: bool
+) -> tuple[list[Info], list[tile_parts.Plan], list[Failure]]:
+    """Parts that are there and up to date, parts to be made, and scenes that cannot be cut."""
+    there: dict[str, list[Info]] = {}
+    for info in _infos(folder):
+        if belongs(info, manifest):
+            there.setdefault(info["scene"], []).append(info)
+    infos: list[Info] = []
+    plans: list[tile_parts.Plan] = []
+    failed: list[Failure] = []
+    named: dict[str, str] = {}
+    for path in scenes:
+        name = scene_name(path)
+        try:
+            exists(path)
+            _check_name(name, path, named, there.get(name, []))
+            kept = [info for info in _up_to_date(path, there.get(name, [])) if _is_intact(info, manifest)]
+            infos += kept
+            with_missing = not kept or len(kept) < kept[0]["blocks"]
+            if with_missing:
+                made = {info["path"].name for info in kept}
+                plans += [plan for plan in _plans_of(path, name, config, manifest) if plan.name not in made]
+        except Tile2VecError as error:
+            if strict:
+                raise
+            failed.append(Failure.of(path, error))
+    return infos, plans, failed
+
+
+def _check_name(name: str, path: str, named: dict[str, str], there: list[Info]) -> None:
+    """A scene's name is its tiles' name for ever: no two sources may share it."""
+    other = named.setdefault(name, path)
+    if other == path:
+        sources = {info["source"] for info in there} - {path}
+        other = next((source for source in sources if is_remote(source) or Path(source).exists()), path)
+    if other != path:
+        raise DataError(
+            f"{path}: {other} has the same name in this tile set; names must differ. "
+            "Rename one of them or choose another --out."
+        )
+
+
+def _up_to_date(path: str, there: list[Info]) -> list[Info]:
+    found = identity(path)
+    return [
+        info for info in there if info["source"] == path and all(info[key] == found[key] for key in found)
+    ]
+
+
+def _is_intact(info: Info, manifest: Info) -> bool:
+    written = {key: value for key, value in info.items() if key != "path"}
+    return part_of(info["path"], written, manifest).is_intact()
+
+
+def _plans_of(path: str, name: str, config: TileConfig, manifest: Info) -> list[tile_parts.Plan]:
+    with open_scene(path, bands=config.bands, alpha=config.alpha, nodata=config.nodata) as scene:
+        if len(scene.bands) != len(manifest["bands"]) or scene.dtype.name != manifest["dtype"]:
+            raise DataError(
+                f"{path}: has {len(scene.bands)} bands of {scene.dtype.name}; this tile set has "
+                f"{len(manifest['bands'])} of {manifest['dtype']}. Choose --bands or another --out."
+            )
+        return tile_parts.plans(scene, name, config)
+
+
+def _remove_others(folder: Path, plan: tile_parts.Plan) -> None:
+    """Remove what an older version of the scene, cut into other blocks, has left."""
+    for path in [folder / plan.scene, *folder.glob(f"{escape(plan.scene)}+*")]:
+        if path.name not in plan.names:
+            parts.remove(path)

@@ -1,0 +1,249 @@
+"""One part of a tile set: planned, and written whole.
+
+A scene becomes one part, or several blocks of whole tile rows where its pixels would outgrow
+about 1 GiB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo.grid import Floats, Grid, Ints, snapped_start
+from tile2vec_cli.geo.rasters import Raster, identity
+from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.scenes import Mask, Pixels, Scene, open_scene
+from tile2vec_cli.outputs.parts import dump_json, new_folder, sha256_file
+from tile2vec_cli.outputs.provenance import relative
+from tile2vec_cli.outputs.work import Advance
+from tile2vec_cli.tiling import strips
+from tile2vec_cli.tiling.strips import Tiles
+from tile2vec_cli.tiling.tile_files import PART_FORMAT, PIXELS, part_fingerprint
+
+PART_BYTES = 1 << 30
+_ROW_BYTES = 1 << 30  # of tiles side by side, which are in memory together
+_STATS_TILES = 100  # tiles whose sums are taken at a time, so that they stay in the cache
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One part to be made: these rows of tiles of this scene."""
+
+    name: str
+    scene: str
+    source: str
+    identity: dict[str, Any]
+    grid: Grid = field(repr=False)
+    first: int  # row of tiles
+    last: int  # one past
+    names: tuple[str, ...]  # of all the parts that the scene becomes
+
+    @property
+    def windows(self) -> int:
+        return (self.last - self.first) * len(self.grid.cols)
+
+
+def plans(scene: Scene, name: str, config: TileConfig) -> list[Plan]:
+    """The parts that a scene becomes. A scene smaller than a tile becomes one part without tiles."""
+    raster = scene.raster
+    grid = _grid(raster, config)
+    rows, cols = len(grid.rows), len(grid.cols)
+    row_bytes = max(cols, 1) * len(scene.bands) * config.size**2 * scene.dtype.itemsize
+    if row_bytes > _ROW_BYTES:
+        raise DataError(
+            f"{raster.path}: a row of its tiles takes {row_bytes >> 20:,} MiB; "
+            f"up to {_ROW_BYTES >> 20:,} MiB are cut at a time. "
+            "Choose a smaller --size, fewer --bands, or cut the scene."
+        )
+    count = max(1, -(-rows * row_bytes // PART_BYTES))
+    count = min(count, max(rows, 1))
+    edges = [rows * k // count for k in range(count + 1)] if cols else [0, 0]
+    starts = [int(grid.rows[first]) if count > 1 else 0 for first in edges[:-1]]
+    names = (name,) if count == 1 else tuple(f"{name}+{start:07d}" for start in starts)
+    found = identity(raster.path)
+    return [
+        Plan(part, name, raster.path, found, grid, first, last, names)
+        for part, first, last in zip(names, edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def _grid(raster: Raster, config: TileConfig) -> Grid:
+    if not raster.is_georeferenced:
+        raise DataError(
+            f"{raster.path}: has no CRS or no position on the Earth; tiles need both. "
+            "Assign them with `rio edit-info --crs … --transform …`, or warp it by its control points."
+        )
+    row0 = col0 = 0
+    if config.snap:
+        if raster.transform[1] or raster.transform[3]:
+            raise DataError(f"{raster.path}: is rotated; --snap needs rows that run east. Warp it first.")
+        row0, col0 = snapped_start(raster.transform, config.size)
+    return Grid(raster.height, raster.width, config.size, config.step, row0, col0)
+
+
+def cut(
+    plan: Plan, advance: Advance, *, folder: Path, config: TileConfig, settings: str, aoi: Any
+) -> dict[str, Any]:
+    """Make one part in `folder` and return its part.json.
+
+    `settings` is the fingerprint of the tile set's settings, `aoi` a shapely area or None; it advances
+    by windows.
+    """
+    with (
+        open_scene(plan.source, bands=config.bands, alpha=config.alpha, nodata=config.nodata) as scene,
+        new_folder(folder / plan.name) as temporary,
+    ):
+        part = PartWriter(temporary, scene, config)
+        try:
+            found = strips.read(scene, plan.grid, config, aoi, part.skipped, first=plan.first, last=plan.last)
+            for tiles, looked_at in found:
+                if tiles is not None and len(tiles):
+                    part.append(tiles)
+                advance(looked_at)
+        finally:
+            part.close()
+        if identity(plan.source) != plan.identity:
+            kind = InputError if is_remote(plan.source) else DataError
+            raise kind(f"{plan.source}: changed while it was read; it has to stay as it is. Run again.")
+        info = part.finish(plan, settings)
+        (temporary / "part.json").write_text(dump_json(info), encoding="utf-8")
+    return info
+
+
+class PartWriter:
+    """Appends tiles to the files of one part."""
+
+    def __init__(self, folder: Path, scene: Scene, config: TileConfig) -> None:
+        self.skipped: Counter[str] = Counter()
+        self._folder, self._scene, self._config = folder, scene, config
+        self._shape = (len(scene.bands), config.size, config.size)
+        self._file: BinaryIO | None = None
+        if not config.virtual:
+            self._file = (folder / PIXELS).open("wb")
+            self._write_header(self._file, 0)
+        self._digest = hashlib.sha256()
+        self._rows: list[Ints] = []
+        self._cols: list[Ints] = []
+        self._corners: list[Floats] = [np.empty((0, 4, 2))]
+        self._shares: list[NDArray[np.float32]] = []
+        self._bits: list[NDArray[np.uint8] | None] = []
+        self._sums = np.zeros((2, len(scene.bands)))
+        self._valid_pixels = 0
+
+    def append(self, tiles: Tiles) -> None:
+        data = tiles.pixels.data.cast("B")
+        if self._file is not None:
+            self._file.write(data)
+        self._digest.update(data)
+        valid = None if tiles.valid is None or tiles.valid.all() else tiles.valid
+        self._bits.append(None if valid is None else np.packbits(valid.reshape(len(tiles), -1), axis=1))
+        self._rows.append(tiles.rows)
+        self._cols.append(tiles.cols)
+        self._corners.append(tiles.corners)
+        self._shares.append(tiles.shares)
+        for start in range(0, len(tiles), _STATS_TILES):
+            some = slice(start, start + _STATS_TILES)
+            self._add_sums(tiles.pixels[some], None if valid is None else valid[some])
+
+    def _add_sums(self, tiles: Pixels, valid: Mask | None) -> None:
+        values: NDArray[Any] = tiles.astype(np.float32 if tiles.dtype.itemsize == 1 else np.float64)
+        if valid is not None:
+            values = np.where(valid[:, None], values, 0)
+        values = values.reshape(*values.shape[:2], -1)
+        self._sums[0] += np.einsum("nck->nc", values).sum(axis=0, dtype=np.float64)
+        self._sums[1] += np.einsum("nck,nck->nc", values, values).sum(axis=0, dtype=np.float64)
+        self._valid_pixels += int(valid.sum()) if valid is not None else values.shape[0] * values.shape[2]
+
+    def _write_header(self, file: BinaryIO, count: int) -> None:
+        # numpy pads the header so that its length does not depend on the first axis.
+        header = {"descr": np.lib.format.dtype_to_descr(self._scene.dtype), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, *self._shape)})
+
+    def close(self) -> None:
+        if self._file is not None and not self._file.closed:
+            # On an error the file goes anyway; what matters is that it is no longer open.
+            with suppress(OSError):
+                self._file.close()
+
+    def finish(self, plan: Plan, settings: str) -> dict[str, Any]:
+        raster = self._scene.raster
+        rows, cols = _joined(self._rows, np.int64), _joined(self._cols, np.int64)
+        shares = _joined(self._shares, np.float32)
+        if self._file is not None:
+            with (self._folder / PIXELS).open("r+b") as file:
+                self._write_header(file, len(rows))
+        if any(bits is not None for bits in self._bits):
+            np.save(self._folder / "valid.npy", self._packed_valid())
+        table = _index(plan.scene, raster, rows, cols, shares)
+        table = geoparquet.with_footprints(table, np.concatenate(self._corners))
+        geoparquet.write(self._folder / "tiles.parquet", table)
+        others = [self._folder / name for name in ("valid.npy", "tiles.parquet")]
+        digests = {path.name: sha256_file(path) for path in others if path.exists()}
+        info = {
+            "format": PART_FORMAT,
+            "scene": plan.scene,
+            "source": plan.source,
+            **plan.identity,
+            "settings": settings,
+            "blocks": len(plan.names),
+            "tiles": len(rows),
+            "skipped": {reason: count for reason, count in self.skipped.items() if count},
+            "crs": raster.crs,
+            "transform": list(raster.transform),
+            "nodata": [_as_json(value) for value in (raster.nodata[band - 1] for band in self._scene.bands)],
+            "alpha": self._scene.alpha,
+            "bands": [
+                {"band": band, "sum": float(total), "sum_of_squares": float(squares)}
+                for band, total, squares in zip(self._scene.bands, *self._sums, strict=True)
+            ],
+            "valid_pixels": self._valid_pixels,
+            "sha256": {PIXELS: self._digest.hexdigest(), **digests},
+        }
+        if self._config.virtual:
+            # Both may move together, so that one of the two paths still leads to the scene.
+            tile_set = self._folder.parent.parent
+            info |= {"virtual": True, "source_relative": relative(plan.source, tile_set)}
+        return {**info, "fingerprint": part_fingerprint(info)}
+
+    def _packed_valid(self) -> NDArray[np.uint8]:
+        full = np.packbits(np.ones(self._config.size**2, bool))
+        return np.concatenate(
+            [
+                np.broadcast_to(full, (len(rows), len(full))) if bits is None else bits
+                for bits, rows in zip(self._bits, self._rows, strict=True)
+            ]
+        )
+
+
+def _joined(pieces: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype), *pieces])
+
+
+def _index(scene: str, raster: Raster, rows: Ints, cols: Ints, shares: NDArray[np.float32]) -> pa.Table:
+    ids = [f"{scene}/{row}/{col}" for row, col in zip(rows.tolist(), cols.tolist(), strict=True)]
+    return pa.table(
+        {
+            "tile_id": pa.array(ids, pa.string()),
+            "scene": pa.array([scene] * len(ids), pa.string()),
+            "row": pa.array(rows, pa.int32()),
+            "col": pa.array(cols, pa.int32()),
+            "valid_share": pa.array(shares, pa.float32()),
+            "datetime": pa.array([raster.datetime] * len(ids), pa.timestamp("ms", tz="UTC")),
+        }
+    )
+
+
+def _as_json(value: float | None) -> float | str | None:
+    return str(value) if value is not None and not np.isfinite(value) else value

@@ -1,0 +1,171 @@
+"""A tile set: pixels, memory-mapped or still in the scenes, and an index, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+from numpy.typing import NDArray
+
+from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo.grid import Floats, Ints, ecef, footprints
+from tile2vec_cli.geo.places import ground_m, to_lonlat
+from tile2vec_cli.outputs.parts import fingerprint
+from tile2vec_cli.tiling.sources import Held
+from tile2vec_cli.tiling.tile_files import Mask, Part, Pixels, belongs, part_of, read_manifest, read_part
+
+
+@dataclass(frozen=True)
+class TileSet:
+    """An opened tile set. A tile is a row number in the concatenation of its parts."""
+
+    path: Path
+    manifest: dict[str, Any] = field(repr=False)
+    parts: tuple[Part, ...] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> TileSet:
+        """Raises InputError where nothing is, DataError where it is no tile set or holds no tiles."""
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder; a tile set is needed. Make one with `tile2vec tile`.")
+        manifest = read_manifest(path)
+        folders = sorted(p for p in (path / "parts").glob("*") if not p.name.startswith("."))
+        held = Held()
+        found = [(folder, read_part(folder)) for folder in folders]
+        parts = tuple(part_of(*one, manifest, held) for one in found if belongs(one[1], manifest))
+        if not any(part.count for part in parts):
+            raise DataError(f"{path}: holds no tiles; at least one is needed. Run `tile2vec tile` again.")
+        return cls(path, manifest, parts)
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.manifest["settings"])
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """1-based numbers of the scenes' bands that were cut."""
+        return tuple(self.manifest["bands"])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(str(self.manifest["dtype"]))
+
+    @property
+    def size(self) -> int:
+        return int(self.settings["size"])
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, S, S)"""
+        return len(self), len(self.bands), self.size, self.size
+
+    @cached_property
+    def offsets(self) -> Ints:
+        """(P + 1,) where each part begins in the concatenation."""
+        return np.cumsum([0, *(part.count for part in self.parts)], dtype=np.int64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(*(f"{part.name}={part.fingerprint}" for part in self.parts))
+
+    def pixels(self, ids: Ints) -> Pixels:
+        """(B, C, S, S) pixels of the tiles, in the order of `ids`; see `Part.filled` for invalid ones."""
+        ids = np.asarray(ids, dtype=np.int64)
+        found = self._by_part(ids)
+        out = np.empty((len(ids), *self.shape[1:]), self.dtype)
+        for part, where, rows in found:
+            out[where] = part.filled(rows)
+        return out
+
+    def valid(self, ids: Ints) -> Mask:
+        """(B, S, S) which pixels are valid in every band."""
+        ids = np.asarray(ids, dtype=np.int64)
+        found = self._by_part(ids)
+        out = np.empty((len(ids), self.size, self.size), bool)
+        for part, where, rows in found:
+            out[where] = part.valid(rows)
+        return out
+
+    def _by_part(self, ids: Ints) -> list[tuple[Part, Ints, Ints]]:
+        """For each part that holds some of `ids`: the part, their places in `ids`, their rows in the part."""
+        numbers = np.searchsorted(self.offsets, ids, side="right") - 1
+        order = np.argsort(numbers, kind="stable")
+        present, starts = np.unique(numbers[order], return_index=True)
+        groups = np.split(order, starts[1:])[: len(present)]
+        for k in present:
+            self.parts[k].require_readable()  # before memory is taken for pixels that could not be there
+        return [
+            (self.parts[k], where, ids[where] - self.offsets[k])
+            for k, where in zip(present, groups, strict=True)
+        ]
+
+    def index(self) -> pa.Table:
+        """All parts' rows; columns as in `Part.index`."""
+        return pa.concat_tables([part.index() for part in self.parts if part.count])
+
+    @cached_property
+    def lonlat(self) -> Floats:
+        """(N, 2) tile centres, degrees on WGS 84: the centroids of the footprints."""
+        return np.concatenate([np.empty((0, 2)), *(_centres(part) for part in self.parts if part.count)])
+
+    @cached_property
+    def ecef(self) -> Floats:
+        """(N, 3) tile centres in earth-centred coordinates, metres."""
+        return ecef(self.lonlat)
+
+    @cached_property
+    def datetime(self) -> NDArray[np.datetime64]:
+        """(N,) when each tile was taken, in milliseconds UTC; NaT where that is not known."""
+        naive = pa.timestamp("ms")
+        times = [part.index(["datetime"])["datetime"].cast(naive) for part in self.parts if part.count]
+        return np.concatenate([np.asarray(column, dtype="datetime64[ms]") for column in times])
+
+    @cached_property
+    def side_m(self) -> float:
+        """Median ground side of a tile in metres."""
+        sides = [_side_m(part) for part in self.parts if part.count]
+        counts = [part.count for part in self.parts if part.count]
+        return float(np.median(np.repeat(sides, counts)))
+
+    @cached_property
+    def scenes(self) -> list[str]:
+        return sorted({part.scene for part in self.parts})
+
+    @cached_property
+    def scene_codes(self) -> NDArray[np.int32]:
+        """(N,) position of each tile's scene in `scenes`."""
+        code = {name: number for number, name in enumerate(self.scenes)}
+        codes = [code[part.scene] for part in self.parts]
+        return np.repeat(codes, [part.count for part in self.parts]).astype(np.int32)
+
+    def positions(self, tile_ids: Sequence[str]) -> Ints:
+        """(M,) positions of the tiles of these ids, -1 where there is none."""
+        own = pa.concat_arrays([c for p in self.parts for c in p.index()["tile_id"].chunks])
+        found = pc.index_in(pa.array(tile_ids, own.type), value_set=own)
+        return np.asarray(found.fill_null(-1), dtype=np.int64)
+
+
+def _centres(part: Part) -> Floats:
+    return geoparquet.centres(shapely.from_wkb(part.index(["geometry"])["geometry"].to_numpy()))
+
+
+def _side_m(part: Part) -> float:
+    """The ground side of the part's middle tile: the root of its area."""
+    table = part.index(["row", "col"])
+    middle = part.count // 2
+    row, col = (np.array([table[name][middle].as_py()]) for name in ("row", "col"))
+    corners = footprints(tuple(part.info["transform"]), row, col, part.shape[-1])[0]
+    places = to_lonlat(part.info["crs"], corners, str(part.path))
+    across, up = ground_m(places[[0]], places[[1]]), ground_m(places[[1]], places[[2]])
+    return float(np.sqrt(across[0] * up[0]))

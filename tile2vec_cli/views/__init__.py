@@ -1,0 +1,1 @@
+"""What vectors say: neighbors, analogies, pictures, change."""

@@ -1,0 +1,69 @@
+"""An analogy from files to files, and its score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tile2vec_cli.config.views import AnalogyConfig
+from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.labelling import labels
+from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.views import analogies, analogy_scores, contact_sheets, near_reports, near_tables
+from tile2vec_cli.views.analogies import Answer, Term
+from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
+from tile2vec_cli.views.near_reports import Finding, Outputs, Report
+
+_ACROSS = 10  # tiles of a class on the sheet
+_SIGNS = (("A", "blue"), ("− B", "orange"), ("+ C", "blue"))
+
+
+def run(
+    path: Path,
+    config: AnalogyConfig,
+    label_path: str | None,
+    outputs: Outputs,
+    on_progress: Progress = silent,
+) -> Report:
+    """Find the answers; write what is not up to date. Errors as `near_reports.run` and `analogies.answer`."""
+
+    def find() -> Finding:
+        shown = 0 if outputs.picture is None else _ACROSS
+        found = analogies.answer(path, config, label_path, shown, on_progress)
+        rows = near_tables.rows(found.near)
+        if found.classes is not None:
+            rows = [{**row, "class": name} for row, name in zip(rows, found.classes, strict=True)]
+        terms = [
+            {"class" if term.is_class else "tile_id": term.name, "tiles": term.tiles} for term in found.terms
+        ]
+        return Finding(found.near, rows, {"terms": terms, "nearest": rows}, lambda s: _groups(found, s))
+
+    inputs = {"embeddings": path, "labels": label_path}
+    return near_reports.run("analogy", config.settings(), inputs, outputs, find)
+
+
+def score(
+    path: Path, config: AnalogyConfig, label_path: str, on_progress: Progress = silent
+) -> analogy_scores.Score:
+    """How often class arithmetic is right. Errors as `embeddings.read`, `labels.read` and of the score."""
+    every = embeddings.read(path)
+    found = labels.read(
+        label_path, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
+    )
+    return analogy_scores.score(every, found, config, on_progress)
+
+
+def _groups(found: Answer, source: Source) -> list[Group]:
+    groups = []
+    signed = list(zip(_SIGNS, found.terms, strict=True))
+    if not any(term.is_class for term in found.terms):
+        ids, signs = [term.name for term in found.terms], [sign for (sign, _), _ in signed]
+        groups.append(source.group("A − B + C", ids, signs, "blue"))
+    else:
+        groups += [source.group(_heading(s, term), term.shown, colour=c) for (s, c), term in signed]
+    return [*groups, contact_sheets.nearest("Nearest to A − B + C", found.near[:SHOWN], source)]
+
+
+def _heading(sign: str, term: Term) -> str:
+    if not term.is_class:
+        return sign
+    return f"{sign}: the mean of {term.name}, {term.tiles:,} tiles; those nearest to it"

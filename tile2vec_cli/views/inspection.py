@@ -1,0 +1,216 @@
+"""Whether a representation is good in three senses: easier tasks, disentangled factors, plain directions.
+
+Two passes over embeddings of any number: the first takes their moments and draws a sample, the second
+finds the tiles at either end of each principal component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tile2vec_cli.config.pipeline import ProbeConfig
+from tile2vec_cli.config.views import InspectConfig
+from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.evaluation import probing, tasks
+from tile2vec_cli.evaluation.scores import Verdict
+from tile2vec_cli.geo.grid import Floats, spatial_blocks
+from tile2vec_cli.labelling import labels
+from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.views import factors, predictability
+from tile2vec_cli.views.factors import Factors
+from tile2vec_cli.views.predictability import Told
+from tile2vec_cli.views.spectra import Spectrum
+
+ENDS = 10  # tiles at either end of a component
+PAIRS = 1000  # tiles of which all pairs are compared by cosine
+
+_ROWS = 8192  # at a time
+_N_LABELS, _REPEATS = (100, 1000), 5  # of the probe
+
+
+@dataclass(frozen=True)
+class Component:
+    """One principal component, and the tiles at its ends, the outermost first."""
+
+    share: float  # of the variance
+    correlations: dict[str, float]  # factor -> Pearson's r
+    lowest: tuple[str, ...]  # tile_ids, or row numbers
+    highest: tuple[str, ...]
+
+    @property
+    def factor(self) -> str | None:
+        """The one it follows most."""
+        return max(self.correlations, key=lambda name: abs(self.correlations[name]), default=None)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found. The sample has M tiles."""
+
+    spectrum: Spectrum
+    sample: int
+    blocks: int
+    told: list[Told]  # one a factor; none where all tiles lie in one block
+    squared: Floats = field(repr=False)  # (D, F) r² of each dimension with each factor, over the sample
+    components: list[Component]
+    cosines: Floats = field(repr=False)  # of pairs of the sample
+    probe: Verdict | None
+
+
+def inspect(
+    path: Path,
+    config: InspectConfig,
+    tiles: TileSet | None = None,
+    label_path: str | None = None,
+    on_progress: Progress = silent,
+) -> Inspection:
+    """Raises InputError and DataError as `embeddings.read`, `labels.read` and `probing.probe`; DataError
+    where there are too few tiles, or where the tiles are not those of the embeddings."""
+    count = embeddings.count(path)
+    if count < 3:
+        raise DataError(f"{path}: holds {count} embeddings; at least 3 are needed. Embed more tiles.")
+    chosen = np.arange(count)
+    if count > config.sample:
+        chosen = np.sort(np.random.default_rng(config.seed).choice(count, config.sample, replace=False))
+    drawn: list[Embeddings] = []
+
+    def first_pass() -> Iterator[Any]:
+        start = 0
+        for batch in embeddings.batches(path, _ROWS):
+            rows = chosen[slice(*np.searchsorted(chosen, [start, start + len(batch)]))] - start
+            if len(rows):
+                drawn.append(_rows(batch, rows))
+            yield batch.vectors
+            start += len(batch)
+            on_progress(start, 2 * count)
+
+    spectrum = Spectrum.of(first_pass())
+    sample = _joined(path, drawn)
+    known = factors.of(sample, tiles, config)
+    blocks = spatial_blocks(sample.lonlat, _block_m(sample, config))
+    n_blocks = len(np.unique(blocks))
+    told = []
+    if known.names and n_blocks > 1:
+        told = predictability.told(sample.vectors, known, blocks, sample.geometry)
+    squared = np.square(predictability.correlations(sample.vectors, known.values))
+    components = _components(
+        path, spectrum, sample, known, config, lambda done: on_progress(count + done, 2 * count)
+    )
+    return Inspection(
+        spectrum,
+        len(sample),
+        n_blocks,
+        told,
+        squared,
+        components,
+        _cosines(sample, config.seed),
+        None if label_path is None else _probe(sample, label_path, tiles, config),
+    )
+
+
+def _rows(batch: Embeddings, rows: Any) -> Embeddings:
+    """Some of a batch; copies, so that the rest can go."""
+    return replace(
+        batch,
+        vectors=batch.vectors[rows].copy(),
+        geometry=batch.geometry[rows],
+        tile_id=None if batch.tile_id is None else batch.tile_id[rows],
+        scene=None if batch.scene is None else batch.scene[rows],
+        datetime=None if batch.datetime is None else batch.datetime[rows],
+    )
+
+
+def _joined(path: Path, drawn: list[Embeddings]) -> Embeddings:
+    def column(name: str) -> Any:
+        columns = [getattr(one, name) for one in drawn]
+        return None if any(own is None for own in columns) else np.concatenate(columns)
+
+    names = ("vectors", "geometry", "tile_id", "scene", "datetime")
+    return Embeddings(path, **{name: column(name) for name in names}, metadata=drawn[0].metadata)
+
+
+def _block_m(sample: Embeddings, config: InspectConfig) -> float:
+    return config.block_m or tasks.BLOCK_SIDES * sample.side_m or tasks.POINT_BLOCK_M
+
+
+def _cosines(sample: Embeddings, seed: int) -> Floats:
+    """Of all pairs of some of the sample."""
+    rows = np.random.default_rng((seed, 1)).permutation(len(sample))[:PAIRS]
+    vectors = sample.vectors[rows].astype(np.float64)
+    length = np.linalg.norm(vectors, axis=1)
+    units = vectors[length > 0] / length[length > 0, None]
+    return np.asarray((units @ units.T)[np.triu_indices(len(units), 1)])
+
+
+def _probe(sample: Embeddings, label_path: str, tiles: TileSet | None, config: InspectConfig) -> Verdict:
+    found = labels.read(
+        label_path, sample.geometry, sample.tile_id, field=config.field, min_purity=config.min_purity
+    )
+    settings = ProbeConfig(
+        classifiers=("logistic",),
+        n_labels=_N_LABELS,
+        repeats=_REPEATS,
+        field=config.field,
+        min_purity=config.min_purity,
+        block_m=config.block_m,
+        baselines=() if tiles is None else ("stats",),
+        seed=config.seed,
+    )
+    return probing.probe(sample, found, settings, tiles)
+
+
+# --- components --------------------------------------------------------------------------------
+
+
+def _components(
+    path: Path,
+    spectrum: Spectrum,
+    sample: Embeddings,
+    known: Factors,
+    config: InspectConfig,
+    on_rows: Any,
+) -> list[Component]:
+    shares = spectrum.shares
+    count = min(config.components, int((shares > 0).sum()))
+    axes = spectrum.axes[:count]
+    values = (sample.vectors - spectrum.mean) @ axes.T  # (M, K)
+    follows = predictability.correlations(values, known.values)
+    lowest, highest = _ends(path, spectrum.mean, axes, on_rows)
+    return [
+        Component(
+            float(shares[k]),
+            {name: float(r) for name, r in zip(known.names, follows[k], strict=True)},
+            tuple(lowest[k]),
+            tuple(highest[k]),
+        )
+        for k in range(count)
+    ]
+
+
+def _ends(path: Path, mean: Floats, axes: Floats, on_rows: Any) -> tuple[list[list[str]], list[list[str]]]:
+    """The ids of the tiles at the low and at the high end of each axis; equal ones in the order of rows."""
+    best: list[list[list[tuple[float, int, str]]]] = [[[] for _ in axes] for _ in range(2)]
+    start = 0
+    for batch in embeddings.batches(path, _ROWS):
+        values = (batch.vectors - mean) @ axes.T
+        for side, sign in enumerate((1, -1)):
+            for k in range(len(axes)):
+                outer = np.argsort(sign * values[:, k], kind="stable")[:ENDS].tolist()
+                new = [(float(sign * values[row, k]), start + row, _id(batch, start, row)) for row in outer]
+                best[side][k] = sorted([*best[side][k], *new])[:ENDS]
+        start += len(batch)
+        on_rows(start)
+    low, high = ([[name for _, _, name in ends] for ends in side] for side in best)
+    return low, high
+
+
+def _id(batch: Embeddings, start: int, row: int) -> str:
+    return str(start + row) if batch.tile_id is None else str(batch.tile_id[row])

@@ -1,0 +1,68 @@
+"""Kinds of tiles: k-means centres, and the tiles nearest to each."""
+
+from __future__ import annotations
+
+import heapq
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
+
+from tile2vec_cli.geo.grid import Floats, Ints
+from tile2vec_cli.views.exemplars import Batch, TileId, order
+
+SAMPLE = 50_000  # tiles that the centres are learned from
+
+
+def sample(count: int, seed: int) -> Ints:
+    """Row numbers of the tiles that the centres are learned from, ascending."""
+    random = np.random.default_rng((seed, count))
+    return np.sort(random.choice(count, min(count, SAMPLE), replace=False))
+
+
+def centres(vectors: NDArray[Any], clusters: int, seed: int) -> Floats:
+    """(K, D) of a sample (M, D): mini-batch k-means (Sculley 2010, "Web-scale k-means clustering").
+
+    Fewer than asked for where the vectors take fewer values.
+    """
+    distinct = len(np.unique(vectors, axis=0))
+    means = MiniBatchKMeans(min(clusters, distinct), random_state=seed, n_init=3, batch_size=4096)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        means.fit(vectors)
+    return np.asarray(means.cluster_centers_, dtype=np.float64)
+
+
+@dataclass
+class Members:
+    """How many tiles are nearest to each centre, and which are the nearest of these."""
+
+    centres: Floats  # (K, D)
+    most: int  # tiles kept of each
+    counts: Ints = field(init=False)  # (K,)
+    _kept: list[list[tuple[float, tuple[bool, TileId]]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros(len(self.centres), np.int64)
+        self._kept = [[] for _ in self.centres]
+
+    def add(self, batch: Batch) -> None:
+        distance = cdist(batch.vectors.astype(np.float64), self.centres)
+        own = distance.argmin(axis=1)
+        self.counts += np.bincount(own, minlength=len(self.centres))
+        for number, kept in enumerate(self._kept):
+            rows = np.flatnonzero(own == number)
+            away = distance[rows, number]
+            bound = np.partition(away, self.most - 1)[self.most - 1] if len(away) > self.most else np.inf
+            near = away <= bound
+            new = [(float(d), order(batch.ids[row])) for d, row in zip(away[near], rows[near], strict=True)]
+            self._kept[number] = heapq.nsmallest(self.most, [*kept, *new])
+
+    def nearest(self, number: int) -> list[TileId]:
+        """The tiles nearest to a centre, nearest first."""
+        return [tile_id for _, (_, tile_id) in self._kept[number]]

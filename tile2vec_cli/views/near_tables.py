@@ -1,0 +1,34 @@
+"""The nearest tiles as a table: rows for people and scripts, and files by their suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tile2vec_cli.geo import features
+from tile2vec_cli.views.similarity import Near
+
+Row = dict[str, Any]
+
+
+def rows(near: Sequence[Near]) -> list[Row]:
+    return [
+        {
+            "rank": rank,
+            "tile_id": one.tile_id,
+            "distance": one.distance,
+            "longitude": one.lonlat[0],
+            "latitude": one.lonlat[1],
+        }
+        for rank, one in enumerate(near, 1)
+    ]
+
+
+def write(path: Path, rows: Sequence[Row], near: Sequence[Near]) -> None:
+    """The rows, each with the footprint of its tile, in the format of the suffix."""
+    geometry = np.array([one.geometry for one in near], dtype=object)
+    features.write(path, [(pa.Table.from_pylist(list(rows)), geometry)])
