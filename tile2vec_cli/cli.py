@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +29,9 @@ from tile2vec_cli.commands.train import train
 from tile2vec_cli.commands.weak_segment import weak_segment
 from tile2vec_cli.errors import Interrupted, Tile2VecError
 from tile2vec_cli.job import interrupts
+
+_WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]  # typer's UsageError, which it does not export
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 app = typer.Typer(
     name="tile2vec",
@@ -76,17 +80,38 @@ def options(
     pass
 
 
+def _say_wrong_usage(error: Any) -> None:
+    """In one line, where it is not the help that is shown for want of any argument."""
+    message = " ".join(error.format_message().split())
+    if message.startswith("Usage:"):
+        error.show()
+        return
+    command = error.ctx.command_path if error.ctx else "tile2vec"
+    end = "" if message.endswith((".", "?")) else "."
+    console.error(f"{message}{end} See `{command} --help`.")
+
+
 def main() -> None:
     """Run the app; turn every error a user can cause into one line and its exit code."""
     interrupts.install()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no UTF-8, and JSON spells it so too
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except Tile2VecError as error:
         console.error(str(error))
         sys.exit(error.exit_code)
-    except (Interrupted, KeyboardInterrupt) as stop:
+    except _WrongUsage as error:
+        _say_wrong_usage(error)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        console.error(f"stdout: cannot be written ({error.strerror}). Make room, then run the same command.")
+        os._exit(73)  # Python would flush, and fail, once more
+    except (Interrupted, KeyboardInterrupt, typer.Abort) as stop:
         code = getattr(stop, "exit_code", 130)
         console.error("stopped on a signal; what was finished is kept. Run the same command to go on.")
         # Threads still reading a scene must not keep a job alive past its grace time.

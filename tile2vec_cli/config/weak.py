@@ -85,3 +85,7 @@ class MapConfig:
         at_least("--window", self.window, 64)
         one_of("--device", self.device, ("auto", "cpu", "cuda"))
         one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
+
+    def settings(self) -> dict[str, Any]:
+        """What decides a map, as JSON: not which files there are, or where it is computed."""
+        return {"window": self.window, "precision": self.precision}

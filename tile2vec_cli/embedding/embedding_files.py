@@ -80,7 +80,7 @@ def hilbert_order(lonlat: Floats) -> Ints:
 
 
 def footer(header: Mapping[str, Any], chip_layout: Mapping[str, Any], scale: float | None) -> dict[str, str]:
-    """The footer's metadata. header: model, architecture, settings, parts (see `inference.py`)."""
+    """The footer's metadata. header: what `inference.py` says of the model, the settings, and the parts."""
     dtype, model = header["settings"]["dtype"], header["architecture"]
     quantization: dict[str, Any] = {"method": "none", "original_dtype": "float32"}
     if dtype != "float32":

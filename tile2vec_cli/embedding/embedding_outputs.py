@@ -1,7 +1,8 @@
 """What the output of `tile2vec embed` already holds, and what of it still counts.
 
 An output is one file, or a folder with a file a part and a manifest. What decides it is its
-header: the model's fingerprint and architecture, and the settings.
+header: the model's fingerprint and architecture, and the settings. Where the model lies tells one
+that was trained anew from another one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Header = dict[str, Any]
 class Files:
     """How vectors become files: what every file of a run says of itself."""
 
-    header: dict[str, Any]  # model, architecture, settings
+    header: dict[str, Any]  # model, model_path, architecture, settings
     layout: dict[str, Any]  # of the tiles, as the footer has it
 
     @classmethod
@@ -87,7 +88,7 @@ def _header_of(path: Path) -> Header:
 
 
 def _agrees(found: Header, header: Header) -> bool:
-    return all(found.get(key) == value for key, value in header.items())
+    return all(found.get(key) == value for key, value in header.items() if key != "model_path")
 
 
 def is_made(out: Path, part: Part, header: Header) -> bool:
@@ -117,7 +118,8 @@ def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bo
 
 
 def _require_same(path: Path, found: Header, header: Header) -> None:
-    parts.require_same_settings(path, found, {"model": header["model"]})
+    if found.get("model_path") != header["model_path"]:
+        parts.require_same_settings(path, found, {"model": header["model"]})
     parts.require_same_settings(path, found["settings"], header["settings"])
 
 

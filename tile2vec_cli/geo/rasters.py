@@ -157,7 +157,7 @@ def open_dataset(path: str) -> Any:
     except (RasterioError, ValueError) as error:
         kind = InputError if is_remote(path) else DataError
         raise kind(f"{path}: cannot be opened as a raster ({_reason(error)}). Check the file.") from error
-    if source.driver == "VRT" and suffix != ".vrt" and not is_remote(path):
+    if source.driver == "VRT" and not path.partition("?")[0].lower().endswith(".vrt"):
         source.close()
         raise DataError(f"{path}: is a virtual raster in disguise. Name it .vrt if you trust it.")
     return source

@@ -13,7 +13,6 @@ from torch.optim import Adam
 
 from tile2vec_cli.config.pipeline import TrainConfig
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.geo import rasters
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.job.launch import ALONE, Launch
@@ -23,6 +22,7 @@ from tile2vec_cli.learning.examples import Source
 from tile2vec_cli.learning.heads import Sizes
 from tile2vec_cli.learning.loop import Run
 from tile2vec_cli.learning.objectives import OBJECTIVES, Task
+from tile2vec_cli.learning.origins import Origin
 from tile2vec_cli.learning.ranks import Ranks
 from tile2vec_cli.neural import batches, encoders, models
 from tile2vec_cli.neural.batches import Pixels
@@ -32,11 +32,8 @@ from tile2vec_cli.outputs.parts import (
     fingerprint,
     new_folder,
     remove,
-    require_same_settings,
-    sha256_file,
     silent,
 )
-from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.tiling.triplets import Triplets
 from tile2vec_cli.tiling.triplets import load as load_triplets
@@ -73,10 +70,11 @@ def train(
 ) -> TrainReport:
     """Train an encoder on the triplets' tiles and write its model folder to `out`.
 
-    Does nothing when a model of the same triplets, labels and settings is there; goes on where a stopped
-    run's checkpoint is. On a signal the step at hand is abandoned, the state before it is saved
-    and Interrupted raised. The model is that of the last step, where the learning rate is near 0;
-    with `patience` that of the epoch with the least validation loss. Progress is in triplets.
+    Does nothing when a model of the same triplets, labels and settings is there; trains anew where one
+    of these files has changed since; goes on where a stopped run's checkpoint is. On a signal the step
+    at hand is abandoned, the state before it is saved and Interrupted raised. The model is that of the
+    last step, where the learning rate is near 0; with `patience` that of the epoch with the least
+    validation loss. Progress is in triplets.
 
     Each process of a `launch` of several calls this with the same arguments; the first one writes.
     """
@@ -85,13 +83,13 @@ def train(
         with team.agreed() as claimed:
             tiles = TileSet.open(tiles_path)
             triplets = load_triplets(triplets_path, tiles)
-            settings = {**config.settings(), **_made_from(triplets_path, out, config)}
+            origin = Origin.of(triplets_path, out, config)
             if team.first:
-                claimed.append(_claim(out, settings, overwrite, held))
+                claimed.append(_claim(out, origin, overwrite, held))
         if not claimed[0]:
             return _report(models.describe(out), models.metrics(out), up_to_date=True)
         with team.agreed():
-            run = _prepare(tiles, triplets, config, settings, checkpoints.place(out), team)
+            run = _prepare(tiles, triplets, config, origin, checkpoints.place(out), team)
         runtime = run.runtime
         kind = 2 * (runtime.name == "cuda") + (runtime.precision == "bf16")
         team.require_alike("device or precision", kind)
@@ -104,52 +102,35 @@ def train(
     return _report(run.described(), run.state.metrics)
 
 
-def _claim(out: Path, settings: dict[str, Any], overwrite: bool, held: ExitStack) -> bool:
+def _claim(out: Path, origin: Origin, overwrite: bool, held: ExitStack) -> bool:
     """Whether there is something to train; no other run then trains it until `held` is closed."""
-    if _is_made(out, settings, overwrite):
+    if _is_made(out, origin, overwrite):
         return False
     checkpoint = held.enter_context(checkpoints.workspace(out))
-    if _is_made(out, settings, overwrite):  # by another run that has just ended
+    if _is_made(out, origin, overwrite):  # by another run that has just ended
         return False
-    begun = models.describe(checkpoint) if checkpoint.exists() else None
-    if begun is not None and overwrite and begun.settings != settings:
+    if checkpoint.exists() and not _stands(checkpoint, models.describe(checkpoint), origin, overwrite):
         remove(checkpoint)
-    elif begun is not None:
-        _require_same(checkpoint, begun.settings, settings)
     return True
 
 
-def _is_made(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
+def _is_made(out: Path, origin: Origin, overwrite: bool) -> bool:
     """Whether the model is there; DataError where one of other settings is, and may not be replaced."""
     found = _existing(out)
-    if found is None or (overwrite and found.settings != settings):
+    if found is None or not _stands(out, found, origin, overwrite):
         return False
-    _require_same(out, found.settings, settings)
     checkpoints.discard(out)
     return True
+
+
+def _stands(path: Path, found: models.Model, origin: Origin, overwrite: bool) -> bool:
+    return found.settings == origin.settings if overwrite else origin.made(path, found)
 
 
 def _write(out: Path, run: Run) -> None:
     with new_folder(out) as folder:
         models.write(folder, run.described(), run.best or run.encoder.state_dict(), run.state.metrics)
     remove(run.checkpoint)
-
-
-def _made_from(triplets_path: Path, out: Path, config: TrainConfig) -> dict[str, str]:
-    """Fingerprints of the files that a model is made from."""
-    found = {"triplets": sha256_file(triplets_path)[:32]}
-    if config.labels is not None:
-        rasters.exists(config.labels)
-        found["labels"] = content(config.labels) or config.labels
-    if config.init is not None:
-        found["init"] = models.start_fingerprint(Path(config.init), out)
-    return found
-
-
-def _require_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise DataError for other settings; what says nothing of objective and start has the defaults."""
-    unsaid = {"objective": TrainConfig.objective, "init": None}
-    require_same_settings(path, {**unsaid, **found}, {**unsaid, **wanted})
 
 
 def _existing(out: Path) -> models.Model | None:
@@ -162,7 +143,7 @@ def _prepare(
     tiles: TileSet,
     triplets: Triplets,
     config: TrainConfig,
-    settings: dict[str, Any],
+    origin: Origin,
     checkpoint: Path,
     team: Ranks,
 ) -> Run:
@@ -198,9 +179,10 @@ def _prepare(
         dtype=str(tiles.dtype),
         size=tiles.size,
         normalisation={"mean": mean, "std": std},
-        settings=settings,
+        settings=origin.settings,
         provenance={
-            **{name: settings[name] for name in ("triplets", "labels", "init") if name in settings},
+            **{name: origin.settings[name] for name in origin.paths},
+            "paths": origin.paths,
             "tiles": _fingerprint(tiles, used),
         },
     )

@@ -119,13 +119,20 @@ def verify(path: Path) -> None:
     """Raise DataError where a model's description, log or weights are not those that were written."""
     describe(path)
     metrics(path)
-    if sha256_file(path / WEIGHTS) != read_json(path / DESCRIPTION, FORMAT).get("sha256"):
+    if _digest(path) != read_json(path / DESCRIPTION, FORMAT).get("sha256"):
         raise _unusable(path / WEIGHTS, "its bytes are not those that were written")
 
 
 def fingerprint(path: Path) -> str:
     """A short name for a model's weights and the pixels they are for; other scores leave it as it is."""
-    return sha256_file(path / WEIGHTS)[:32]
+    return _digest(path)[:32]
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_file(path / WEIGHTS)
+    except OSError as error:
+        raise _unusable(path / WEIGHTS, f"it cannot be read ({error.strerror})") from error
 
 
 def start_fingerprint(path: Path, out: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tile2vec_cli.errors import InputError
 from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.outputs.parts import fingerprint, sha256_file
 
@@ -33,5 +34,8 @@ def content(path: str) -> str | None:
 
 
 def _state(file: Path) -> str:
-    found = file.stat()
-    return sha256_file(file) if found.st_size <= _HASHED else f"{found.st_size} {found.st_mtime_ns}"
+    try:
+        found = file.stat()
+        return sha256_file(file) if found.st_size <= _HASHED else f"{found.st_size} {found.st_mtime_ns}"
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}). Check its permissions.") from error

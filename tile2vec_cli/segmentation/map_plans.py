@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo.rasters import describe, identity
 from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.outputs import cogs
-from tile2vec_cli.outputs.parts import dump_json, fingerprint
+from tile2vec_cli.outputs.parts import dump_json, fingerprint, require_same_settings
+from tile2vec_cli.outputs.provenance import relative
 
 FORMAT = "tile2vec-map/1"
 _TAG = "TILE2VEC_"
+_MODEL, _MODEL_PATH, _SETTINGS = (f"{_TAG}{name}" for name in ("MODEL", "MODEL_PATH", "SETTINGS"))
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,20 @@ class Plan:
         return _is_up_to_date(self.probability, tags, overwrite) and made
 
 
+@dataclass(frozen=True)
+class Mapper:
+    """What maps the scenes."""
+
+    model: str  # its fingerprint
+    path: Path
+    name: str  # of the class
+    settings: dict[str, Any]  # what else decides the map
+
+
 def plans(
-    scenes: Sequence[str], own: Sequence[str], out: Path, model: str, name: str, *, probability: bool
+    scenes: Sequence[str], own: Sequence[str], out: Path, mapper: Mapper, *, probability: bool
 ) -> list[Plan]:
-    """The maps of a shard's `own` of the scenes, with the model of this fingerprint for the class `name`.
+    """The maps of a shard's `own` of the scenes.
 
     Raises UsageError for several scenes and one file, or of one name.
     """
@@ -64,9 +78,11 @@ def plans(
         beside = path.with_name(f"{path.stem}.probability{path.suffix}") if probability else None
         tags = {
             f"{_TAG}FORMAT": FORMAT,
-            f"{_TAG}MODEL": model,
+            _MODEL: mapper.model,
+            _MODEL_PATH: str(relative(str(mapper.path), path.parent)),
+            _SETTINGS: json.dumps(mapper.settings),
             f"{_TAG}CLASS_0": "other",
-            f"{_TAG}CLASS_1": name,
+            f"{_TAG}CLASS_1": mapper.name,
         }
         plans.append(Plan(scene, path, beside, tags))
     return plans
@@ -95,9 +111,8 @@ def _is_up_to_date(path: Path, tags: dict[str, str], overwrite: bool) -> bool:
     found = cogs.tags(path) if path.is_file() else {}
     if found.get(f"{_TAG}FORMAT") != FORMAT:
         raise DataError(f"{path}: exists and is no map of ours; it is not replaced. Choose another --out.")
-    if found.get(f"{_TAG}MODEL") != tags[f"{_TAG}MODEL"] and not overwrite:
-        raise DataError(
-            f"{path}: made with model {found.get(f'{_TAG}MODEL')}; this run has {tags[f'{_TAG}MODEL']}. "
-            "Choose another output, or --overwrite to replace it."
-        )
-    return all(found.get(name) == value for name, value in tags.items())
+    if not overwrite:
+        if found.get(_MODEL_PATH) != tags[_MODEL_PATH]:  # else it is the same model, trained anew
+            require_same_settings(path, {"model": found.get(_MODEL)}, {"model": tags[_MODEL]})
+        require_same_settings(path, *(json.loads(one.get(_SETTINGS, "{}")) for one in (found, tags)))
+    return all(found.get(name) == value for name, value in tags.items() if name != _MODEL_PATH)

@@ -27,7 +27,7 @@ from tile2vec_cli.outputs.cogs import Layer
 from tile2vec_cli.outputs.parts import Progress, Shard, make_folder, silent, sweep
 from tile2vec_cli.outputs.work import Advance, Elsewhere
 from tile2vec_cli.segmentation import map_plans, segmenters
-from tile2vec_cli.segmentation.map_plans import Plan
+from tile2vec_cli.segmentation.map_plans import Mapper, Plan
 from tile2vec_cli.segmentation.unet import Segmenter
 from tile2vec_cli.segmentation.windows import Layout, Span
 
@@ -74,7 +74,7 @@ def run(
     overwrite: bool = False,
     on_progress: Progress = silent,
 ) -> MapReport:
-    """Map each scene (absolute paths) that has no map yet, or has changed since.
+    """Map each scene (absolute paths) that has no map yet, or has changed since, as its model may have.
 
     `out` is a folder, or a file ending in .tif where there is one scene. Progress is in pixels.
     Raises InputError and DataError for a model that can't be used, UsageError for several scenes and
@@ -84,7 +84,8 @@ def run(
     model = models.fingerprint(model_path)
     own = (shard or Shard()).take(scenes)
     name = str(machine.model.provenance.get("class", "class"))
-    plans = map_plans.plans(scenes, own, out, model, name, probability=config.probability)
+    mapper = Mapper(model, model_path, name, config.settings())
+    plans = map_plans.plans(scenes, own, out, mapper, probability=config.probability)
     folder = make_folder(out.parent if map_plans.is_file(out) else out)
     sweep(folder)
     each = partial(work.each, name=lambda plan: plan.scene, strict=strict, folder=folder)

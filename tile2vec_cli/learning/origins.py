@@ -1,0 +1,51 @@
+"""What a model is made from: settings, and files that may have changed since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.geo import rasters
+from tile2vec_cli.neural import models
+from tile2vec_cli.outputs.parts import require_same_settings, sha256_file
+from tile2vec_cli.outputs.provenance import content, relative
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model is made from."""
+
+    settings: dict[str, Any]  # and fingerprints of the files that are read
+    paths: dict[str, str | None]  # of these files, seen from the model
+
+    @classmethod
+    def of(cls, triplets_path: Path, out: Path, config: TrainConfig) -> Origin:
+        read = {"triplets": str(triplets_path)}
+        states = {"triplets": sha256_file(triplets_path)[:32]}
+        if config.labels is not None:
+            rasters.exists(config.labels)
+            read["labels"] = config.labels
+            states["labels"] = content(config.labels) or config.labels
+        if config.init is not None:
+            read["init"] = config.init
+            states["init"] = models.start_fingerprint(Path(config.init), out)
+        paths = {name: relative(path, out) for name, path in read.items()}
+        return cls({**config.settings(), **states}, paths)
+
+    def made(self, path: Path, found: models.Model) -> bool:
+        """Whether a model was made from this; False where a file has changed since, in its place.
+
+        Raises DataError for other settings, or files of other places.
+        """
+        unsaid = {"objective": TrainConfig.objective, "init": None}  # in models that say nothing of them
+        were, now = {**unsaid, **found.settings}, {**unsaid, **self.settings}
+        places = found.provenance.get("paths", {})
+        changed = {
+            name: now[name]
+            for name, place in self.paths.items()
+            if places.get(name) == place and were.get(name) != now[name]
+        }
+        require_same_settings(path, {**were, **changed}, now)
+        return not changed
