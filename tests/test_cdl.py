@@ -9,11 +9,6 @@ from conftest import real
 from tile2vec_cli.labelling import cdl
 
 
-def test_cropland_is_what_the_paper_takes_for_it() -> None:
-    assert {1, 5, 60, 66, 77, 196, 204, 255} <= set(cdl.CROPLAND)
-    assert not {0, 61, 65, 78, 111, 141, 176, 195} & set(cdl.CROPLAND)
-
-
 @pytest.mark.parametrize(
     ("code", "name"), [(1, "Corn"), (5, "Soybeans"), (176, "Grassland/Pasture"), (9, "9")]
 )

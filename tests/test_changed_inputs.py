@@ -35,13 +35,18 @@ def project(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> Path:
         pixels = noise(2, 40, 30 + number)
         pixels[0, 3, 4] = 255
         write_scene(f"scenes/{name}.tif", pixels, nodata=255)
-    encoder = encoders.untrained("small", 2, 4, [125.0] * 2, [70.0] * 2, 0)
-    architecture = {"encoder": "small", "bands": 2, "dim": 4}
-    (tmp_path / "model").mkdir()
-    model = models.Model("encoder", architecture, (1, 2), "uint8", 10, {}, {}, {})
-    models.write(tmp_path / "model", model, encoder.state_dict(), [])
+    write_model(tmp_path / "model", seed=0)
     assert (tile(tmp_path).made, vectors(tmp_path).made) == (3, 3)
     return tmp_path
+
+
+def write_model(path: Path, seed: int) -> None:
+    encoder = encoders.untrained("small", 2, 4, [125.0] * 2, [70.0] * 2, seed)
+    architecture = {"encoder": "small", "bands": 2, "dim": 4}
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    model = models.Model("encoder", architecture, (1, 2), "uint8", 10, {}, {}, {})
+    models.write(path, model, encoder.state_dict(), [])
 
 
 def tile(project: Path, config: TileConfig = CONFIG, **options: Any) -> TileReport:
@@ -49,9 +54,8 @@ def tile(project: Path, config: TileConfig = CONFIG, **options: Any) -> TileRepo
     return cut(scenes, project / "tiles", config, **options)
 
 
-def vectors(project: Path) -> EmbedReport:
-    config = EmbedConfig(device="cpu")
-    return embed(project / "tiles", project / "model", project / "vectors", config, workers=1)
+def vectors(project: Path, model: str = "model", out: str = "vectors") -> EmbedReport:
+    return embed(project / "tiles", project / model, project / out, EmbedConfig(device="cpu"), workers=1)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -105,6 +109,21 @@ def test_a_scene_is_renamed(project: Path) -> None:
     after = content(project)
     assert {n: b for n, b in before.items() if not n.startswith("scenes/")}.items() <= after.items()
     assert after["tiles/parts/b/pixels.npy"] == after["tiles/parts/z/pixels.npy"]
+
+
+@pytest.mark.parametrize("out", ["vectors", "vectors.parquet"])
+def test_a_model_is_trained_anew(project: Path, out: str) -> None:
+    """Vectors of the old one are made anew; those of a model of another place are not replaced."""
+    vectors(project, out=out)
+    write_model(project / "model", seed=1)
+    assert (vectors(project, out=out).made, vectors(project, out=out).made) == (3, 0)
+    before = content(project)
+    shutil.copytree(project / "model", project / "moved")
+    assert vectors(project, "moved", out).made == 0
+    write_model(project / "other", seed=2)
+    with pytest.raises(DataError, match="made with model = "):
+        vectors(project, "other", out)
+    assert before.items() <= content(project).items()
 
 
 @pytest.mark.parametrize("name", ["pixels.npy", "valid.npy", "tiles.parquet", "part.json"])

@@ -14,6 +14,7 @@ from tile2vec_cli.learning import checkpoints
 from tile2vec_cli.learning.checkpoints import State
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.encoders import Encoder
+from tile2vec_cli.outputs import workspaces
 
 STEM = "columns.1.stem.weight"
 
@@ -82,12 +83,12 @@ def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
 
 def test_one_run_at_a_time_and_nothing_left_behind(tmp_path: Path) -> None:
     out = tmp_path / "model"
-    with checkpoints.workspace(out) as path:
+    with workspaces.opened(out) as path:
         assert path.parent.parent == tmp_path
-        with pytest.raises(OutputError, match="another run"), checkpoints.workspace(out):
+        with pytest.raises(OutputError, match="another run"), workspaces.opened(out):
             pass
         (path.parent / ".tmp-left").mkdir()
-    with checkpoints.workspace(out) as path:
+    with workspaces.opened(out) as path:
         assert not list(path.parent.iterdir())
     assert not list(tmp_path.iterdir())
 
@@ -95,29 +96,29 @@ def test_one_run_at_a_time_and_nothing_left_behind(tmp_path: Path) -> None:
 def test_a_run_at_work_keeps_its_checkpoint(tmp_path: Path) -> None:
     """While one replaces a model by one of other settings, another finds the old one up to date."""
     out = tmp_path / "model"
-    with checkpoints.workspace(out) as path:
+    with workspaces.opened(out) as path:
         path.mkdir()
-        checkpoints.discard(out)
+        workspaces.discard(out)
         assert path.exists()
-    checkpoints.discard(out)
+    workspaces.discard(out)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_lock_on_a_removed_folder_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run that held it removes the folder between another's opening and locking it."""
     out = tmp_path / "model"
-    room = checkpoints._room(out)
-    lock = checkpoints.fcntl.flock
+    room = workspaces._room(out)
+    lock = workspaces.fcntl.flock
 
     def late(handle: int, how: int) -> None:
         monkeypatch.undo()
         room.rmdir()
         lock(handle, how)
 
-    monkeypatch.setattr(checkpoints.fcntl, "flock", late)
+    monkeypatch.setattr(workspaces.fcntl, "flock", late)
     with (
-        checkpoints.workspace(out) as path,
+        workspaces.opened(out) as path,
         pytest.raises(OutputError, match="another run"),
-        checkpoints.workspace(out),
+        workspaces.opened(out),
     ):
         path.touch()

@@ -25,10 +25,10 @@ from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.errors import DataError, Failure, InputError, Interrupted, OutputError, UsageError
-from tile2vec_cli.outputs import clusters, dispatch, work
-from tile2vec_cli.outputs.clusters import Cluster
 from tile2vec_cli.segmentation import mapping
 from tile2vec_cli.tiling import cutting
+from tile2vec_cli.workers import clusters, dispatch, work
+from tile2vec_cli.workers.clusters import Cluster
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "faults"))
 
@@ -176,9 +176,9 @@ def refused(unit: int, _advance: work.Advance) -> int:
 
 def hide(hidden: bool) -> None:
     """Make a worker one that has no tile2vec."""
-    sys.modules.pop("tile2vec_cli.outputs.dispatch", None)
+    sys.modules.pop("tile2vec_cli.workers.dispatch", None)
     if hidden:
-        sys.modules["tile2vec_cli.outputs.dispatch"] = None  # type: ignore[assignment]
+        sys.modules["tile2vec_cli.workers.dispatch"] = None  # type: ignore[assignment]
 
 
 def each(units: range, do: Callable[..., Any], workers: Cluster, folder: Path, **options: Any) -> list[Any]:

@@ -96,6 +96,16 @@ def test_a_folder(embed: Callable, tmp_path: Path) -> None:
     ]
 
 
+def test_a_model_without_weights(tile2vec: Callable, root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "model", tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    command = ("embed", root / "tiles", "--model", tmp_path / "model", "--out", tmp_path / "e")
+    for done in (tile2vec(*command), tile2vec("check", tmp_path / "model")):
+        assert (done.code, done.out.count("Traceback")) == (65, 0)
+        assert "model.safetensors" in done.err and "Traceback" not in done.err
+    assert not (tmp_path / "e").exists()
+
+
 def test_bad_parts_are_named_and_retried(embed: Callable, root: Path, tmp_path: Path) -> None:
     pixels = root / "tiles" / "parts" / "b" / "pixels.npy"
     whole = shutil.copy(pixels, tmp_path / "whole.npy")

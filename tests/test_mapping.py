@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,18 @@ def test_a_gdal_that_gives_up_without_a_word(
     with pytest.raises(OutputError, match=r"land.*tif: cannot be written"):
         run([land / "scenes" / "land.tif"], land / "model", tmp_path / "maps")
     assert not list((tmp_path / "maps").iterdir())
+
+
+def test_another_precision_is_not_mixed_in_and_a_model_trained_anew_maps_anew(
+    land: Path, tmp_path: Path
+) -> None:
+    scene, model, out = land / "scenes" / "land.tif", tmp_path / "model", tmp_path / "maps"
+    write_model(land, model, seed=0)
+    run([scene], model, out)
+    with pytest.raises(DataError, match="made with window = 64; this run has 128"):
+        run([scene], model, out, replace(SMALL, window=128), strict=True)
+    first = read(out / "land.tif")
+    shutil.rmtree(model)
+    write_model(land, model, seed=1)
+    assert [run([scene], model, out).made for _ in range(2)] == [1, 0]
+    assert not np.array_equal(read(out / "land.tif"), first)

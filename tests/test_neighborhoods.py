@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tile2vec_cli.segmentation.neighborhoods import FEATURES_A_BAND, SIGMAS, features
+from tile2vec_cli.segmentation.neighborhoods import SIGMAS, features
 
 
 def mean_by_hand(band: np.ndarray, valid: np.ndarray, row: int, col: int, sigma: float) -> float:
@@ -23,7 +23,7 @@ def test_means_and_spread_by_hand() -> None:
     bands = random.standard_normal((1, 2, 20, 20)).astype(np.float32)
     valid = random.random((1, 20, 20)) > 0.2
     found = features(bands, valid)
-    assert found.shape == (1, 2 * FEATURES_A_BAND, 20, 20)
+    assert found.shape == (1, 2 * (len(SIGMAS) + 2), 20, 20)
     assert np.array_equal(found[:, :2], bands)
     for row, col in ((0, 0), (10, 7), (19, 12)):
         for number, sigma in enumerate(SIGMAS):

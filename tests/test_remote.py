@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio.shutil
 from conftest import Run, SceneWriter
 
 from tile2vec_cli.config.pipeline import TileConfig
@@ -40,6 +41,9 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/scene.tif"
+
+
+PATHS = ("/scene.tif", "/scene")  # one file by two names
 
 
 @pytest.fixture
@@ -73,10 +77,10 @@ def server(write_scene: SceneWriter, noise: Noise) -> Iterator[Server]:
             content = state.other if changed else state.content
             first, last = 0, len(content) - 1
             wanted = self.headers.get("Range", "").removeprefix("bytes=")
-            if wanted and self.path == "/scene.tif":
+            if wanted and self.path in PATHS:
                 start, _, stop = wanted.partition("-")
                 first, last = int(start), min(int(stop) if stop else last, last)
-            if self.path != "/scene.tif":
+            if self.path not in PATHS:
                 self.send_error(404)
                 return
             self.send_response(206 if wanted else 200)
@@ -183,6 +187,18 @@ def test_a_server_that_goes_on_failing_is_named(
     assert url in run.err
     assert run.err.count("\n") == 1
     assert not list(tmp_path.glob("far/parts/*"))
+
+
+def test_a_virtual_raster_in_disguise_is_refused(
+    tile2vec: Callable[..., Run], server: Server, tmp_path: Path
+) -> None:
+    """It could read any file here as the user; `scene.tif` of a server may be one as well."""
+    rasterio.shutil.copy(tmp_path / "scene.tif", tmp_path / "scene.vrt", driver="VRT")
+    server.content = (tmp_path / "scene.vrt").read_bytes()
+    for path in (server.url, server.url.replace(".tif", "")):
+        done = tile2vec("tile", path, "--out", tmp_path / "tiles")
+        assert done.code in (65, 66) and done.err.startswith("error: "), done.err
+        assert not list((tmp_path / "tiles").glob("parts/*"))
 
 
 def test_identity(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.pipeline import TrainConfig, TripletConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
-from tile2vec_cli.learning import loop, watch
+from tile2vec_cli.learning import draws, loop, watch
 from tile2vec_cli.learning.training import TrainReport, train
 from tile2vec_cli.neural import batches, models
+from tile2vec_cli.tiling import triplets as triplet_files
 from tile2vec_cli.tiling.tiles import TileSet
 
 CONFIG = TrainConfig(
@@ -242,11 +244,38 @@ def test_a_device_that_is_seldom_looked_at(
     assert f"weights of step {model.scores['steps']} " in str(caught.value)
 
 
+def test_other_triplets_in_the_same_file_train_anew(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """A file of another place does not: that may be a slip, and a model hours of work."""
+    tiles, triplets = data
+    here, there, out = tmp_path / "t.parquet", tmp_path / "u.parquet", tmp_path / "model"
+
+    def drawn(path: Path, seed: int) -> None:
+        config = TripletConfig(count=200, seed=seed)
+        triplet_files.save(path, triplet_files.draw(TileSet.open(tiles), config))
+
+    shutil.copy(triplets, here)
+    assert not train(here, tiles, out, CONFIG).up_to_date
+    first = weights(out)
+    drawn(here, 1)
+    assert not train(here, tiles, out, CONFIG).up_to_date
+    assert train(here, tiles, out, CONFIG).up_to_date
+    assert weights(out) != first
+    drawn(there, 2)
+    with pytest.raises(DataError, match="made with triplets = "):
+        train(there, tiles, out, CONFIG)
+    with pytest.raises(Interrupted):  # what a stopped run has left is of the old triplets, too
+        train(here, tiles, tmp_path / "stopped", CONFIG, on_progress=stop_at(1))
+    drawn(here, 3)
+    train(here, tiles, tmp_path / "stopped", CONFIG)
+    train(here, tiles, tmp_path / "whole", CONFIG)
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
+
+
 def test_one_late_bad_step_is_undone(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The moments of Adam too: the run goes on from the last look as if nothing had happened."""
     monkeypatch.setitem(watch.LOOK_EVERY, "cpu", 7)
     run(name="whole")
-    turned, calls = batches.turned, 0
+    turned, calls = draws.turned, 0
 
     def spoiled(*arguments: Any) -> torch.Tensor:
         nonlocal calls
@@ -255,7 +284,7 @@ def test_one_late_bad_step_is_undone(run: Train, tmp_path: Path, monkeypatch: py
         return pixels.fill_(torch.inf) * 1e38 if calls == 12 else pixels
 
     with monkeypatch.context() as patch, pytest.raises(DataError, match=r"at step 12;.*weights of step 7 "):
-        patch.setattr(batches, "turned", spoiled)
+        patch.setattr(draws, "turned", spoiled)
         patch.setattr(torch.Tensor, "nan_to_num", lambda tensor, *_: tensor)
         run(name="spoiled")
     run(name="spoiled")
@@ -330,7 +359,7 @@ def test_the_scores_are_those_of_the_weights(run: Train, data: tuple[Path, Path]
     ids = load(data[1], tiles).ids
     used, numbers = np.unique(ids, return_inverse=True)
     side = tiles.side_m
-    split = batches.split(numbers.reshape(-1, 3), tiles.lonlat[used], 20 * side, 2 * side, 0.2, 0)
+    split = draws.split(numbers.reshape(-1, 3), tiles.lonlat[used], 20 * side, 2 * side, 0.2, 0)
     with torch.no_grad():
         a, n, d = (encoder(torch.from_numpy(tiles.pixels(column))) for column in ids[split.val].T)
     nearer = torch.nn.functional.pairwise_distance(a, n, eps=0) < torch.nn.functional.pairwise_distance(

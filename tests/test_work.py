@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tile2vec_cli.errors import DataError, Failure, InputError, Interrupted, OutputError
-from tile2vec_cli.outputs import work
+from tile2vec_cli.workers import work
 
 
 def double(unit: int, _advance: work.Advance) -> int:

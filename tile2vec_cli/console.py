@@ -1,6 +1,7 @@
 """What a person or a log sees: progress on stderr, the result on stdout.
 
-The only file that prints, and the only one that knows rich (loaded late, for `--help`'s sake).
+The only file that prints (but for the version), and the only one that knows rich, which is loaded late, for
+the sake of `--help`.
 """
 
 from __future__ import annotations

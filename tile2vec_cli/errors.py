@@ -1,4 +1,4 @@
-"""Everything that can go wrong for a user, one class per exit code (sysexits.h).
+"""Everything that can go wrong for a user, each class with its exit code (sysexits.h).
 
 A message is one line: what was found; what is needed. What to do. `cli.py` turns it into
 `error: …` on stderr and the exit code; nothing else in the package exits.

@@ -24,6 +24,7 @@ def demo(
         "tile2vec-demo"
     ),
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -38,6 +39,8 @@ def demo(
     started = time.monotonic()
     sample = _sample()
     *steps, judge = pipeline(sample, out, f"--minutes {minutes:g}")
+    if overwrite:
+        steps, judge = [[*step, "--overwrite"] for step in steps], [*judge, "--overwrite"]
     for step in steps:
         _run(console, step, sys.stderr)
     # The probe's result is the demo's: its table goes straight to stdout, its JSON into ours.

@@ -13,7 +13,7 @@ from tile2vec_cli.errors import UsageError
 from tile2vec_cli.job.processors import usable_cpus
 
 if TYPE_CHECKING:
-    from tile2vec_cli.outputs.clusters import Cluster
+    from tile2vec_cli.workers.clusters import Cluster
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors to stderr.")]
@@ -114,6 +114,6 @@ def crew(workers: int | None, dask: str | None) -> int | Cluster:
     count = worker_count(workers)
     if dask is None:
         return count
-    from tile2vec_cli.outputs.clusters import Cluster
+    from tile2vec_cli.workers.clusters import Cluster
 
     return Cluster(dask, workers)

@@ -106,7 +106,8 @@ def probe(
 
     --end-to-end asks what the labels alone would have taught: the label-efficiency curve of the
     Tile2Vec paper (Jean et al. 2019), where Tile2Vec and logistic regression were ahead of supervised
-    CNNs with up to 50,000 labels. It takes MINUTES for each number of labels and each of the draws.
+    CNNs with up to 50,000 labels. It takes MINUTES for each number of labels and each of the draws,
+    and twice as long with --model.
 
     Example: tile2vec probe embeddings.parquet --labels landcover.tif --tiles tiles --out probe
     """

@@ -1,4 +1,4 @@
-"""One frozen dataclass per stage. Each checks itself at birth; nobody checks again later.
+"""One frozen dataclass per stage. Each checks itself at birth, as far as it can without the data.
 
 Standard library only: `--help` reads the defaults from here.
 """

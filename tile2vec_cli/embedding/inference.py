@@ -24,12 +24,13 @@ from tile2vec_cli.errors import Failure, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.neural import device, encoders, models
 from tile2vec_cli.neural.batches import ahead
-from tile2vec_cli.outputs import parts, work
+from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, Shard, silent
 from tile2vec_cli.outputs.provenance import relative
-from tile2vec_cli.outputs.work import Advance, Elsewhere
 from tile2vec_cli.tiling.tile_files import Part
 from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.workers import work
+from tile2vec_cli.workers.work import Advance, Elsewhere
 
 _WRITERS = 4  # most of a small file's time is spent waiting for the disk
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 
 from tile2vec_cli.config.pipeline import SELF_SUPERVISED, CompareConfig, EmbedConfig, TripletConfig
 from tile2vec_cli.embedding import inference
@@ -30,6 +29,7 @@ from tile2vec_cli.labelling import labels
 from tile2vec_cli.learning import objectives, training
 from tile2vec_cli.outputs.parts import Progress, make_folder, new_file, read_json, sweep
 from tile2vec_cli.outputs.provenance import relative
+from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.tiling import triplets as triplet_files
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -71,7 +71,7 @@ class Bench:
     def embeddings(self, objective: str) -> Path:
         return self.folder / "embeddings" / f"{objective}.parquet"
 
-    def judge(self, objective: str, place: str) -> tuple[training.TrainReport, probe_reports.Report, bool]:
+    def judge(self, objective: str, place: str) -> tuple[training.TrainReport, Report, bool]:
         """Train, embed and probe an objective; whether anything was made. `place`: such as "2 of 9"."""
         model, vectors = self.folder / "models" / objective, self.embeddings(objective)
         sweep(make_folder(model.parent))
@@ -100,7 +100,7 @@ class Bench:
             )
         return trained, found, bool(not trained.up_to_date or embedded.made or not found.up_to_date)
 
-    def judge_rivals(self, objectives: list[str]) -> probe_reports.Report:
+    def judge_rivals(self, objectives: list[str]) -> Report:
         """Probe what learns otherwise, beside the vectors of one objective or another."""
         out = self.folder / "probes" / RIVALS
         beside, same = self.embeddings(objectives[0]), True
@@ -161,9 +161,7 @@ def _failure(name: str, error: Tile2VecError, strict: bool) -> Failure:
 
 def _require_labels(tiles: TileSet, bench: Bench) -> None:
     """Find labels that no classifier could learn from before hours of training, not after them."""
-    index = tiles.index()
-    geometry = np.asarray(shapely.from_wkb(index["geometry"].to_numpy()))
-    ids = np.array(index["tile_id"].to_pylist(), dtype=object)
+    geometry, ids = tiles.footprints(), np.array(tiles.index()["tile_id"].to_pylist(), dtype=object)
     probe = bench.config.probe
     found = labels.read(bench.labels, geometry, ids, field=probe.field, min_purity=probe.min_purity)
     nothing = np.zeros((len(tiles), 1), np.float32)

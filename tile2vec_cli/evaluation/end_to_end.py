@@ -27,7 +27,7 @@ from tile2vec_cli.evaluation.baselines import Architecture
 from tile2vec_cli.evaluation.fits import Fits
 from tile2vec_cli.evaluation.scores import NETWORK, confusion
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.learning import heads
+from tile2vec_cli.learning import draws, heads
 from tile2vec_cli.learning.training import BETAS
 from tile2vec_cli.neural import batches, device, encoders, models
 from tile2vec_cli.neural.batches import Pixels
@@ -100,7 +100,7 @@ class Rivals:
         encoder, head = self._fit(kind, train, classes, on_seconds)
         encoder = encoders.fused(encoder)
         found = []
-        size = encoders.ENCODERS[self.architecture.encoder].embed_batch_size
+        size = encoders.ENCODERS[self.architecture.encoder].tiles_a_pass(self.runtime.name)
         test = self.numbers[test]
         chunks = (test[start : start + size, None] for start in range(0, len(test), size))
         with torch.inference_mode():
@@ -122,7 +122,7 @@ class Rivals:
         numbers = self.numbers[train]
         known = np.full(len(self.ids), -1)  # no other label is at hand
         known[numbers] = classes
-        order = batches.order(len(train), min(row.batch_size, len(train)), self.seed, 0)
+        order = draws.order(len(train), min(row.batch_size, len(train)), self.seed, 0)
         steps = self.pixels.stream(numbers[rows, None] for rows in order)
         began, step, share = time.monotonic(), 0, 0.0
         while share < 1:
@@ -132,7 +132,7 @@ class Rivals:
                 group["lr"] = row.lr * (1 + math.cos(math.pi * share)) / 2
             optimizer.zero_grad()
             with self.runtime.autocast():
-                vectors = encoder(batches.turned(pixels, self.seed, step))
+                vectors = encoder(draws.turned(pixels, self.seed, step))
             loss: Tensor = cross_entropy(head(vectors.float()), target)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

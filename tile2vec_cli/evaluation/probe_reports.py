@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from tile2vec_cli import figures
 from tile2vec_cli.config.pipeline import ProbeConfig
-from tile2vec_cli.embedding import embeddings as embedding_files
 from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.embedding.embeddings import read as read_embeddings
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.evaluation import probing
 from tile2vec_cli.evaluation.fits import Fits
@@ -32,19 +31,11 @@ from tile2vec_cli.outputs.parts import (
     silent,
     sweep,
 )
+from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.tiling.tiles import TileSet
 
 FORMAT = "tile2vec-probe/1"
 REPORT, CONFUSION, CURVE, PICTURE = "report.json", "confusion.csv", "curve.png", "confusion.png"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the probe found, as JSON, and the files that hold it (none without a folder)."""
-
-    keys: dict[str, Any]
-    files: tuple[Path, ...]
-    up_to_date: bool
 
 
 def run(
@@ -99,7 +90,7 @@ def _judge(
     fits: Fits,
     on_progress: Progress,
 ) -> Verdict:
-    vectors = embedding_files.read(embeddings)
+    vectors = read_embeddings(embeddings)
     found = labels.read(
         label_path, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
     )

@@ -1,4 +1,4 @@
-"""What rasters are: opened and described. The only file that touches rasterio."""
+"""What rasters are: opened and described. With `cogs.py`, the only file that touches rasterio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -36,9 +35,6 @@ _DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".vrt": "VRT"}
 _MOST_SIDE = 1 << 24  # pixels; more is a damaged header, whose numbers would be taken for memory
 _ENTRY_BYTES = 4  # at the least, of a block in a TIFF's table of blocks, absent blocks too
 _CACHE_BYTES = (64 << 20, 256 << 20)  # GDAL's default is a share of the node's memory, not of the job's
-
-Mask = NDArray[np.bool_]
-Pixels = NDArray[Any]
 
 
 def exists(path: str) -> None:

@@ -1,4 +1,4 @@
-"""The legend of the USDA's Cropland Data Layer: names, colours, and what counts as cropland.
+"""The legend of the USDA's Cropland Data Layer: names and colours.
 
 Names as USDA NASS publishes them; colours as in the palette of its GeoTIFFs (2021). Old and new
 codes of one class (64 and 152 Shrubland, 65 and 131 Barren) share its name.
@@ -9,10 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 Colour = tuple[int, int, int]
-
-CROPLAND = (*range(1, 61), *range(66, 78), *range(196, 256))
-"""Codes that are cropland in Wang et al. 2020, "Weakly Supervised Deep Learning for Segmentation of
-Remote Sensing Imagery"."""
 
 NODATA = (0, 81)
 """Background, which the files do not declare as nodata, and clouds."""

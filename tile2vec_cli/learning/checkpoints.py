@@ -1,17 +1,13 @@
-"""What a stopped training run resumes from: a hidden folder beside the model's.
+"""What a stopped training run resumes from.
 
 A checkpoint is a model folder (`models.py`) that also holds the heads that are trained beside the
 encoder (`heads.py`), Adam's moments and the state of the loop, so that the weights of a run that
 was given up can be used as they are. No generator's state is in it: what is random follows from the
-seed and the step (`batches.py`).
+seed and the step (`draws.py`).
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from tile2vec_cli.errors import DataError, OutputError
+from tile2vec_cli.errors import DataError
 from tile2vec_cli.neural import models
-from tile2vec_cli.outputs.parts import make_folder, new_folder, read_json, remove, sweep, write_json
+from tile2vec_cli.outputs.parts import new_folder, read_json, write_json
 
 FORMAT = "tile2vec-checkpoint/1"
 _STATE = "state.json"
@@ -30,10 +26,6 @@ _MOMENTS = "adam.safetensors"
 _BEST = "best.safetensors"
 _HEADS = "heads.safetensors"
 _NAMES = ("exp_avg", "exp_avg_sq")
-
-
-class Busy(OutputError):
-    """Another run is making the same model."""
 
 
 @dataclass
@@ -48,60 +40,6 @@ class State:
     best_loss: float | None = None  # least validation loss
     epochs_without_better: int = 0
     metrics: list[dict[str, Any]] = field(default_factory=list)  # a line an epoch
-
-
-@contextmanager
-def workspace(out: Path) -> Iterator[Path]:
-    """Yield the checkpoint's path; it lies in a hidden folder beside `out` that one run holds at a time."""
-    room, handle = _locked(out)
-    try:
-        sweep(room)
-        try:
-            yield place(out)
-        finally:
-            with suppress(OSError):  # it holds a checkpoint
-                room.rmdir()
-    finally:
-        os.close(handle)
-
-
-def place(out: Path) -> Path:
-    """Where the checkpoint of a run for `out` lies."""
-    return _room(out) / "last"
-
-
-def _locked(out: Path) -> tuple[Path, int]:
-    room = _room(out)
-    while True:
-        make_folder(room)
-        try:
-            handle = os.open(room, os.O_RDONLY)
-        except FileNotFoundError:  # another run has ended just now
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(handle)
-            raise Busy(f"{out}: another run is training this model. Wait until it ends.") from error
-        except OSError:  # a file system without locks
-            return room, handle
-        # A lock on a folder that another run has removed meanwhile keeps nobody out.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), room.stat()):
-                return room, handle
-        os.close(handle)
-
-
-def discard(out: Path) -> None:
-    """Remove what a run for `out` has left, unless one is still at it."""
-    if not _room(out).exists():
-        return
-    with suppress(Busy), workspace(out) as checkpoint:
-        remove(checkpoint)
-
-
-def _room(out: Path) -> Path:
-    return out.parent / f".{out.name}.training"
 
 
 def save(

@@ -16,8 +16,8 @@ from tile2vec_cli.config.pipeline import TrainConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling.votes import UNLABELLED
-from tile2vec_cli.neural import batches
-from tile2vec_cli.neural.batches import Split
+from tile2vec_cli.learning import draws
+from tile2vec_cli.learning.draws import Split
 
 if TYPE_CHECKING:
     from tile2vec_cli.tiling.tiles import TileSet
@@ -39,10 +39,10 @@ class Source:
         """Raises DataError where nothing is left to train or to validate."""
         used, numbers = np.unique(triplets.ids, return_inverse=True)
         numbers = numbers.reshape(-1, 3)
-        held_out = batches.split(
+        held_out = draws.split(
             numbers,
             tiles.lonlat[used],
-            max(batches.BLOCK_SIDES * triplets.side_m, triplets.settings["neighborhood_m"]),
+            max(draws.BLOCK_SIDES * triplets.side_m, triplets.settings["neighborhood_m"]),
             2 * triplets.side_m,
             config.val_fraction,
             config.seed,
@@ -81,14 +81,13 @@ def labelled(source: Source, config: TrainConfig) -> Examples:
 
     Raises DataError where these are of fewer than two classes; else as `labels.read`.
     """
-    import shapely  # benchmarks of the loop run where no library of maps is
-
+    # Benchmarks of the loop run where no library of maps is.
     from tile2vec_cli.labelling import labels
 
     index = source.tiles.index().take(source.used)
     found = labels.read(
         str(config.labels),
-        np.asarray(shapely.from_wkb(index["geometry"].to_numpy())),
+        source.tiles.footprints()[source.used],
         index["tile_id"].to_numpy(),
         field=config.field,
         min_purity=config.min_purity,

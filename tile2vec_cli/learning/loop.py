@@ -25,13 +25,13 @@ from tile2vec_cli.config.pipeline import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
-from tile2vec_cli.learning import checkpoints, losses, networks, questions
+from tile2vec_cli.learning import checkpoints, draws, losses, networks, questions
 from tile2vec_cli.learning.checkpoints import State
 from tile2vec_cli.learning.objectives import Task
 from tile2vec_cli.learning.questions import Question
 from tile2vec_cli.learning.ranks import Ranks
 from tile2vec_cli.learning.watch import LOOK_EVERY, Watch
-from tile2vec_cli.neural import batches, encoders, models
+from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.neural.batches import Pixels
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.neural.transfers import sent
@@ -68,7 +68,7 @@ class Run:
         """Train until steps, epochs, minutes or patience are used up."""
         state, first = self.state, self.state.step
         network = self._network()
-        order = batches.order(len(self.task.train), self.batch_size, self.config.seed, first)
+        order = draws.order(len(self.task.train), self.batch_size, self.config.seed, first)
         steps = self.pixels.stream((self.task.train[rows] for rows in order), self._needed)
         with self._agreed():
             self.save()  # a disk that takes no checkpoint is found now, not after an hour
@@ -111,7 +111,7 @@ class Run:
     @property
     def per_epoch(self) -> int:
         """Steps an epoch."""
-        return batches.steps_per_epoch(len(self.task.train), self.batch_size)
+        return draws.steps_per_epoch(len(self.task.train), self.batch_size)
 
     @property
     def share(self) -> float:
@@ -165,8 +165,8 @@ class Run:
         self.optimizer.zero_grad()
         try:
             if self.config.augment and self.task.objective.turns:
-                pixels = batches.turned(pixels, self.config.seed, state.step)
-            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, state.step))
+                pixels = draws.turned(pixels, self.config.seed, state.step)
+            question = self.task.ask(numbers, pixels, draws.question(self.config.seed, state.step))
             seen, light = self._shown(question, numbers)
             with self.runtime.autocast():
                 vectors = network(seen, light)
@@ -211,7 +211,7 @@ class Run:
         if len(self.encoder.columns) == 1 or not self.config.jitter:
             return None
         bands = self.model.architecture["bands"]
-        drawn = batches.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)
+        drawn = draws.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)
         return sent(drawn[:, self.ranks.own(items, kinds)], self.runtime.device)
 
     def _look(self) -> None:
@@ -291,7 +291,7 @@ class Run:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
             numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]], self._needed))
-            question = self.task.ask(numbers, pixels, batches.question(self.config.seed, 0))
+            question = self.task.ask(numbers, pixels, draws.question(self.config.seed, 0))
             example = self._shown(question, numbers)
             with self.runtime.autocast():
                 return networks.compiled(self.encoder, *example)

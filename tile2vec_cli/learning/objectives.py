@@ -17,11 +17,10 @@ from tile2vec_cli.config.pipeline import TrainConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
-from tile2vec_cli.learning import examples, heads, pretexts, questions
+from tile2vec_cli.learning import draws, examples, heads, pretexts, questions
 from tile2vec_cli.learning.examples import Examples, Source
 from tile2vec_cli.learning.heads import Head
 from tile2vec_cli.learning.questions import Batch, Question
-from tile2vec_cli.neural import batches
 from tile2vec_cli.neural.batches import Pixels
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.neural.encoders import Encoder, Standardise
@@ -131,7 +130,7 @@ class Task:
         chunks = (self.val[k : k + batch_size] for k in range(0, len(self.val), batch_size))
         for number, (rows, seen) in enumerate(pixels.stream(chunks)):
             interrupts.raise_pending()
-            question = self.ask(rows, seen, batches.validation(self.config.seed, number))
+            question = self.ask(rows, seen, draws.validation(self.config.seed, number))
             with runtime.autocast():
                 vectors = encoder(question.seen)
             total += len(rows) * float(self.loss(question, encoder.parts(vectors)))

@@ -27,6 +27,7 @@ from tile2vec_cli.learning.ranks import Ranks
 from tile2vec_cli.neural import batches, encoders, models
 from tile2vec_cli.neural.batches import Pixels
 from tile2vec_cli.neural.device import choose
+from tile2vec_cli.outputs import workspaces
 from tile2vec_cli.outputs.parts import (
     Progress,
     fingerprint,
@@ -89,7 +90,7 @@ def train(
         if not claimed[0]:
             return _report(models.describe(out), models.metrics(out), up_to_date=True)
         with team.agreed():
-            run = _prepare(tiles, triplets, config, origin, checkpoints.place(out), team)
+            run = _prepare(tiles, triplets, config, origin, workspaces.place(out), team)
         runtime = run.runtime
         kind = 2 * (runtime.name == "cuda") + (runtime.precision == "bf16")
         team.require_alike("device or precision", kind)
@@ -106,7 +107,7 @@ def _claim(out: Path, origin: Origin, overwrite: bool, held: ExitStack) -> bool:
     """Whether there is something to train; no other run then trains it until `held` is closed."""
     if _is_made(out, origin, overwrite):
         return False
-    checkpoint = held.enter_context(checkpoints.workspace(out))
+    checkpoint = held.enter_context(workspaces.opened(out))
     if _is_made(out, origin, overwrite):  # by another run that has just ended
         return False
     if checkpoint.exists() and not _stands(checkpoint, models.describe(checkpoint), origin, overwrite):
@@ -119,7 +120,7 @@ def _is_made(out: Path, origin: Origin, overwrite: bool) -> bool:
     found = _existing(out)
     if found is None or not _stands(out, found, origin, overwrite):
         return False
-    checkpoints.discard(out)
+    workspaces.discard(out)
     return True
 
 

@@ -1,8 +1,4 @@
-"""Batches of tiles for training: which triplets validate, their order, their pixels, their turns.
-
-All that is drawn at random follows from the seed and the number of the epoch or step alone, so
-that a resumed run needs no generator's state to go on as if it had never stopped.
-"""
+"""Batches of tiles: their pixels, on the device or on the way to it, and the scale they are on."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo.grid import Floats, Ints, spatial_blocks
+from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural.device import free_memory
 from tile2vec_cli.neural.transfers import Courier, sent
 
@@ -29,127 +25,10 @@ if TYPE_CHECKING:  # it needs libraries that no batch does
 
 Item = TypeVar("Item")
 
-BLOCK_SIDES = 20  # side of a validation block in tiles, where the data is large enough
-VALIDATION_TRIPLETS = 1000  # a share of 0.9 is then known to 0.01
-# Streams of random numbers beside that of the epochs' order.
-_TURNS, _SPLIT, _LIGHT, _QUESTION, _VALIDATION = 1, 2, 3, 4, 5
 _CHUNK = 1024  # tiles read at a time
 _GRACE_S = 5.0  # for a thread to end behind a signal; ten seconds are promised in all
 _SAMPLE = 10_000  # tiles from which mean and deviation are taken
 _UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
-
-
-# --- which triplets --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Split:
-    """Numbers of the triplets that train and of those that validate."""
-
-    train: Ints
-    val: Ints
-
-
-def split(
-    numbers: Ints, lonlat: Floats, block_m: float, least_block_m: float, fraction: float, seed: int
-) -> Split:
-    """Hold out whole spatial blocks with about `fraction` of the anchors.
-
-    `numbers` (T, 3) are rows of `lonlat` (U, 2): anchor, neighbor, distant. Blocks measure
-    `block_m`, or down to about `least_block_m` where the data would fall into too few of them. A
-    triplet validates when its anchor lies in a held-out block (1,000 at most do, evenly chosen),
-    and trains when none of its tiles does. Raises DataError when nothing is left for one of the two.
-    """
-    everything = np.arange(len(numbers))
-    if fraction == 0:
-        return Split(everything, everything[:0])
-    blocks = _blocks(lonlat, block_m)
-    while len(np.unique(blocks[numbers[:, 0]])) < 2 / fraction and block_m > least_block_m:
-        block_m /= 2
-        blocks = _blocks(lonlat, block_m)
-    anchors = np.bincount(blocks[numbers[:, 0]], minlength=blocks.max() + 1)
-    apart = _hold_out(anchors, fraction, seed)[blocks[numbers]]
-    train, val = np.flatnonzero(~apart.any(axis=1)), np.flatnonzero(apart[:, 0])
-    if not len(train) or not len(val):
-        raise DataError(
-            f"--val-fraction {fraction:g}: of {len(numbers):,} triplets {len(train):,} are left to train and "
-            f"{len(val):,} to validate; both need some. Change --val-fraction (0: no validation)."
-        )
-    chosen = np.linspace(0, len(val) - 1, min(len(val), VALIDATION_TRIPLETS)).astype(np.int64)
-    return Split(train, val[chosen])
-
-
-def _blocks(lonlat: Floats, block_m: float) -> Ints:
-    """(U,) numbers from 0 of the blocks in which the tiles lie."""
-    return np.unique(spatial_blocks(lonlat, block_m), return_inverse=True)[1].astype(np.int64)
-
-
-def _hold_out(anchors: Ints, fraction: float, seed: int) -> NDArray[np.bool_]:
-    """(blocks,) which blocks validate: whole ones in random order, as near to the fraction as they come."""
-    with_anchors = np.flatnonzero(anchors)
-    order = np.random.default_rng((seed, 0, _SPLIT)).permutation(with_anchors)
-    shares = np.cumsum(anchors[order]) / anchors.sum()
-    count = 1 + int(np.abs(shares - fraction).argmin())
-    chosen = np.zeros(len(anchors), bool)
-    chosen[order[:count]] = True
-    return chosen
-
-
-# --- in which order ----------------------------------------------------------------------------
-
-
-def order(count: int, batch_size: int, seed: int, first_step: int) -> Iterator[Ints]:
-    """Numbers of the triplets of each step from `first_step` on, for ever.
-
-    Each epoch takes all `count` triplets in another order; what is left over at its end is dropped,
-    so that all batches have one size.
-    """
-    steps = steps_per_epoch(count, batch_size)
-    epoch, skipped = divmod(first_step, steps)
-    while True:
-        permuted = np.random.default_rng((seed, epoch)).permutation(count)
-        for number in range(skipped, steps):
-            yield permuted[number * batch_size : (number + 1) * batch_size]
-        epoch, skipped = epoch + 1, 0
-
-
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    return max(1, count // batch_size)
-
-
-def turned(pixels: Tensor, seed: int, step: int) -> Tensor:
-    """Flip and turn a batch (B, C, S, S) to one of the eight positions of a square, drawn by step.
-
-    All tiles of a batch share the position: light then falls from one side on all of them, as it
-    does in the scene, and no tile is told from its neighbor by its shadows alone. It costs nothing.
-    """
-    position = int(np.random.default_rng((seed, step, _TURNS)).integers(8))
-    image = torch.rot90(pixels.view(_indexable(pixels.dtype)), position % 4, (2, 3))
-    return (image.flip(3) if position >= 4 else image).view(pixels.dtype)
-
-
-def light(seed: int, step: int, tiles: int, bands: int, strength: float) -> Tensor:
-    """(2, B, C, 1, 1) another light for each band of each tile: factors, then shifts in deviations.
-
-    Bands vary by themselves, since haze, season and sensor change hues too.
-    """
-    drawn = np.random.default_rng((seed, step, _LIGHT)).standard_normal((2, tiles, bands, 1, 1))
-    drawn[0] = np.exp(strength / 2 * drawn[0])
-    drawn[1] *= strength
-    return torch.from_numpy(drawn.astype(np.float32))
-
-
-def question(seed: int, step: int) -> np.random.Generator:
-    """From which an objective draws what it asks in a step: holes, turns, patches."""
-    return np.random.default_rng((seed, step, _QUESTION))
-
-
-def validation(seed: int, batch: int) -> np.random.Generator:
-    """The same for a batch of the validation, which asks the same in every epoch."""
-    return np.random.default_rng((seed, batch, _VALIDATION))
-
-
-# --- their pixels ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -180,10 +59,10 @@ class Pixels:
         size = len(ids) * math.prod(tiles.shape[1:]) * tiles.dtype.itemsize
         resident = None
         if size < free_memory(device) // (2 * sharers):
-            resident = torch.empty((len(ids), *tiles.shape[1:]), dtype=_indexable(dtype), device=device)
+            resident = torch.empty((len(ids), *tiles.shape[1:]), dtype=indexable(dtype), device=device)
             for start in range(0, len(ids), _CHUNK):
                 rows = slice(start, start + _CHUNK)
-                resident[rows] = torch.from_numpy(tiles.pixels(ids[rows])).view(_indexable(dtype)).to(device)
+                resident[rows] = torch.from_numpy(tiles.pixels(ids[rows])).view(indexable(dtype)).to(device)
         return cls(tiles, ids, device, resident, dtype)
 
     def stream(self, numbers: Iterable[Ints], share: slice = slice(None)) -> Iterator[tuple[Ints, Tensor]]:
@@ -205,7 +84,7 @@ class Pixels:
         return torch.from_numpy(self.tiles.pixels(self.ids[numbers]))
 
 
-def _indexable(dtype: torch.dtype) -> torch.dtype:
+def indexable(dtype: torch.dtype) -> torch.dtype:
     """Of the same size, with the kernels that torch leaves out for unsigned types."""
     return _UNSIGNED.get(dtype, dtype)
 

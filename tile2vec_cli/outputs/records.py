@@ -24,6 +24,15 @@ Maker = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
+class Report:
+    """What was found, as JSON, and the files that hold it."""
+
+    keys: Keys
+    files: tuple[Path, ...]
+    up_to_date: bool
+
+
+@dataclass(frozen=True)
 class Output:
     """An output as the user named it. It may become several files with names of their own."""
 

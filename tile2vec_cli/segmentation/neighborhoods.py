@@ -11,7 +11,6 @@ Mask = NDArray[np.bool_]
 
 SIGMAS = (1.0, 2.5, 6.0)  # pixels: speckle, texture, surroundings
 _SPREAD_SIGMA = 2.5
-FEATURES_A_BAND = len(SIGMAS) + 2
 
 
 def features(bands: Bands, valid: Mask) -> Bands:

@@ -8,8 +8,8 @@ from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job.processors import usable_cpus
 from tile2vec_cli.segmentation import teachers
 from tile2vec_cli.segmentation.pixel_classifiers import RIVALS, fit
-from tile2vec_cli.segmentation.segmenters import UNKNOWN, Counts
-from tile2vec_cli.segmentation.teachers import States
+from tile2vec_cli.segmentation.segmenters import Counts
+from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.segmentation.unet import Standardise
 from tile2vec_cli.segmentation.weak_recipes import Told
 from tile2vec_cli.tiling.tiles import TileSet

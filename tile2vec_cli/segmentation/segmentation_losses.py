@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-UNKNOWN = 255
+from tile2vec_cli.segmentation.states import UNKNOWN
 
 
 def masked_loss(logits: Tensor, states: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
 from tile2vec_cli.tiling.tiles import TileSet
 
 KIND = "segmenter"
-UNKNOWN = 255
 _BATCH = 64  # tiles at a time
 
 Probabilities = NDArray[np.float32]

@@ -19,12 +19,10 @@ from scipy.special import expit, logit, softmax
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.segmentation.neighborhoods import features
 from tile2vec_cli.segmentation.pixel_classifiers import KINDS, Classifier, Features, fit
+from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.segmentation.unet import Standardise
 from tile2vec_cli.tiling.tiles import TileSet
 
-States = NDArray[np.uint8]
-
-UNKNOWN = 255
 _FOLDS = 5
 _SURE = 0.98  # no classifier's word counts for more
 _PRIOR = 0.3  # pseudo-labels in favour of equal weights

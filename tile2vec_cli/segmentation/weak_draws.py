@@ -15,9 +15,10 @@ from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.outputs.parts import Progress
 from tile2vec_cli.segmentation import rivals, weak_labels, weak_recipes
 from tile2vec_cli.segmentation.segmenters import Counts, probabilities
+from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.segmentation.teachers import MOST_TILES
 from tile2vec_cli.segmentation.unet import Segmenter
-from tile2vec_cli.segmentation.weak_labels import UNKNOWN, States, WeakLabels
+from tile2vec_cli.segmentation.weak_labels import WeakLabels
 from tile2vec_cli.segmentation.weak_recipes import Learned, Told
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -43,7 +44,7 @@ class Task:
     @cached_property
     def overlaps(self) -> Ints:
         """(P, 2) tiles of different blocks that share ground."""
-        return splits.overlapping(weak_labels.footprints(self.tiles), self.blocks)
+        return splits.overlapping(self.tiles.footprints(), self.blocks)
 
     def random(self, repeat: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, repeat, stream])

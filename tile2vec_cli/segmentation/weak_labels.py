@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from tile2vec_cli.config.rules import parse_classes
@@ -20,11 +19,9 @@ from tile2vec_cli.geo import rasters
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling import cdl, label_rasters, label_tables, labels
 from tile2vec_cli.segmentation import weak_points
+from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.tiling.tiles import TileSet
 
-States = NDArray[np.uint8]
-
-UNKNOWN = 255
 _CHUNK = 2048  # tiles at a time
 
 
@@ -90,7 +87,7 @@ def read(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
 def _of_tiles(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
     index = tiles.index()
     names = index["tile_id"].to_numpy()
-    found = labels.read(path, footprints(tiles), names, field=config.field)
+    found = labels.read(path, tiles.footprints(), names, field=config.field)
     positive = is_positive(path, found.classes, config.positive)
     states = np.where(found.codes < 0, UNKNOWN, positive[found.codes]).astype(np.uint8)
     return WeakLabels(found.kind, None, states)
@@ -114,7 +111,7 @@ def raster_states(path: str, tiles: TileSet, positive: str | None) -> States:
         occurring |= dict(zip(names, member.tolist(), strict=True))
         block[valid] = member[position]
     if not occurring:
-        raise labels.apart(path, raster.bounds_lonlat, footprints(tiles))
+        raise labels.apart(path, raster.bounds_lonlat, tiles.footprints())
     _require_both(path, list(occurring), list(occurring.values()), positive)
     return states
 
@@ -132,11 +129,6 @@ def flipped(states: States, share: float, random: np.random.Generator) -> States
     wrong = random.choice(known, round(share * len(known)), replace=False)
     noisy.flat[wrong] = 1 - noisy.flat[wrong]
     return noisy
-
-
-def footprints(tiles: TileSet) -> NDArray[np.object_]:
-    """(N,) the tiles' footprints in lon/lat."""
-    return np.asarray(shapely.from_wkb(tiles.index()["geometry"].to_numpy()))
 
 
 def is_positive(path: str, classes: Sequence[str], positive: str | None) -> NDArray[np.bool_]:

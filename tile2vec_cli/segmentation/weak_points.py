@@ -14,9 +14,8 @@ from tile2vec_cli.geo import places
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling import label_tables, label_vectors, labels
 from tile2vec_cli.labelling.votes import Votes
+from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.tiling.tiles import TileSet
-
-_UNKNOWN = 255
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,13 @@ class Points:
     code: Ints
     outside: int  # points in no tile, or on a pixel that is not valid
 
-    def states(self, positive: NDArray[np.bool_], tiles: TileSet) -> NDArray[np.uint8]:
+    def states(self, positive: NDArray[np.bool_], tiles: TileSet) -> States:
         """(N, S, S) states of the pixels; where points of one pixel disagree it has none."""
         side = tiles.size
         votes = np.zeros((2, len(tiles), side, side), bool)
         votes[positive[self.code].astype(np.int64), self.tile, self.row, self.col] = True
         no, yes = votes
-        return np.where(no == yes, _UNKNOWN, yes).astype(np.uint8)
+        return np.where(no == yes, UNKNOWN, yes).astype(np.uint8)
 
 
 def read(path: Path, tiles: TileSet, field: str | None) -> tuple[tuple[str, ...], Points]:
@@ -52,14 +51,13 @@ def read(path: Path, tiles: TileSet, field: str | None) -> tuple[tuple[str, ...]
             "Use --supervision image."
         )
     points, feature = shapely.get_parts(shapes, return_index=True)
-    geometry = np.asarray(shapely.from_wkb(tiles.index()["geometry"].to_numpy()))
-    point, tile = shapely.STRtree(geometry).query(points, predicate="intersects")
+    point, tile = shapely.STRtree(tiles.footprints()).query(points, predicate="intersects")
     row, col = _pixels(tiles, tile, shapely.get_coordinates(points[point]))
     kept = (np.minimum(row, col) >= 0) & (np.maximum(row, col) < tiles.size)
     kept[kept] = tiles.valid(tile[kept])[np.arange(kept.sum()), row[kept], col[kept]]
     if not kept.any():
         west, south, east, north = map(float, frame.total_bounds)
-        raise labels.apart(str(path), (west, south, east, north), geometry)
+        raise labels.apart(str(path), (west, south, east, north), tiles.footprints())
     tile, row, col, point = tile[kept], row[kept], col[kept], point[kept]
     values = frame[field].iloc[feature[point]]
     votes = Votes.of(np.arange(len(tile)), values, f"{path}: field {field!r}")

@@ -19,7 +19,7 @@ from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.segmentation import segmenters, teachers, thresholds, weak_training
 from tile2vec_cli.segmentation.segmenters import probabilities
-from tile2vec_cli.segmentation.teachers import States
+from tile2vec_cli.segmentation.states import States
 from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
 from tile2vec_cli.segmentation.weak_training import Lessons, Schedule
 from tile2vec_cli.tiling.tiles import TileSet

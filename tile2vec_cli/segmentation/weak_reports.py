@@ -9,9 +9,9 @@ from typing import Any
 
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.learning import checkpoints
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.device import Runtime, choose
+from tile2vec_cli.outputs import workspaces
 from tile2vec_cli.outputs.parts import (
     Progress,
     dump_json,
@@ -76,12 +76,12 @@ def run(
         settings = (unsaid | one["settings"] for one in (found["made_from"], made_from))
         require_same_settings(out, *settings)
     if found is not None and found["made_from"] == made_from:
-        checkpoints.discard(out)
+        workspaces.discard(out)
         return Report(_keys(found), _files(out), True)
     task = _task(tiles, label_path, config)
     units = weak_study.units(config)
     runtime = choose(config.device, config.precision)
-    with checkpoints.workspace(out) as room:
+    with workspaces.opened(out) as room:
         found = _existing(out)  # another run may just have ended
         if found is not None and found["made_from"] == made_from:
             return Report(_keys(found), _files(out), True)

@@ -17,7 +17,8 @@ from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.segmentation.segmentation_losses import UNKNOWN, image_loss, masked_loss, soft_loss
+from tile2vec_cli.segmentation.segmentation_losses import image_loss, masked_loss, soft_loss
+from tile2vec_cli.segmentation.states import UNKNOWN
 from tile2vec_cli.segmentation.unet import Standardise, UNet, padded
 from tile2vec_cli.tiling.tiles import TileSet
 

@@ -20,9 +20,8 @@ from tile2vec_cli.geo.rasters import exists, identity
 from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.geo.scenes import open_scene
-from tile2vec_cli.outputs import parts, work
+from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, Shard, silent
-from tile2vec_cli.outputs.work import Elsewhere
 from tile2vec_cli.tiling import tile_parts
 from tile2vec_cli.tiling.tile_files import (
     FORMAT,
@@ -33,6 +32,8 @@ from tile2vec_cli.tiling.tile_files import (
     read_part,
     settings_fingerprint,
 )
+from tile2vec_cli.workers import work
+from tile2vec_cli.workers.work import Elsewhere
 
 Info = dict[str, Any]
 

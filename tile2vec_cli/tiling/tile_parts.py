@@ -27,10 +27,10 @@ from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scenes import Mask, Pixels, Scene, open_scene
 from tile2vec_cli.outputs.parts import dump_json, new_folder, sha256_file
 from tile2vec_cli.outputs.provenance import relative
-from tile2vec_cli.outputs.work import Advance
 from tile2vec_cli.tiling import strips
 from tile2vec_cli.tiling.strips import Tiles
 from tile2vec_cli.tiling.tile_files import PART_FORMAT, PIXELS, part_fingerprint
+from tile2vec_cli.workers.work import Advance
 
 PART_BYTES = 1 << 30
 _ROW_BYTES = 1 << 30  # of tiles side by side, which are in memory together

@@ -114,6 +114,10 @@ class TileSet:
         """All parts' rows; columns as in `Part.index`."""
         return pa.concat_tables([part.index() for part in self.parts if part.count])
 
+    def footprints(self) -> NDArray[np.object_]:
+        """(N,) polygons in longitude and latitude."""
+        return np.asarray(shapely.from_wkb(self.index()["geometry"].to_numpy()))
+
     @cached_property
     def lonlat(self) -> Floats:
         """(N, 2) tile centres, degrees on WGS 84: the centroids of the footprints."""

@@ -8,10 +8,11 @@ from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.views import analogies, analogy_scores, contact_sheets, near_reports, near_tables
 from tile2vec_cli.views.analogies import Answer, Term
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
-from tile2vec_cli.views.near_reports import Finding, Outputs, Report
+from tile2vec_cli.views.near_reports import Finding, Outputs
 
 _ACROSS = 10  # tiles of a class on the sheet
 _SIGNS = (("A", "blue"), ("− B", "orange"), ("+ C", "blue"))

@@ -13,18 +13,17 @@ import numpy as np
 from tile2vec_cli import figures
 from tile2vec_cli.config.views import ChangeConfig
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.geo import features
+from tile2vec_cli.geo import feature_files
 from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.outputs import cogs, records
 from tile2vec_cli.outputs.cogs import Layer
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
-from tile2vec_cli.outputs.records import Keys, Maker, Output
+from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
 from tile2vec_cli.views import changes, contact_sheets, mosaics
 from tile2vec_cli.views.changes import Changes
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
 from tile2vec_cli.views.mosaics import Mosaic
-from tile2vec_cli.views.near_reports import Report
 
 MAPS = (".tif", ".tiff")
 
@@ -75,7 +74,7 @@ def run(
 
 def _keys(found: Changes, top: int) -> Keys:
     apart = np.quantile(found.apart_m, [0, 0.5, 1])
-    rows = features.rows(found.table(0, top))
+    rows = feature_files.rows(found.table(0, top))
     return {
         "changed": list(rows),
         "pairs": len(found),
@@ -110,12 +109,12 @@ def _wanted(
     inputs: dict[str, str | Path | None] = {"before": before, "after": after}
     known = {name: content(str(path)) for name, path in (("before", before), ("after", after))}
     for path in out:
-        features.require_suffix(path, *MAPS)
+        feature_files.require_suffix(path, *MAPS)
         own, states = dict(inputs), dict(known)
         if sources is not None and _is_map(path):
             own["tiles_after"], states["tiles_after"] = sources[1].tiles.path, sources[1].tiles.fingerprint
         output = records.output(path, "change", config.settings(), own, **states)
-        wanted.append((output, lambda found, path: features.write(path, found.batches())))
+        wanted.append((output, lambda found, path: feature_files.write(path, found.batches())))
     if picture is not None and sources is not None:
         figures.require_format("--picture", picture)
         one, other = sources

@@ -23,7 +23,7 @@ from tile2vec_cli.config.views import ChangeConfig
 from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo.features import Batch
+from tile2vec_cli.geo.feature_files import Batch
 from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.tiling.tiles import TileSet

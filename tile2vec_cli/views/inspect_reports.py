@@ -12,12 +12,11 @@ from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.evaluation.scores import Score
 from tile2vec_cli.outputs import parts, records
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.outputs.records import Keys
+from tile2vec_cli.outputs.records import Keys, Report
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import contact_sheets, inspect_figures, inspection
 from tile2vec_cli.views.contact_sheets import Group, Source
 from tile2vec_cli.views.inspection import Component, Inspection
-from tile2vec_cli.views.near_reports import Report
 from tile2vec_cli.views.predictability import Told
 from tile2vec_cli.views.spectra import Spectrum
 

@@ -7,22 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tile2vec_cli import figures
-from tile2vec_cli.geo import features
+from tile2vec_cli.geo import feature_files
 from tile2vec_cli.outputs import records
-from tile2vec_cli.outputs.records import Keys, Maker, Output
+from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
 from tile2vec_cli.views import contact_sheets, near_tables
 from tile2vec_cli.views.contact_sheets import Group, Source
 from tile2vec_cli.views.near_tables import Row
 from tile2vec_cli.views.similarity import Near
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was found, as JSON, and the files that hold it."""
-
-    keys: Keys
-    files: tuple[Path, ...]
-    up_to_date: bool
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ def run(
     wanted: list[tuple[Output, Callable[[Finding], Maker]]] = []
     out, tiles, picture = outputs.out, outputs.tiles, outputs.picture
     if out is not None:
-        features.require_suffix(out)
+        feature_files.require_suffix(out)
         wanted.append(
             (
                 records.output(out, command, settings, inputs),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tile2vec_cli.geo import features
+from tile2vec_cli.geo import feature_files
 from tile2vec_cli.views.similarity import Near
 
 Row = dict[str, Any]
@@ -31,4 +31,4 @@ def rows(near: Sequence[Near]) -> list[Row]:
 def write(path: Path, rows: Sequence[Row], near: Sequence[Near]) -> None:
     """The rows, each with the footprint of its tile, in the format of the suffix."""
     geometry = np.array([one.geometry for one in near], dtype=object)
-    features.write(path, [(pa.Table.from_pylist(list(rows)), geometry)])
+    feature_files.write(path, [(pa.Table.from_pylist(list(rows)), geometry)])

@@ -1,6 +1,6 @@
 """How well vectors tell known factors by a linear rule, all dimensions together and one alone.
 
-Disentangled, in the course's sense: a factor that moves moves few dimensions. All together tell whether
+Disentangled means that a factor that moves moves few dimensions. All together tell whether
 a factor is in the vectors at all; one alone tells whether it has a dimension of its own.
 """
 

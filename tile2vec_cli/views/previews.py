@@ -19,14 +19,13 @@ from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.outputs import cogs, records
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
-from tile2vec_cli.outputs.records import Keys, Output
+from tile2vec_cli.outputs.records import Keys, Output, Report
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import contact_sheets, exemplars, kinds, mosaics
 from tile2vec_cli.views.components import Components, Moments, Stretch
 from tile2vec_cli.views.contact_sheets import Group, Source
 from tile2vec_cli.views.kinds import Members
 from tile2vec_cli.views.mosaics import Mosaic, Placing
-from tile2vec_cli.views.near_reports import Report
 
 _MAPS = (".tif", ".tiff")
 _ACROSS = 10  # tiles of a cluster on the sheet

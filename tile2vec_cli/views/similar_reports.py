@@ -6,9 +6,10 @@ from pathlib import Path
 
 from tile2vec_cli.config.views import SimilarConfig
 from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.views import contact_sheets, near_reports, near_tables, similarity
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
-from tile2vec_cli.views.near_reports import Finding, Outputs, Report
+from tile2vec_cli.views.near_reports import Finding, Outputs
 from tile2vec_cli.views.similarity import Found
 
 

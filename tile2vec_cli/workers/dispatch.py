@@ -11,7 +11,7 @@ from typing import Any, Generic
 
 from tile2vec_cli import __version__
 from tile2vec_cli.errors import InputError, Interrupted, OutputError, Tile2VecError, UsageError
-from tile2vec_cli.outputs.work import Advance, Result, Unit, attempt
+from tile2vec_cli.workers.work import Advance, Result, Unit, attempt
 
 _TELL_EVERY_S = 0.5  # so often a worker says how far it is
 
@@ -129,7 +129,7 @@ class Run(Generic[Unit, Result]):
 
 def _courier() -> Callable[..., Any]:
     def carry(number: int, unit: bytes, task: bytes, version: str) -> Any:
-        from tile2vec_cli.outputs import dispatch
+        from tile2vec_cli.workers import dispatch
 
         return dispatch.there(number, unit, task, version)
 

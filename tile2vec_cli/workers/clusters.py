@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError, UsageError
 from tile2vec_cli.job.processors import usable_cpus
-from tile2vec_cli.outputs.dispatch import Killed, Run, Task
 from tile2vec_cli.outputs.parts import sweep
-from tile2vec_cli.outputs.work import Advance, Result, Unit
+from tile2vec_cli.workers.dispatch import Killed, Run, Task
+from tile2vec_cli.workers.work import Advance, Result, Unit
 
 LOCAL = "local"
 _CONNECT_S = 10.0

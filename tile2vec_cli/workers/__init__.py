@@ -1,0 +1,1 @@
+"""Who makes what is missing: threads here, or a Dask cluster."""
