@@ -41,6 +41,7 @@ def compare(
     encoder: Annotated[
         str, typer.Option(metavar="|".join(ENCODER_NAMES), help="The network that all of them train.")
     ] = CompareConfig.encoder,
+    margin: Annotated[float, typer.Option(help="Margin of the triplet loss.")] = CompareConfig.margin,
     triplets: Annotated[
         Path | None,
         typer.Option(
@@ -81,6 +82,7 @@ def compare(
         minutes=minutes,
         objectives=None if names is None else tuple(dict.fromkeys(names)),
         encoder=encoder,
+        margin=margin,
         probe=ProbeConfig(
             field=field,
             min_purity=min_purity,

@@ -257,6 +257,7 @@ class CompareConfig:
     minutes: float
     objectives: tuple[str, ...] | None = None  # None: all that the tiles allow
     encoder: str = "auto"
+    margin: float = TrainConfig.margin
     probe: ProbeConfig = ProbeConfig(classifiers=("logistic",))
 
     def __post_init__(self) -> None:
@@ -271,11 +272,16 @@ class CompareConfig:
         if self.objectives is not None and not self.objectives:
             raise UsageError(f"--objectives: names none; needs some of {', '.join(SELF_SUPERVISED)}.")
         one_of("--encoder", self.encoder, ENCODER_NAMES)
+        above("--margin", self.margin, 0)
 
     def training(self, objective: str) -> TrainConfig:
         """How an objective is trained."""
         return TrainConfig(
-            objective=objective, encoder=self.encoder, minutes=self.minutes, seed=self.probe.seed
+            objective=objective,
+            encoder=self.encoder,
+            margin=self.margin,
+            minutes=self.minutes,
+            seed=self.probe.seed,
         )
 
     @property

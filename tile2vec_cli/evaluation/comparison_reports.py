@@ -51,7 +51,8 @@ def run(bench: Bench) -> Report:
     """
     folder, config = bench.folder, bench.config
     files = tuple(folder / name for name in (REPORT, TABLE, TEXT, PICTURE))
-    settings = {"minutes": config.minutes, "encoder": config.encoder, **config.probe.settings()}
+    own = {"minutes": config.minutes, "encoder": config.encoder, "margin": config.margin}
+    settings = {**own, **config.probe.settings()}
     if bench.triplets is None:
         settings["triplets"] = None
     inputs: dict[str, Path | str | None] = {
