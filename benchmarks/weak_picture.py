@@ -11,6 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import rasterio
 from matplotlib.colors import ListedColormap
@@ -19,6 +20,7 @@ from rasterio.warp import Resampling, reproject
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.figures import figure_file
 from tile2vec_cli.segmentation import weak_draws, weak_labels
+from tile2vec_cli.segmentation.states import UNKNOWN
 from tile2vec_cli.segmentation.weak_draws import Task
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -44,7 +46,7 @@ def labelled(demo: Path, scene: str) -> list[tuple[int, int, int]]:
     found = []
     for tile, states in zip(told.ids, told.states, strict=True):
         if Path(index["scene"][int(tile)].as_py()).stem == scene:
-            row, col = np.argwhere(states != weak_labels.UNKNOWN)[0]
+            row, col = np.argwhere(states != UNKNOWN)[0]
             place = index["row"][int(tile)].as_py() + row, index["col"][int(tile)].as_py() + col
             found.append((*map(int, place), int(states[row, col])))
     return found
@@ -73,9 +75,9 @@ def main() -> None:
     low, high = np.percentile(image, (1, 99), axis=(1, 2))[:, :, None, None]
     shown = np.moveaxis(np.clip((image - low) / (high - low), 0, 1), 0, -1)
     crops = np.isin(truth, [*range(1, 61), *range(66, 78)])
-    with figure_file(
-        ROOT / "benchmarks" / "pictures" / "sample_cropland.png", width=7.2, height=2.1
-    ) as figure:
+    picture = ROOT / "benchmarks" / "pictures" / "sample_cropland.png"
+    with figure_file(picture, width=7.2, height=2.1) as figure:
+        matplotlib.rcParams["savefig.dpi"] = 150  # the noise of the scene does not compress
         axes = figure.subplots(1, 4)
         for axis, title in zip(axes, ("image", "labelled pixels", "map", "truth"), strict=True):
             axis.set_title(title)
