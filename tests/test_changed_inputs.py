@@ -111,18 +111,19 @@ def test_a_scene_is_renamed(project: Path) -> None:
     assert after["tiles/parts/b/pixels.npy"] == after["tiles/parts/z/pixels.npy"]
 
 
-@pytest.mark.parametrize("out", ["vectors", "vectors.parquet"])
-def test_a_model_is_trained_anew(project: Path, out: str) -> None:
-    """Vectors of the old one are made anew; those of a model of another place are not replaced."""
-    vectors(project, out=out)
+def test_a_model_is_trained_anew(project: Path) -> None:
+    """Vectors of the old one are made anew; those of a model of another place are not replaced, nor is
+    one file, which does not say where its model lies."""
+    vectors(project, out="vectors.parquet")
     write_model(project / "model", seed=1)
-    assert (vectors(project, out=out).made, vectors(project, out=out).made) == (3, 0)
+    assert (vectors(project).made, vectors(project).made) == (3, 0)
     before = content(project)
     shutil.copytree(project / "model", project / "moved")
-    assert vectors(project, "moved", out).made == 0
+    assert vectors(project, "moved").made == 0
     write_model(project / "other", seed=2)
-    with pytest.raises(DataError, match="made with model = "):
-        vectors(project, "other", out)
+    for model, out in (("other", "vectors"), ("model", "vectors.parquet")):
+        with pytest.raises(DataError, match="made with model = "):
+            vectors(project, model, out)
     assert before.items() <= content(project).items()
 
 

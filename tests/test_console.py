@@ -87,7 +87,7 @@ def test_progress_tells_workers_of_a_signal(monkeypatch: pytest.MonkeyPatch) -> 
 def test_signals_become_exit_codes(name: str, code: int) -> None:
     program = (
         "import sys, time; from tile2vec_cli import cli\n"
-        "cli.app = lambda: (print('ready', flush=True), time.sleep(30))\n"
+        "cli.app = lambda **_: (print('ready', flush=True), time.sleep(30))\n"
         "cli.main()"
     )
     with subprocess.Popen(
@@ -110,7 +110,7 @@ def test_a_signal_to_a_process_that_ends_changes_nothing(name: str) -> None:
         "class Late:\n"
         f"    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.{name}): kill(pid, number)\n"
         "late = Late()\n"
-        "cli.app = lambda: print('done')\n"
+        "cli.app = lambda **_: print('done')\n"
         "cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

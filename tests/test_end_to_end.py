@@ -14,7 +14,7 @@ import rasterio
 
 from tile2vec_cli.commands.demo import SAMPLE, pipeline
 
-BUDGET = "--steps 100"  # not minutes: the machine may be busy
+BUDGET = "--steps 60"  # not minutes: the machine may be busy
 
 
 def run(*arguments: str) -> dict[str, Any]:

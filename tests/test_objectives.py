@@ -387,8 +387,10 @@ def test_other_objectives_labels_and_starts_are_other_settings(data: Data, tmp_p
     config = chosen("supervised", data, tmp_path)
     run(data, tmp_path / "labelled", config)
     table(tmp_path / "labels.csv", data[0], lambda row, col: "west" if col < 4 * SIDE else "east")
+    assert not run(data, tmp_path / "labelled", config).up_to_date  # the same file, with other labels
+    table(tmp_path / "others.csv", data[0], lambda row, col: "north" if row < 4 * SIDE else "south")
     with pytest.raises(DataError, match="made with labels = "):
-        run(data, tmp_path / "labelled", config)
+        run(data, tmp_path / "labelled", replace(config, labels=str(tmp_path / "others.csv")))
 
 
 def test_a_start_is_where_training_starts(data: Data, tmp_path: Path) -> None:

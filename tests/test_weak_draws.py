@@ -41,7 +41,7 @@ def test_the_sides_share_no_ground_even_where_tiles_overlap(land: Path) -> None:
     own = task(land, tiles="dense")
     drawn = weak_draws.sides(own, "pixel", 0)
     assert 0.15 < len(drawn.test) / len(own.tiles) < 0.45
-    shapes = weak_labels.footprints(own.tiles)
+    shapes = own.tiles.footprints()
     shrunk = shapely.union_all(shapely.buffer(shapes[drawn.test], -1e-6))
     assert not shapely.intersects(shapes[drawn.train], shapely.buffer(shrunk, -1e-6)).any()
     assert not shapely.intersects(shapes[drawn.others], shapely.buffer(shrunk, -1e-6)).any()

@@ -1,8 +1,9 @@
 """What the output of `tile2vec embed` already holds, and what of it still counts.
 
 An output is one file, or a folder with a file a part and a manifest. What decides it is its
-header: the model's fingerprint and architecture, and the settings. Where the model lies tells one
-that was trained anew from another one.
+header: the model's fingerprint and architecture, and the settings. A folder's manifest also says where
+the model lies, which tells one that was trained anew from another one. Files of vectors do not: the
+same tiles, model and settings make the same bytes wherever they lie.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.errors import DataError, OutputError, Tile2VecError
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.outputs import parts
+from tile2vec_cli.outputs.provenance import relative
 from tile2vec_cli.tiling.tile_files import Part
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -32,7 +34,7 @@ Header = dict[str, Any]
 class Files:
     """How vectors become files: what every file of a run says of itself."""
 
-    header: dict[str, Any]  # model, model_path, architecture, settings
+    header: dict[str, Any]  # model, architecture, settings
     layout: dict[str, Any]  # of the tiles, as the footer has it
 
     @classmethod
@@ -88,7 +90,7 @@ def _header_of(path: Path) -> Header:
 
 
 def _agrees(found: Header, header: Header) -> bool:
-    return all(found.get(key) == value for key, value in header.items() if key != "model_path")
+    return all(found.get(key) == value for key, value in header.items())
 
 
 def is_made(out: Path, part: Part, header: Header) -> bool:
@@ -118,13 +120,13 @@ def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bo
 
 
 def _require_same(path: Path, found: Header, header: Header) -> None:
-    if found.get("model_path") != header["model_path"]:
-        parts.require_same_settings(path, found, {"model": header["model"]})
+    parts.require_same_settings(path, found, {"model": header["model"]})
     parts.require_same_settings(path, found["settings"], header["settings"])
 
 
-def open_folder(out: Path, header: Header, overwrite: bool) -> None:
+def open_folder(out: Path, header: Header, model_path: Path, overwrite: bool) -> None:
     """Write the folder's manifest, or find the same one there; sweep what killed runs have left."""
+    place = relative(str(model_path), out)
     parts.make_folder(out)
     parts.sweep(out)
     path = out / MANIFEST
@@ -133,8 +135,9 @@ def open_folder(out: Path, header: Header, overwrite: bool) -> None:
         if _agrees(found, header):
             return
         if not overwrite:
-            _require_same(out, found, header)
-    parts.write_json(path, {"format": embedding_files.FORMAT, **header})
+            anew = found.get("model_path") == place
+            _require_same(out, {**found, "model": header["model"]} if anew else found, header)
+    parts.write_json(path, {"format": embedding_files.FORMAT, **header, "model_path": place})
 
 
 def others(out: Path, tiles: TileSet) -> list[Path]:

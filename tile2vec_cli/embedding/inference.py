@@ -26,7 +26,6 @@ from tile2vec_cli.neural import device, encoders, models
 from tile2vec_cli.neural.batches import ahead
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, Shard, silent
-from tile2vec_cli.outputs.provenance import relative
 from tile2vec_cli.tiling.tile_files import Part
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.workers import work
@@ -62,8 +61,8 @@ def embed(
 ) -> EmbedReport:
     """Embed every tile: into one file where `out` ends in .parquet, else into a file a part.
 
-    What is there already, made of the same tiles with the same model and settings, stays; what was made
-    with a model that has changed since, in its place, is made anew. `workers`
+    What is there already, made of the same tiles with the same model and settings, stays; a folder whose
+    model has changed since, in its place, is made anew. `workers`
     are the network's threads, or workers elsewhere, each with a network of its own; progress is in
     tiles. Raises DataError where the model does not fit the tiles, or where `out` was made otherwise
     (unless `overwrite`).
@@ -73,7 +72,6 @@ def embed(
     models.require_fit(model_path, model, tiles)
     header = {
         "model": models.fingerprint(model_path),
-        "model_path": relative(str(model_path), out.parent if out.suffix == ".parquet" else out),
         "architecture": model.architecture,
         "settings": config.settings(),
     }
@@ -88,7 +86,7 @@ def embed(
             )
         own, todo = present, [] if outputs.is_current(out, present, header, overwrite) else present
     else:
-        outputs.open_folder(out, header, overwrite)
+        outputs.open_folder(out, header, model_path, overwrite)
         own = (shard or Shard()).take(present)
         todo = [part for part in own if not outputs.is_made(out, part, header)]
         others = len(outputs.others(out, tiles))
