@@ -8,11 +8,15 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-_PRELOADED = ("cli", "cutting", "inference", "mapping", "probe_reports", "training", "weak_reports")
+_PRELOADED = ("cli", "tiling.cutting", "learning.training", "embedding.inference", "evaluation.probe_reports")
+_PRELOADED += ("segmentation.mapping", "segmentation.weak_reports")
+_NAMES = [f"tile2vec_cli.{name}" for name in _PRELOADED]
+assert all(map(find_spec, _NAMES))  # the fork server says nothing of what it does not find
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([f"tile2vec_cli.{name}" for name in _PRELOADED])
+_context.set_forkserver_preload(_NAMES)
 _ENVIRONMENT = {"SLURM_CPUS_PER_TASK": "1", "OMP_NUM_THREADS": "1"}
 
 

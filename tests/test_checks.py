@@ -4,11 +4,23 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 from conftest import Run, SceneWriter
 
 Command = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def tile2vec() -> Command:
+    """As everywhere, but forked: these tests run some sixty commands."""
+
+    def run(*arguments: object) -> Run:
+        done = forks.run(arguments)
+        return Run(done.code, done.stdout, done.stderr)
+
+    return run
 
 
 @pytest.fixture(scope="module")
