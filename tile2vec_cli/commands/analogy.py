@@ -87,7 +87,7 @@ def analogy(
     console = Console("analogy", quiet, json)
     inputs = [embeddings, *filter(None, (labels, tiles))]
 
-    from tile2vec_cli.views import analogy_reports
+    from tile2vec_cli.views import analogy_reports, near_tables
     from tile2vec_cli.views.near_reports import Outputs
 
     if score and labels is not None:
@@ -115,12 +115,12 @@ def analogy(
     for term in report.keys["terms"]:
         if "class" in term:
             console.say(f"{term['class']}: the mean of {term['tiles']:,} tiles, which may be answers, too.")
-    rows: list[Row] = [[*options.near_row(row), *([row["class"]] if "class" in row else [])] for row in near]
+    rows: list[Row] = [[*near_tables.cells(row), *([row["class"]] if "class" in row else [])] for row in near]
     console.report(
         report.keys,
         inputs=inputs,
         outputs=report.files,
         rows=rows,
-        header=[*options.NEAR_HEADER, *(["class"] if labels else [])],
+        header=[*near_tables.HEADER, *(["class"] if labels else [])],
         up_to_date=report.up_to_date,
     )

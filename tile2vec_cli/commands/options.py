@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -87,15 +86,6 @@ Picture = Annotated[
         help="Contact sheet of the examples and what was found: .png, .svg or .pdf.",
     ),
 ]
-
-NEAR_HEADER = ("rank", "tile_id", "distance", "longitude", "latitude")
-
-
-def near_row(row: Mapping[str, Any]) -> list[object]:
-    """A nearest tile as the table shows it: ids and degrees as text, for numbers have four digits there,
-    which is a hundred metres."""
-    place = (f"{row['longitude']:.6f}", f"{row['latitude']:.6f}")
-    return [row["rank"], str(row["tile_id"]), row["distance"], *place]
 
 
 def require_both(tiles: Path | None, picture: Path | None) -> None:

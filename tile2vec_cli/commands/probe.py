@@ -18,13 +18,7 @@ _NAMED = 20  # dropped classes; a field of numbers may have thousands
 
 
 def probe(
-    embeddings: Annotated[
-        Path,
-        typer.Argument(
-            metavar="EMBEDDINGS",
-            help="File or folder of `embed`, or any GeoParquet with a column `embedding` of lists.",
-        ),
-    ],
+    embeddings: options.Embeddings,
     labels: Annotated[
         str,
         typer.Option(

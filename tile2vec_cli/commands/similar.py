@@ -61,7 +61,7 @@ def similar(
     )
     console = Console("similar", quiet, json)
 
-    from tile2vec_cli.views import similar_reports
+    from tile2vec_cli.views import near_tables, similar_reports
     from tile2vec_cli.views.near_reports import Outputs
 
     with console.progress("similar", "rows") as on_progress:
@@ -76,8 +76,8 @@ def similar(
         report.keys,
         inputs=[embeddings, *([tiles] if tiles else [])],
         outputs=report.files,
-        rows=[options.near_row(row) for row in found],
-        header=options.NEAR_HEADER,
+        rows=[near_tables.cells(row) for row in found],
+        header=near_tables.HEADER,
         up_to_date=report.up_to_date,
     )
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from tile2vec_cli.embedding.embedding_files import Vectors, header
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo import geoparquet
-from tile2vec_cli.geo.grid import ECCENTRICITY_SQUARED, METRES_PER_DEGREE, Floats
+from tile2vec_cli.geo.grid import ECCENTRICITY_SQUARED, METRES_PER_DEGREE, Floats, Ints
 from tile2vec_cli.geo.places import to_lonlat
+from tile2vec_cli.tiling.tiles import TileSet
 
 VECTOR_COLUMNS = ("embedding", "embeddings")
 
@@ -98,6 +99,24 @@ def require_alike(one: Embeddings, other: Embeddings) -> None:
             f"{other.path}: vectors of {other.vectors.shape[1]} numbers, but {one.vectors.shape[1]} in "
             f"{one.path}; all need one length. Embed again with one --model, or keep them apart."
         )
+
+
+def positions(embeddings: Embeddings, tiles: TileSet, needed: str, rows: Ints | None = None) -> Ints:
+    """(N,) where the tiles of these rows (None: of all) lie in the tile set that was embedded.
+
+    needed: what needs their pixels, and needs or need, for the error. Raises DataError for another set.
+    """
+    if embeddings.tile_id is None:
+        raise DataError(f"{embeddings.path}: has no tile_id; {needed} it to find the tiles' pixels.")
+    wanted = embeddings.tile_id if rows is None else embeddings.tile_id[rows]
+    ids = tiles.positions(wanted.tolist())
+    missing = np.flatnonzero(ids < 0)
+    if len(missing):
+        raise DataError(
+            f"{tiles.path}: lacks {len(missing):,} of {len(wanted):,} tiles, such as {wanted[missing[0]]}; "
+            f"{needed} the tile set that was embedded. Give that one."
+        )
+    return ids
 
 
 def batches(path: Path, rows: int, stored: bool = False) -> Iterator[Embeddings]:

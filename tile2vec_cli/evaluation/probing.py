@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from tile2vec_cli.config.pipeline import ProbeConfig
-from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings, positions
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import splits
 from tile2vec_cli.evaluation.classifiers import Training, predict, quietly
@@ -125,25 +125,11 @@ def _baselines(
     # And with it torch, if it is needed.
     from tile2vec_cli.evaluation.baselines import BASELINES, Architecture
 
-    ids = _positions(embeddings, rows, tiles, "--baselines need")
+    ids = positions(embeddings, tiles, "--baselines need", rows)
     architecture = Architecture.of(embeddings.metadata)
     order = np.argsort(ids, kind="stable")  # as they lie in their scenes: read through, not here and there
     back, ids = np.argsort(order), ids[order]
     return {name: BASELINES[name](tiles, ids, config.seed, architecture)[back] for name in config.baselines}
-
-
-def _positions(embeddings: Embeddings, rows: Ints, tiles: TileSet, needed: str) -> Ints:
-    """(N,) where the tiles of these rows lie in the tile set; DataError where it is another one."""
-    if embeddings.tile_id is None:
-        raise DataError(f"{embeddings.path}: has no tile_id; {needed} it to find the tiles' pixels.")
-    ids = tiles.positions(embeddings.tile_id[rows].tolist())
-    missing = np.flatnonzero(ids < 0)
-    if len(missing):
-        raise DataError(
-            f"{tiles.path}: lacks {len(missing)} of the {len(rows)} tiles that have a label, such as "
-            f"{embeddings.tile_id[rows[missing[0]]]}; {needed} the tile set that was embedded."
-        )
-    return ids
 
 
 # --- trials ------------------------------------------------------------------------------------
@@ -224,7 +210,7 @@ def _learned(
         return {}
     from tile2vec_cli.evaluation import end_to_end
 
-    ids = _positions(embeddings, task.rows, tiles, "--end-to-end needs")
+    ids = positions(embeddings, tiles, "--end-to-end needs", task.rows)
     budget = end_to_end.Budget(config.end_to_end)
     rivals = end_to_end.Rivals.of(tiles, ids, embeddings.metadata, budget, config.seed, model)
     sides = [(draw.order, draw.split.test) for draw in draws if draw.counts][: config.end_to_end_repeats]

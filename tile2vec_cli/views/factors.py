@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tile2vec_cli.config.views import InspectConfig
-from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings, positions
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import baselines
 from tile2vec_cli.geo.grid import Floats, Ints
@@ -44,7 +44,7 @@ def of(sample: Embeddings, tiles: TileSet | None, config: InspectConfig) -> Fact
 
 
 def _seen(sample: Embeddings, tiles: TileSet, config: InspectConfig) -> dict[str, Floats]:
-    ids = positions(sample, tiles)
+    ids = positions(sample, tiles, "--tiles needs")
     numbers = {band: place for place, band in enumerate(tiles.bands)}
     stats = baselines.stats(tiles, ids, config.seed, baselines.Architecture()).astype(np.float64)
     means, deviations = np.split(stats, 2, axis=1)
@@ -64,20 +64,6 @@ def _seen(sample: Embeddings, tiles: TileSet, config: InspectConfig) -> dict[str
     found["contrast"] = deviations.mean(axis=1)
     found["gradient"] = np.concatenate([_gradient(tiles, here) for here in _chunks(ids)])
     return found
-
-
-def positions(sample: Embeddings, tiles: TileSet) -> Ints:
-    """(N,) of the sample's tiles in the tile set. Raises DataError where some are not there."""
-    if sample.tile_id is None:
-        raise DataError(f"{sample.path}: has no tile_id; --tiles needs it to find the tiles' pixels.")
-    ids = tiles.positions(sample.tile_id.tolist())
-    missing = np.flatnonzero(ids < 0)
-    if len(missing):
-        raise DataError(
-            f"{tiles.path}: lacks {len(missing):,} of {len(ids):,} tiles, such as "
-            f"{sample.tile_id[missing[0]]}; the tile set that was embedded is needed. Give that one."
-        )
-    return ids
 
 
 def _gradient(tiles: TileSet, ids: Ints) -> Floats:

@@ -14,6 +14,15 @@ from tile2vec_cli.views.similarity import Near
 
 Row = dict[str, Any]
 
+HEADER = ("rank", "tile_id", "distance", "longitude", "latitude")
+
+
+def cells(row: Row) -> list[object]:
+    """A row as people read it: ids and degrees as text, for numbers have four digits there, which is a
+    hundred metres."""
+    place = (f"{row['longitude']:.6f}", f"{row['latitude']:.6f}")
+    return [row["rank"], str(row["tile_id"]), row["distance"], *place]
+
 
 def rows(near: Sequence[Near]) -> list[Row]:
     return [
