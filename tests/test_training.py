@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli.config.pipeline import TrainConfig, TripletConfig
+from tile2vec_cli.config.pipeline import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
 from tile2vec_cli.learning import draws, loop, watch
 from tile2vec_cli.learning.training import TrainReport, train
 from tile2vec_cli.neural import batches, models
-from tile2vec_cli.tiling import triplets as triplet_files
 from tile2vec_cli.tiling.tiles import TileSet
 
 CONFIG = TrainConfig(
@@ -242,33 +240,6 @@ def test_a_device_that_is_seldom_looked_at(
     encoder, model = models.load_encoder(checkpoint, torch.device("cpu"))
     assert all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values())
     assert f"weights of step {model.scores['steps']} " in str(caught.value)
-
-
-def test_other_triplets_in_the_same_file_train_anew(data: tuple[Path, Path], tmp_path: Path) -> None:
-    """A file of another place does not: that may be a slip, and a model hours of work."""
-    tiles, triplets = data
-    here, there, out = tmp_path / "t.parquet", tmp_path / "u.parquet", tmp_path / "model"
-
-    def drawn(path: Path, seed: int) -> None:
-        config = TripletConfig(count=200, seed=seed)
-        triplet_files.save(path, triplet_files.draw(TileSet.open(tiles), config))
-
-    shutil.copy(triplets, here)
-    assert not train(here, tiles, out, CONFIG).up_to_date
-    first = weights(out)
-    drawn(here, 1)
-    assert not train(here, tiles, out, CONFIG).up_to_date
-    assert train(here, tiles, out, CONFIG).up_to_date
-    assert weights(out) != first
-    drawn(there, 2)
-    with pytest.raises(DataError, match="made with triplets = "):
-        train(there, tiles, out, CONFIG)
-    with pytest.raises(Interrupted):  # what a stopped run has left is of the old triplets, too
-        train(here, tiles, tmp_path / "stopped", CONFIG, on_progress=stop_at(1))
-    drawn(here, 3)
-    train(here, tiles, tmp_path / "stopped", CONFIG)
-    train(here, tiles, tmp_path / "whole", CONFIG)
-    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
 
 
 def test_one_late_bad_step_is_undone(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

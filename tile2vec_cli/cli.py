@@ -82,7 +82,7 @@ def options(
 
 def _say_wrong_usage(error: Any) -> None:
     """In one line, where it is not the help that is shown for want of any argument."""
-    message = " ".join(error.format_message().split())
+    message = error.format_message().strip()
     if message.startswith("Usage:"):
         error.show()
         return
@@ -109,7 +109,8 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
-        console.error(f"stdout: cannot be written ({error.strerror}). Make room, then run the same command.")
+        what = error.filename or "stdout"
+        console.error(f"{what}: cannot be written ({error.strerror}). Make room, then run the same command.")
         os._exit(73)  # Python would flush, and fail, once more
     except (Interrupted, KeyboardInterrupt, typer.Abort) as stop:
         code = getattr(stop, "exit_code", 130)

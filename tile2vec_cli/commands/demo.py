@@ -38,9 +38,8 @@ def demo(
     console = Console("demo", quiet, json)
     started = time.monotonic()
     sample = _sample()
-    *steps, judge = pipeline(sample, out, f"--minutes {minutes:g}")
-    if overwrite:
-        steps, judge = [[*step, "--overwrite"] for step in steps], [*judge, "--overwrite"]
+    more = ["--overwrite"] if overwrite else []
+    *steps, judge = ([*step, *more] for step in pipeline(sample, out, f"--minutes {minutes:g}"))
     for step in steps:
         _run(console, step, sys.stderr)
     # The probe's result is the demo's: its table goes straight to stdout, its JSON into ours.

@@ -21,7 +21,7 @@ from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.errors import DataError, OutputError, Tile2VecError
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.outputs import parts
-from tile2vec_cli.outputs.provenance import relative
+from tile2vec_cli.outputs.provenance import elsewhere, relative
 from tile2vec_cli.tiling.tile_files import Part
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -115,12 +115,13 @@ def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bo
                 f"{out}: exists and holds no embeddings of ours; nothing else is replaced. "
                 "Choose another output, or --overwrite to replace it."
             )
-        _require_same(out, found, header)
+        _require_same(out, found, header, {})
     return _agrees(found, {**header, "parts": names(present)})
 
 
-def _require_same(path: Path, found: Header, header: Header) -> None:
-    parts.require_same_settings(path, found, {"model": header["model"]})
+def _require_same(path: Path, found: Header, header: Header, places: dict[str, str | None]) -> None:
+    model = elsewhere({"model": header["model"]}, places, {"model": found.get("model_path")})
+    parts.require_same_settings(path, found, model)
     parts.require_same_settings(path, found["settings"], header["settings"])
 
 
@@ -135,8 +136,7 @@ def open_folder(out: Path, header: Header, model_path: Path, overwrite: bool) ->
         if _agrees(found, header):
             return
         if not overwrite:
-            anew = found.get("model_path") == place
-            _require_same(out, {**found, "model": header["model"]} if anew else found, header)
+            _require_same(out, found, header, {"model": place})
     parts.write_json(path, {"format": embedding_files.FORMAT, **header, "model_path": place})
 
 

@@ -62,10 +62,9 @@ def embed(
     """Embed every tile: into one file where `out` ends in .parquet, else into a file a part.
 
     What is there already, made of the same tiles with the same model and settings, stays; a folder whose
-    model has changed since, in its place, is made anew. `workers`
-    are the network's threads, or workers elsewhere, each with a network of its own; progress is in
-    tiles. Raises DataError where the model does not fit the tiles, or where `out` was made otherwise
-    (unless `overwrite`).
+    model has changed since, in its place, is made anew. `workers` are the network's threads, or workers
+    elsewhere, each with a network of its own; progress is in tiles. Raises DataError where the model
+    does not fit the tiles, or where `out` was made otherwise (unless `overwrite`).
     """
     tiles = TileSet.open(tiles_path)
     model = models.describe(model_path)

@@ -161,7 +161,8 @@ def _failure(name: str, error: Tile2VecError, strict: bool) -> Failure:
 
 def _require_labels(tiles: TileSet, bench: Bench) -> None:
     """Find labels that no classifier could learn from before hours of training, not after them."""
-    geometry, ids = tiles.footprints(), np.array(tiles.index()["tile_id"].to_pylist(), dtype=object)
+    geometry = tiles.footprints()
+    ids = np.array(tiles.index(["tile_id"])["tile_id"].to_pylist(), dtype=object)
     probe = bench.config.probe
     found = labels.read(bench.labels, geometry, ids, field=probe.field, min_purity=probe.min_purity)
     nothing = np.zeros((len(tiles), 1), np.float32)

@@ -84,11 +84,10 @@ def labelled(source: Source, config: TrainConfig) -> Examples:
     # Benchmarks of the loop run where no library of maps is.
     from tile2vec_cli.labelling import labels
 
-    index = source.tiles.index().take(source.used)
     found = labels.read(
         str(config.labels),
-        source.tiles.footprints()[source.used],
-        index["tile_id"].to_numpy(),
+        source.tiles.footprints(source.used),
+        source.tiles.index(["tile_id"])["tile_id"].to_numpy()[source.used],
         field=config.field,
         min_purity=config.min_purity,
     )

@@ -10,7 +10,7 @@ from tile2vec_cli.config.pipeline import TrainConfig
 from tile2vec_cli.geo import rasters
 from tile2vec_cli.neural import models
 from tile2vec_cli.outputs.parts import require_same_settings, sha256_file
-from tile2vec_cli.outputs.provenance import content, relative
+from tile2vec_cli.outputs.provenance import content, elsewhere, relative
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,5 @@ class Origin:
         """
         unsaid = {"objective": TrainConfig.objective, "init": None}  # in models that say nothing of them
         were, now = {**unsaid, **found.settings}, {**unsaid, **self.settings}
-        places = found.provenance.get("paths", {})
-        changed = {
-            name: now[name]
-            for name, place in self.paths.items()
-            if places.get(name) == place and were.get(name) != now[name]
-        }
-        require_same_settings(path, {**were, **changed}, now)
-        return not changed
+        require_same_settings(path, were, elsewhere(now, self.paths, found.provenance.get("paths", {})))
+        return all(were.get(name) == now[name] for name in self.paths)

@@ -1,1 +1,1 @@
-"""Whole-or-absent output: parts, what they were made from, and who makes those that are missing."""
+"""Whole-or-absent output: parts, what they were made from, what stopped runs resume from."""

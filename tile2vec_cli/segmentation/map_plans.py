@@ -14,7 +14,7 @@ from tile2vec_cli.geo.rasters import describe, identity
 from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.parts import dump_json, fingerprint, require_same_settings
-from tile2vec_cli.outputs.provenance import relative
+from tile2vec_cli.outputs.provenance import elsewhere, relative
 
 FORMAT = "tile2vec-map/1"
 _TAG = "TILE2VEC_"
@@ -112,7 +112,8 @@ def _is_up_to_date(path: Path, tags: dict[str, str], overwrite: bool) -> bool:
     if found.get(f"{_TAG}FORMAT") != FORMAT:
         raise DataError(f"{path}: exists and is no map of ours; it is not replaced. Choose another --out.")
     if not overwrite:
-        if found.get(_MODEL_PATH) != tags[_MODEL_PATH]:  # else it is the same model, trained anew
-            require_same_settings(path, {"model": found.get(_MODEL)}, {"model": tags[_MODEL]})
+        place, before = ({"model": one.get(_MODEL_PATH)} for one in (tags, found))
+        model = elsewhere({"model": tags[_MODEL]}, place, before)
+        require_same_settings(path, {"model": found.get(_MODEL)}, model)
         require_same_settings(path, *(json.loads(one.get(_SETTINGS, "{}")) for one in (found, tags)))
     return all(found.get(name) == value for name, value in tags.items() if name != _MODEL_PATH)

@@ -85,8 +85,7 @@ def read(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
 
 
 def _of_tiles(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
-    index = tiles.index()
-    names = index["tile_id"].to_numpy()
+    names = tiles.index(["tile_id"])["tile_id"].to_numpy()
     found = labels.read(path, tiles.footprints(), names, field=config.field)
     positive = is_positive(path, found.classes, config.positive)
     states = np.where(found.codes < 0, UNKNOWN, positive[found.codes]).astype(np.uint8)

@@ -68,7 +68,7 @@ def read(path: Path, tiles: TileSet, field: str | None) -> tuple[tuple[str, ...]
 
 def _pixels(tiles: TileSet, tile: Ints, lonlat: NDArray[np.float64]) -> tuple[Ints, Ints]:
     """Row and column, inside their tile, of the pixels at these places."""
-    index = tiles.index()
+    index = tiles.index(["row", "col"])
     first_row, first_col = (index[name].to_numpy()[tile] for name in ("row", "col"))
     row, col = np.empty(len(tile), np.int64), np.empty(len(tile), np.int64)
     part = np.searchsorted(tiles.offsets, tile, side="right") - 1

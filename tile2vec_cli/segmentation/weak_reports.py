@@ -11,7 +11,7 @@ from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.device import Runtime, choose
-from tile2vec_cli.outputs import workspaces
+from tile2vec_cli.outputs import records, workspaces
 from tile2vec_cli.outputs.parts import (
     Progress,
     dump_json,
@@ -43,12 +43,9 @@ _BEGUN = "begun.json"
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was found, as JSON, and the files that hold it."""
+class Report(records.Report):
+    """And how many label points lie in no tile."""
 
-    keys: dict[str, Any]
-    files: tuple[Path, ...]
-    up_to_date: bool
     points_outside: int = 0
 
 

@@ -110,13 +110,13 @@ class TileSet:
             for k, where in zip(present, groups, strict=True)
         ]
 
-    def index(self) -> pa.Table:
+    def index(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All parts' rows; columns as in `Part.index`."""
-        return pa.concat_tables([part.index() for part in self.parts if part.count])
+        return pa.concat_tables([part.index(columns) for part in self.parts if part.count])
 
-    def footprints(self) -> NDArray[np.object_]:
-        """(N,) polygons in longitude and latitude."""
-        return np.asarray(shapely.from_wkb(self.index()["geometry"].to_numpy()))
+    def footprints(self, ids: Ints | slice = slice(None)) -> NDArray[np.object_]:
+        """(N,) polygons of the tiles at these positions, in longitude and latitude."""
+        return np.asarray(shapely.from_wkb(self.index(["geometry"])["geometry"].to_numpy()[ids]))
 
     @cached_property
     def lonlat(self) -> Floats:
@@ -155,7 +155,7 @@ class TileSet:
 
     def positions(self, tile_ids: Sequence[str]) -> Ints:
         """(M,) positions of the tiles of these ids, -1 where there is none."""
-        own = pa.concat_arrays([c for p in self.parts for c in p.index()["tile_id"].chunks])
+        own = pa.concat_arrays([c for p in self.parts for c in p.index(["tile_id"])["tile_id"].chunks])
         found = pc.index_in(pa.array(tile_ids, own.type), value_set=own)
         return np.asarray(found.fill_null(-1), dtype=np.int64)
 
