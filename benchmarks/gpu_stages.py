@@ -85,7 +85,9 @@ class Bench:
             torch.cuda.synchronize()
 
     def network(self, name: str) -> encoders.Encoder:
-        return encoders.untrained(name, BANDS, encoders.ENCODERS[name].dim, MEAN, STD, seed=0)
+        return encoders.untrained(
+            name, BANDS, encoders.ENCODERS[name].dim, self.tiles.shape[-1], MEAN, STD, seed=0
+        )
 
     def rate(self, work: Callable[[], object]) -> float:
         """Calls a second."""

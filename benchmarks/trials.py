@@ -35,9 +35,11 @@ from tile2vec_cli.labelling import labels
 from tile2vec_cli.learning import loop, losses, training
 from tile2vec_cli.learning.loop import Run
 from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural.residual import residual
 
 Rows = dict[str, dict[str, list[float]]]
 Patches = tuple[tuple[Any, str, Any], ...]
+SMALL = ((16, 32, 64), (32, 64, 128))  # channels of its columns' stages but the last
 _CROP = 32  # pixels a side, for the first half of a progressive training
 
 
@@ -122,8 +124,9 @@ def _renormed(self: Run, on_progress: Any, loops: Any = Run.loop) -> None:
     _norms(self)
 
 
-def _shape(**changes: Any) -> Trial:
-    rows = {**encoders.ENCODERS, "small": replace(encoders.ENCODERS["small"], **changes)}
+def _shape(*columns: tuple[int, ...], blocks: int = 1, stem_stride: int = 2) -> Trial:
+    made = residual(*columns or SMALL, blocks=blocks, stem_stride=stem_stride)
+    rows = {**encoders.ENCODERS, "small": replace(encoders.ENCODERS["small"], columns=made)}
     return Trial(patches=((encoders, "ENCODERS", rows),))
 
 
@@ -160,10 +163,10 @@ TRIALS = {
     "compiled": Trial({"compile": True}),
     "stem at full resolution (half)": _shape(stem_stride=1),
     "two blocks a stage (one)": _shape(blocks=2),
-    "half the widths": _shape(columns=((8, 16, 32), (16, 32, 64))),
-    "one stage less": _shape(columns=((16, 32), (32, 64))),
-    "one stage more": _shape(columns=((16, 32, 64, 64), (32, 64, 128, 128))),
-    "one column": _shape(columns=((32, 64, 128),)),
+    "half the widths": _shape((8, 16, 32), (16, 32, 64)),
+    "one stage less": _shape((16, 32), (32, 64)),
+    "one stage more": _shape((16, 32, 64, 64), (32, 64, 128, 128)),
+    "one column": _shape((32, 64, 128)),
     "256 dimensions (128)": Trial({"dim": 256}),
 }
 

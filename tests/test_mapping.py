@@ -23,8 +23,9 @@ from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
 from tile2vec_cli.geo.scenes import Scene
 from tile2vec_cli.neural.device import choose
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import mapping, segmenters
-from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.segmentation.unet import Segmenter, UNet
 
 SMALL = MapConfig(probability=True, window=64, device="cpu", precision="fp32")
 

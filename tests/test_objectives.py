@@ -22,7 +22,8 @@ from tile2vec_cli.learning.objectives import OBJECTIVES
 from tile2vec_cli.learning.questions import Batch
 from tile2vec_cli.learning.training import TrainReport, train
 from tile2vec_cli.neural import encoders, models
-from tile2vec_cli.neural.encoders import Standardise
+from tile2vec_cli.neural.residual import residual
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -41,7 +42,7 @@ def one_thread() -> None:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, and an encoder of two columns that learns in no time."""
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
-    row = replace(encoders.ENCODERS["small"], columns=((8,), (8,)))
+    row = replace(encoders.ENCODERS["small"], columns=residual((8,), (8,), blocks=1, stem_stride=2))
     monkeypatch.setitem(encoders.ENCODERS, "small", row)
 
 

@@ -69,7 +69,7 @@ def random(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> 
     runtime = device.choose()
     mean, std = batches.normalisation(tiles, ids)
     name, bands = architecture.encoder, len(tiles.bands)
-    encoder = encoders.untrained(name, bands, architecture.dim, mean, std, seed)
+    encoder = encoders.untrained(name, bands, architecture.dim, tiles.size, mean, std, seed)
     encoder = encoders.fused(encoder).to(runtime.device)
     vectors = []
     with torch.inference_mode(), runtime.autocast():

@@ -148,7 +148,7 @@ class Rivals:
         """As it is before the first step; from scratch it knows the colours of `train` alone."""
         name, dim, bands = self.architecture.encoder, self.architecture.dim, len(self.tiles.bands)
         mean, std = batches.normalisation(self.tiles, np.sort(self.ids[train]))
-        encoder = encoders.untrained(name, bands, dim, mean, std, self.seed)
+        encoder = encoders.untrained(name, bands, dim, self.tiles.size, mean, std, self.seed)
         start = self.starts[kind]
         if start is not None:  # its weights are for pixels on its own scale
             encoder.load_state_dict(start.state_dict())

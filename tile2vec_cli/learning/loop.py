@@ -207,8 +207,8 @@ class Run:
         return seen, self._light(items, kinds)
 
     def _light(self, items: int, kinds: int) -> Tensor | None:
-        """The light of the second column in the next step, for this process's share of the tiles."""
-        if len(self.encoder.columns) == 1 or not self.config.jitter:
+        """The light of the lit columns in the next step, for this process's share of the tiles."""
+        if not any(self.encoder.lit) or not self.config.jitter:
             return None
         bands = self.model.architecture["bands"]
         drawn = draws.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)

@@ -23,7 +23,8 @@ from tile2vec_cli.learning.heads import Head
 from tile2vec_cli.learning.questions import Batch, Question
 from tile2vec_cli.neural.batches import Pixels
 from tile2vec_cli.neural.device import Runtime
-from tile2vec_cli.neural.encoders import Encoder, Standardise
+from tile2vec_cli.neural.encoders import Encoder
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.neural.transfers import sent
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from tile2vec_cli.config.pipeline import TrainConfig
 from tile2vec_cli.learning import losses
-from tile2vec_cli.neural.encoders import Standardise
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.neural.transfers import sent
 
 Judge = Callable[[Tensor, nn.Module], Tensor]

@@ -187,7 +187,7 @@ def _prepare(
             "tiles": _fingerprint(tiles, used),
         },
     )
-    encoder = encoders.untrained(name, tiles.shape[1], dim, mean, std, config.seed)
+    encoder = encoders.untrained(name, tiles.shape[1], dim, tiles.size, mean, std, config.seed)
     if start:
         encoder.load_state_dict(start.state_dict())
     encoder.to(runtime.device)

@@ -207,10 +207,10 @@ def _build(path: Path, model: Model) -> encoders.Encoder:
         row = encoders.ENCODERS[_typed(model.architecture["encoder"], str)]
         bands = _typed(model.architecture["bands"], int)
         dim = _typed(model.architecture["dim"], int)
-        if not 1 <= bands <= 2**16 or not 1 <= dim <= 2**20:
-            raise ValueError(f"{bands} bands, {dim} dimensions")
+        if not 1 <= bands <= 2**16 or not 1 <= dim <= 2**20 or not 1 <= model.size <= 2**16:
+            raise ValueError(f"{bands} bands, {dim} dimensions, tiles of {model.size} pixels")
         with torch.device("meta"):
-            return row.build(bands, dim, [0.0] * bands, [1.0] * bands)
+            return row.build(bands, dim, model.size, [0.0] * bands, [1.0] * bands)
     except (KeyError, TypeError, ValueError) as error:
         raise _unusable(path / DESCRIPTION, f"its architecture is unknown: {error}") from error
 

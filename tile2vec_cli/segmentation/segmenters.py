@@ -18,7 +18,8 @@ from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.neural.models import Model
-from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.tiling.tiles import TileSet
 
 KIND = "segmenter"

@@ -16,10 +16,11 @@ from torch.optim import AdamW
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural.device import Runtime
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.segmentation.segmentation_losses import image_loss, masked_loss, soft_loss
 from tile2vec_cli.segmentation.states import UNKNOWN
-from tile2vec_cli.segmentation.unet import Standardise, UNet, padded
+from tile2vec_cli.segmentation.unet import UNet, padded
 from tile2vec_cli.tiling.tiles import TileSet
 
 _LOG_EVERY = 25  # steps a line of metrics speaks of
@@ -156,7 +157,7 @@ def _batch(
     states = np.full((len(rows), *lessons.states.shape[1:]), UNKNOWN, np.uint8)
     states[has_label] = lessons.states[rows[has_label]]
     soft = None if lessons.soft is None else lessons.soft[rows].astype(np.float32)
-    x = standardise(pixels, valid)
+    x = standardise.clipped(pixels, valid)
     label = torch.from_numpy(states).to(device)
     teacher = None if soft is None else torch.from_numpy(soft).to(device)
     return _Batch(
