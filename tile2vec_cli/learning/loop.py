@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +26,10 @@ from tile2vec_cli.config.pipeline import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
-from tile2vec_cli.learning import checkpoints, draws, losses, networks, questions
+from tile2vec_cli.learning import checkpoints, draws, losses, networks
 from tile2vec_cli.learning.checkpoints import State
+from tile2vec_cli.learning.objective import Views
 from tile2vec_cli.learning.objectives import Task
-from tile2vec_cli.learning.questions import Question
 from tile2vec_cli.learning.ranks import Ranks
 from tile2vec_cli.learning.watch import LOOK_EVERY, Watch
 from tile2vec_cli.neural import encoders, models
@@ -68,8 +69,9 @@ class Run:
         """Train until steps, epochs, minutes or patience are used up."""
         state, first = self.state, self.state.step
         network = self._network()
-        order = draws.order(len(self.task.train), self.batch_size, self.config.seed, first)
-        steps = self.pixels.stream((self.task.train[rows] for rows in order), self._needed)
+        examples = self.task.examples
+        order = self.task.objective.order(examples, self.batch_size, first)
+        steps = self.pixels.stream((examples.train[rows] for rows in order), self._needed)
         with self._agreed():
             self.save()  # a disk that takes no checkpoint is found now, not after an hour
             batch = next(steps)
@@ -111,7 +113,7 @@ class Run:
     @property
     def per_epoch(self) -> int:
         """Steps an epoch."""
-        return draws.steps_per_epoch(len(self.task.train), self.batch_size)
+        return draws.steps_per_epoch(len(self.task.examples.train), self.batch_size)
 
     @property
     def share(self) -> float:
@@ -166,12 +168,12 @@ class Run:
         try:
             if self.config.augment and self.task.objective.turns:
                 pixels = draws.turned(pixels, self.config.seed, state.step)
-            question = self.task.ask(numbers, pixels, draws.question(self.config.seed, state.step))
-            seen, light = self._shown(question, numbers)
+            views = self.task.views(numbers, pixels, draws.question(self.config.seed, state.step))
+            seen, light = self._shown(views, numbers)
             with self.runtime.autocast():
                 vectors = network(seen, light)
             vectors = self.ranks.gathered(vectors, len(numbers))
-            loss = self.task.loss(question, self.encoder.parts(vectors))
+            loss = self.task.loss(views, self.encoder.parts(vectors))
             loss.backward()  # type: ignore[no-untyped-call]
             self.ranks.add_up(self.encoder)  # heads have seen the whole batch on every process
             self.watch.note(loss)
@@ -197,9 +199,9 @@ class Run:
         """The examples of a batch whose pixels this process needs."""
         return slice(None) if self.task.objective.whole else self.ranks.share(self.batch_size)
 
-    def _shown(self, question: Question, numbers: Ints) -> tuple[Tensor, Tensor | None]:
-        """This process's share of what a step asks about, and its light."""
-        seen, (items, kinds) = question.seen, numbers.shape
+    def _shown(self, views: Views[Any], numbers: Ints) -> tuple[Tensor, Tensor | None]:
+        """This process's share of what a step shows, and its light."""
+        seen, (items, kinds) = views.seen, numbers.shape
         if self.task.objective.whole:
             kinds = len(seen) // items
             if self.ranks.several:
@@ -259,10 +261,7 @@ class Run:
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None]:
-        """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖.
-
-        The loss of triplets is that against the saved distants.
-        """
+        """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖."""
         if not len(self.val):
             return None, None
         self.encoder.eval()
@@ -274,15 +273,13 @@ class Run:
             interrupts.raise_pending()
             with self.runtime.autocast():
                 found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
-        anchor, neighbor, distant = torch.cat(found, dim=1)
+        vectors = torch.cat(found, dim=1)
+        anchor, neighbor, distant = vectors
         nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
         accuracy = float(nearer.double().mean())
-        if self.config.objective != "triplet":
-            held_out = self.task.held_out(self.encoder, self.pixels, self.runtime, self.batch_size)
-        else:
-            parts = self.encoder.parts(torch.cat([anchor, neighbor, distant]))
-            each = [questions.saved_triplets(part, self.config) for part in parts]
-            held_out = float(torch.stack(each).mean())
+        held_out = self.task.held_out(
+            self.encoder, vectors.flatten(0, 1), self.pixels, self.runtime, self.batch_size
+        )
         if held_out is not None and not math.isfinite(held_out):
             raise self._no_number(self.state.step, held_out)
         return held_out, accuracy
@@ -290,9 +287,10 @@ class Run:
     def _network(self) -> networks.Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
-            numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]], self._needed))
-            question = self.task.ask(numbers, pixels, draws.question(self.config.seed, 0))
-            example = self._shown(question, numbers)
+            first = self.task.examples.train[: self.batch_size]
+            numbers, pixels = next(self.pixels.stream([first], self._needed))
+            views = self.task.views(numbers, pixels, draws.question(self.config.seed, 0))
+            example = self._shown(views, numbers)
             with self.runtime.autocast():
                 return networks.compiled(self.encoder, *example)
         if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
