@@ -363,14 +363,14 @@ def test_tiles_without_a_label_are_left_out(data: Data, tmp_path: Path) -> None:
     from tile2vec_cli.learning import loop
 
     seen: list[np.ndarray] = []
-    step = loop.Run._step
+    loss = loop.Run._loss
 
-    def spy(self: Any, network: Any, numbers: np.ndarray, pixels: Tensor) -> None:
+    def spy(self: Any, network: Any, numbers: np.ndarray, pixels: Tensor) -> Tensor:
         seen.append(self.pixels.ids[numbers])
-        step(self, network, numbers, pixels)
+        return loss(self, network, numbers, pixels)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Run, "_step", spy)
+        patch.setattr(loop.Run, "_loss", spy)
         run(data, tmp_path / "model", replace(config, steps=12))
     cols = np.asarray(TileSet.open(data[0]).index()["col"])
     assert set(cols[np.concatenate(seen).ravel()]) == {0, SIDE, 2 * SIDE}

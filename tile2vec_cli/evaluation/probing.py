@@ -209,9 +209,10 @@ def _learned(
     if tiles is None or config.end_to_end is None:
         return {}
     from tile2vec_cli.evaluation import end_to_end
+    from tile2vec_cli.learning.schedules import Budget
 
     ids = positions(embeddings, tiles, "--end-to-end needs", task.rows)
-    budget = end_to_end.Budget(config.end_to_end)
+    budget = Budget(minutes=config.end_to_end)
     rivals = end_to_end.Rivals.of(tiles, ids, embeddings.metadata, budget, config.seed, model)
     sides = [(draw.order, draw.split.test) for draw in draws if draw.counts][: config.end_to_end_repeats]
     return end_to_end.judged(rivals, task.classes, sides, n_labels, fits, on_progress)
