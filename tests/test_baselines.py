@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from tile2vec_cli.config.pipeline import BASELINE_NAMES, TileConfig
 from tile2vec_cli.evaluation import baselines
 from tile2vec_cli.evaluation.baselines import BASELINES, Architecture
-from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural import encoders, random_features
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -76,6 +76,18 @@ def test_random_is_the_encoder_before_training(tiles: TileSet) -> None:
         expected = encoder(torch.from_numpy(tiles.pixels(ids))).numpy()
     assert found.shape == (20, 16)
     assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()  # bf16 where the CPU has it
+
+
+def test_random_features_are_those_of_the_filters(tiles: TileSet) -> None:
+    ids = np.array([0, 7, 55, 3])
+    found = baselines.rcf(tiles, ids, 3, ANY)
+    filters = random_features.fitted(tiles, ids, baselines.FILTERS, 3)
+    valid = tiles.valid(ids)
+    with torch.inference_mode():
+        expected = filters.features(torch.from_numpy(tiles.pixels(ids)), torch.from_numpy(valid)).numpy()
+    assert not valid.all()
+    assert found.shape == (4, 512)
+    assert np.abs(found - expected).max() < 0.05 * expected.max()  # bf16 where the CPU has it
 
 
 def test_the_architecture_comes_from_the_embeddings() -> None:

@@ -31,7 +31,7 @@ def inspect(
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Labels as for `probe`: are they told better than from band statistics?",
+            help="Labels as for `probe`: are they told better than from pixels?",
         ),
     ] = None,
     field: options.Field = None,
@@ -62,9 +62,10 @@ def inspect(
 ) -> None:
     """Ask whether embeddings are a good representation, in three senses.
 
-    Easier tasks: do labels follow from them better than from band statistics? Disentangled: are band
-    means, NDVI, contrast, gradient, date and place told by single dimensions? Interpretable: which
-    tiles lie at the ends of the principal components? And whether the vectors collapsed.
+    Easier tasks: do labels follow from them better than from band statistics and random features?
+    Disentangled: are band means, NDVI, contrast, gradient, date and place told by single dimensions?
+    Interpretable: which tiles lie at the ends of the principal components? And whether the vectors
+    collapsed.
 
     Example: tile2vec inspect embeddings.parquet --tiles tiles --out inspect
     """

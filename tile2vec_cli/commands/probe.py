@@ -80,6 +80,15 @@ def probe(
             help="--end-to-end: the model of the embeddings, to train from its weights as well.",
         ),
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--beside",
+            metavar="OTHER",
+            help="Repeatable: other vectors of the same tiles, such as a foundation model's, found by "
+            "tile_id, else by place. All are judged on the tiles they have in common.",
+        ),
+    ] = None,
     tiles: Annotated[
         Path | None, typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded.")
     ] = None,
@@ -138,6 +147,7 @@ def probe(
             config,
             tiles=tiles,
             model=model,
+            beside=beside or (),
             out=out,
             overwrite=overwrite,
             on_progress=on_progress,
@@ -147,13 +157,16 @@ def probe(
         console.say(f"Class {name} dropped: {reason}.")
     if len(dropped) > _NAMED:
         console.say(f"{len(dropped) - _NAMED:,} more classes dropped; --json names them.")
+    left_out = report.keys.get("beside", {}).get("tiles_left_out")
+    if left_out:
+        console.say(f"{left_out:,} tiles left out: not in all of the files --beside.")
     given = report.keys.get("end_to_end")
     if given and given["repeats"] < config.repeats:
         console.say(f"Networks: the first {given['repeats']} of {config.repeats} draws; --json lists each.")
     header, rows = _table(report.keys["scores"])
     console.report(
         report.keys,
-        inputs=[embeddings, labels, *(path for path in (tiles, model) if path)],
+        inputs=[embeddings, labels, *(path for path in (tiles, model) if path), *(beside or ())],
         outputs=report.files,
         rows=rows,
         header=header,

@@ -14,7 +14,7 @@ from tile2vec_cli.errors import UsageError
 
 ENCODER_NAMES = ("auto", "resnet18", "small")
 CLASSIFIER_NAMES = ("logistic", "forest", "mlp", "knn")
-BASELINE_NAMES = ("stats", "pca", "random")
+BASELINE_NAMES = ("stats", "pca", "random", "rcf")
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,13 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def take(self, rows: Ints) -> Embeddings:
+        """These rows alone, as copies: the rest can go."""
+        columns = ("vectors", "geometry", "tile_id", "scene", "datetime")
+        found = {name: getattr(self, name) for name in columns}
+        kept: dict[str, Any] = {name: None if one is None else one[rows] for name, one in found.items()}
+        return replace(self, **kept)
+
     @cached_property
     def lonlat(self) -> Floats:
         """(N, 2) centres in degrees on WGS 84."""

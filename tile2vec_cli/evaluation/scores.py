@@ -71,14 +71,16 @@ class Verdict:
     majority_class: float  # accuracy of always answering the commonest class
     confusion_of: dict[str, Any]  # features, classifier, n_labels
     end_to_end: dict[str, Any] | None  # what each network was given: minutes, and how many of the repeats
+    beside: dict[str, Any] | None  # how tiles were matched, by name, and how many were not
     confusion: Ints = field(repr=False)  # (K, K) truth in rows, predictions in columns, summed over repeats
 
     def report(self) -> dict[str, Any]:
         """As JSON, without the matrix, numbers to four digits."""
         found = asdict(self)
         del found["confusion"]
-        if self.regions is None:
-            del found["regions"]
+        for name in ("regions", "beside"):
+            if found[name] is None:
+                del found[name]
         return dict(_rounded(found))
 
 

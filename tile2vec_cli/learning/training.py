@@ -21,7 +21,7 @@ from tile2vec_cli.learning.checkpoints import State
 from tile2vec_cli.learning.examples import Source
 from tile2vec_cli.learning.heads import Sizes
 from tile2vec_cli.learning.loop import Run
-from tile2vec_cli.learning.objectives import OBJECTIVES, Task
+from tile2vec_cli.learning.objectives import Task
 from tile2vec_cli.learning.origins import Origin
 from tile2vec_cli.learning.ranks import Ranks
 from tile2vec_cli.neural import batches, encoders, models
@@ -154,7 +154,8 @@ def _prepare(
     runtime = choose(config.device, config.precision, team.launch)
     source = Source.of(tiles, triplets, config)
     used, numbers, held_out = source.used, source.numbers, source.split
-    found = OBJECTIVES[config.objective].examples(source, config)
+    objective = objectives.chosen(config)
+    found = objective.examples(source)
     if config.patience and not len(found.val):
         raise DataError(
             "--patience: needs a validation loss, and no held-out example can be judged. "
@@ -200,7 +201,7 @@ def _prepare(
             "needed. Use fewer processes, or more triplets and a larger --batch-size."
         )
     sizes = Sizes(tiles.shape[1], tiles.size, found.classes)
-    beside = heads.untrained(OBJECTIVES[config.objective].head, encoder.shares, sizes, config.seed)
+    beside = heads.untrained(objective.head, encoder.shares, sizes, config.seed)
     beside.to(runtime.device)
     lr = config.lr or row.lr
     optimizer = Adam([*encoder.parameters(), *beside.parameters()], lr, BETAS, fused=True)
@@ -214,10 +215,9 @@ def _prepare(
         model=model,
         pixels=pixels,
         task=Task(
-            config=config,
-            train=found.train,
-            val=found.val,
-            places=torch.from_numpy(tiles.ecef[used]).to(runtime.device),
+            objective=objective,
+            examples=found,
+            places=torch.from_numpy(found.places).to(runtime.device),
             codes=torch.from_numpy(found.codes).to(runtime.device),
             distant_min_m=triplets.settings["distant_min_m"],
             standardise=encoder.standardise,

@@ -96,7 +96,9 @@ def reported(
     if not report.exists() or overwrite:
         return None
     found = parts.read_json(report, format, {"made_from": dict, **(keys or {})})
-    parts.require_same_settings(report.parent, found["made_from"].get("settings", {}), wanted["settings"])
+    before = found["made_from"].get("settings", {})
+    # What it was made with and is not given now differs as well.
+    parts.require_same_settings(report.parent, before, {**dict.fromkeys(before), **wanted["settings"]})
     if found["made_from"] != wanted or not all(file.exists() for file in files):
         return None
     return {key: value for key, value in found.items() if key not in {"format", "made_from"}}

@@ -27,6 +27,7 @@ FACTORS, SPECTRUM, COMPONENTS = "factors.png", "spectrum.png", "components.png"
 _TOLD, _OWN = 0.5, 0.8  # R² from which a factor is told; share of it from which one dimension tells it
 _FOLLOWED = 0.5  # |r| from which a component follows a factor
 _FEW = 0.1  # of the dimensions: an effective rank below is low
+_RIVALS = {"stats": "band statistics", "rcf": "random convolutional features"}
 
 _SAID = {"verdicts": dict, "pictures": list}
 _CAPTIONS = {
@@ -164,15 +165,16 @@ def _easier(scores: tuple[Score, ...] | None) -> str:
         return "not judged: give labels with --labels"
     most = max(score.n_labels for score in scores)
     found = {score.features: score for score in scores if score.n_labels == most}
-    own, rival = found["embeddings"], found.get("stats")
+    own = found.pop("embeddings")
     text = f"accuracy {own.accuracy:.3f} with {most:,} labels"
-    if rival is None:
-        return f"{text}; --tiles would tell what band statistics reach"
+    if not found:
+        return f"{text}; --tiles would tell what {_listed([*_RIVALS.values()])} reach"
+    rival = max(found.values(), key=lambda score: score.accuracy)
     lead = own.accuracy - rival.accuracy
     # Beyond what one draw of the split differs from another.
     sure = max(own.std, rival.std)
     what = "yes" if lead > sure else "no" if lead < -sure else "hardly"
-    return f"{what}: {text}, {rival.accuracy:.3f} from band statistics"
+    return f"{what}: {text}, {rival.accuracy:.3f} from {_RIVALS[rival.features]}"
 
 
 def _disentangled(told: list[Told], blocks: int) -> str:

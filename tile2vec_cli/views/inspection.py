@@ -7,7 +7,7 @@ finds the tiles at either end of each principal component.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tile2vec_cli.views.predictability import Told
 from tile2vec_cli.views.spectra import Spectrum
 
 ENDS = 10  # tiles at either end of a component
+RIVALS = ("stats", "rcf")  # that the probe puts beside the vectors
 PAIRS = 1000  # tiles of which all pairs are compared by cosine
 
 _ROWS = 8192  # at a time
@@ -87,7 +88,7 @@ def inspect(
         for batch in embeddings.batches(path, _ROWS):
             rows = chosen[slice(*np.searchsorted(chosen, [start, start + len(batch)]))] - start
             if len(rows):
-                drawn.append(_rows(batch, rows))
+                drawn.append(batch.take(rows))
             yield batch.vectors
             start += len(batch)
             on_progress(start, 2 * count)
@@ -113,18 +114,6 @@ def inspect(
         components,
         _cosines(sample, config.seed),
         None if label_path is None else _probe(sample, label_path, tiles, config),
-    )
-
-
-def _rows(batch: Embeddings, rows: Any) -> Embeddings:
-    """Some of a batch; copies, so that the rest can go."""
-    return replace(
-        batch,
-        vectors=batch.vectors[rows].copy(),
-        geometry=batch.geometry[rows],
-        tile_id=None if batch.tile_id is None else batch.tile_id[rows],
-        scene=None if batch.scene is None else batch.scene[rows],
-        datetime=None if batch.datetime is None else batch.datetime[rows],
     )
 
 
@@ -161,7 +150,7 @@ def _probe(sample: Embeddings, label_path: str, tiles: TileSet | None, config: I
         field=config.field,
         min_purity=config.min_purity,
         block_m=config.block_m,
-        baselines=() if tiles is None else ("stats",),
+        baselines=() if tiles is None else RIVALS,
         seed=config.seed,
     )
     return probing.probe(sample, found, settings, tiles)
