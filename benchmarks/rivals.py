@@ -43,6 +43,7 @@ from rival_scores import Judge, Scores, judge
 
 from tile2vec_cli.evaluation import tasks
 from tile2vec_cli.geo.grid import Ints, spatial_blocks
+from tile2vec_cli.outputs.parts import new_file
 from tile2vec_cli.tiling.tiles import TileSet
 
 SEEDLESS = {"stats", "imagenet"}  # the same whatever the seed
@@ -84,8 +85,9 @@ def scored(name: str, options: str, row: Row, seed: int, bench: Bench, judge: Ju
         path.parent.mkdir(parents=True, exist_ok=True)
         vectors = _vectors(bench.folder / "vectors" / f"{stem}.npy", row, seed, bench)
         as_is = name in {DEFAULT, *PARTS}
-        text = json.dumps(judge.scores(vectors[judge.ids], as_is))
-        path.write_text(text)
+        found = judge.scores(vectors[judge.ids], as_is)
+        with new_file(path) as temporary:
+            temporary.write_text(json.dumps(found))
     return dict(json.loads(path.read_text()))
 
 
@@ -93,9 +95,8 @@ def _vectors(path: Path, row: Row, seed: int, bench: Bench) -> Vectors:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         found = row(bench, seed)
-        with path.with_suffix(".new").open("wb") as file:
+        with new_file(path) as temporary, temporary.open("wb") as file:
             np.save(file, found)
-        path.with_suffix(".new").rename(path)
     vectors: Vectors = np.load(path)
     return vectors
 

@@ -66,6 +66,18 @@ def test_components_from_a_sample(tiles: TileSet, monkeypatch: pytest.MonkeyPatc
     assert not np.allclose(np.abs(one), np.abs(other))
 
 
+def test_they_can_be_fitted_on_other_tiles(tiles: TileSet) -> None:
+    source, ids = np.arange(70), np.array([3, 90, 99])
+    exact = PCA(64, svd_solver="full").fit(tiles.pixels(source).reshape(70, -1).astype(float))
+    expected = exact.transform(tiles.pixels(ids).reshape(3, -1).astype(float))
+    found = baselines.pca(tiles, ids, 0, ANY, source)
+    assert np.abs(np.abs(found[:, :8]) - np.abs(expected[:, :8])).max() < 0.01 * np.abs(expected[:, :8]).max()
+    filters = random_features.fitted(tiles, source, 4, 5)
+    seen = torch.from_numpy(tiles.pixels(ids)), torch.from_numpy(tiles.valid(ids))
+    expected = filters.features(*seen).numpy()
+    assert np.abs(baselines.rcf(tiles, ids, 5, ANY, source, 4) - expected).max() < 0.05 * expected.max()
+
+
 def test_random_is_the_encoder_before_training(tiles: TileSet) -> None:
     ids = np.arange(20)
     found = baselines.random(tiles, ids, 3, Architecture("small", 16))

@@ -49,6 +49,9 @@ class Common:
         vectors = {name: others[name][rows[name][kept]] for name in paths}
         return cls(own.take(kept), vectors, matched_by, len(own) - len(kept))
 
+    def report(self) -> dict[str, object]:
+        return {"matched_by": {**self.matched_by}, "tiles_left_out": self.left_out}
+
 
 def names(paths: Sequence[Path], taken: Iterable[str]) -> dict[str, Path]:
     """Each file by the name of its column: its stem, with its folder where another one is called so.

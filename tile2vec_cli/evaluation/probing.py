@@ -60,17 +60,16 @@ def probe(
     """Train each classifier on each kind of features, on several splits and subsets of the labels.
 
     Every classifier and kind of features meets the same splits and the same labels. regions, for a
-    split by region: the region of each tile, as its class. tiles, for what
-    learns from pixels: the tile set that was embedded. model: the one that embedded it, to be tuned to
-    the labels. common: other vectors of these very tiles. fits: networks that a stopped run has trained.
-    Progress counts fits, and seconds of training where networks are trained.
+    split by region: the region of each tile, as its class. tiles, for what learns from pixels: the tile
+    set that was embedded. model: the one that embedded it, to be tuned to the labels. common: other
+    vectors of these very tiles. fits: networks that a stopped run has trained. Progress counts fits, and
+    seconds of training where networks are trained.
     Raises DataError where labels or blocks are too few, or tiles or model are not the embeddings' own.
     """
     task = choose(embeddings, labels, config, regions)
-    features = {OWN: embeddings.vectors[task.rows]}
-    if common is not None:
-        features |= {name: vectors[task.rows] for name, vectors in common.others.items()}
-    features |= _baselines(embeddings, task.rows, config, tiles)
+    others = {} if common is None else {name: one[task.rows] for name, one in common.others.items()}
+    own = embeddings.vectors[task.rows]
+    features = {OWN: own, **others, **_baselines(embeddings, task.rows, config, tiles)}
     draws = _draws(task, embeddings, config)
     most = min(len(draw.order) for draw in draws)
     n_labels = sorted({min(n, most) for n in config.n_labels})
@@ -115,9 +114,7 @@ def probe(
         majority_class=float(matrix.sum(axis=1).max() / matrix.sum()),
         confusion_of={"features": OWN, "classifier": best.classifier, "n_labels": best.n_labels},
         end_to_end=given if learned else None,
-        beside=None
-        if common is None
-        else {"matched_by": {**common.matched_by}, "tiles_left_out": common.left_out},
+        beside=None if common is None else common.report(),
         confusion=matrix,
     )
 
