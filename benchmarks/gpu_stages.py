@@ -25,7 +25,7 @@ try:
 except ImportError:  # what the loop imports and never calls here
     sys.modules["safetensors"] = sys.modules["safetensors.torch"] = MagicMock()
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding.forward import Forward
 from tile2vec_cli.learning import losses, watch
 from tile2vec_cli.learning.checkpoints import State

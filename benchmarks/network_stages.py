@@ -20,7 +20,8 @@ from torch import nn
 from torch.optim import Adam
 from workbench import MEAN, STD, Bench, few
 
-from tile2vec_cli.config.pipeline import EmbedConfig, TrainConfig
+from tile2vec_cli.config.pipeline import EmbedConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.learning import losses, training

@@ -28,7 +28,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TrainConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import embeddings, inference
 from tile2vec_cli.evaluation import probing
 from tile2vec_cli.labelling import labels

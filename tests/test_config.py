@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tile2vec_cli.config import pipeline, rules
-from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig, TrainConfig, TripletConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig, TripletConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import UsageError
 
 

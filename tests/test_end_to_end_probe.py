@@ -16,7 +16,8 @@ import pytest
 import torch
 from conftest import Run
 
-from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig, TrainConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.evaluation import end_to_end, fits, probe_reports, scores

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tile2vec_cli.config import pipeline as configs
-from tile2vec_cli.config.pipeline import EmbedConfig, TrainConfig
+from tile2vec_cli.config.pipeline import EmbedConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import embeddings, inference
 from tile2vec_cli.learning import examples, heads, training
 from tile2vec_cli.learning.examples import Examples, Source

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding.forward import Forward
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.learning.training import train

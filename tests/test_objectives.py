@@ -15,7 +15,8 @@ from test_training import stop_at
 from torch import Tensor
 
 from tile2vec_cli.config import pipeline as configs
-from tile2vec_cli.config.pipeline import OBJECTIVE_NAMES, TileConfig, TrainConfig, TripletConfig
+from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
+from tile2vec_cli.config.training import OBJECTIVE_NAMES, TrainConfig
 from tile2vec_cli.errors import DataError, InputError, Interrupted, UsageError
 from tile2vec_cli.learning import heads, label_objectives, losses, pretexts, triplet_objectives
 from tile2vec_cli.learning.objective import Batch, Objective

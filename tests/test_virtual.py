@@ -15,7 +15,8 @@ import pytest
 from conftest import Run, SceneWriter
 
 from tile2vec_cli.checks import check
-from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TrainConfig, TripletConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TripletConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding.inference import embed
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
 from tile2vec_cli.evaluation.baselines import BASELINES, Architecture

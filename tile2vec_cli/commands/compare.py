@@ -10,12 +10,12 @@ import typer
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.pipeline import (
     CLASSIFIER_NAMES,
-    ENCODER_NAMES,
     SELF_SUPERVISED,
     CompareConfig,
     ProbeConfig,
 )
 from tile2vec_cli.config.rules import parse_ints, parse_names
+from tile2vec_cli.config.training import ENCODER_NAMES
 from tile2vec_cli.console import Console
 
 _PROBE = ProbeConfig()
@@ -39,7 +39,8 @@ def compare(
         ),
     ] = None,
     encoder: Annotated[
-        str, typer.Option(metavar="|".join(ENCODER_NAMES), help="The network that all of them train.")
+        str | None,
+        typer.Option(metavar="|".join(ENCODER_NAMES), help="The network that all of them train."),
     ] = CompareConfig.encoder,
     margin: Annotated[float, typer.Option(help="Margin of the triplet loss.")] = CompareConfig.margin,
     triplets: Annotated[

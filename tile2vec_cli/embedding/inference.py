@@ -109,7 +109,7 @@ def embed(
     return EmbedReport(
         tiles=sum(part.count for part in own if part.name not in bad),
         tiles_per_second=round(sum(part.count for part in made) / seconds, 1) if made else None,
-        dim=int(model.architecture["dim"]),
+        dim=model.dim,
         parts=len(own) - len(bad),
         made=len(made),
         others=others,
@@ -122,8 +122,7 @@ def _forward(path: Path, config: EmbedConfig, workers: int | None) -> Forward:
     if workers is not None:
         torch.set_num_threads(workers)
     encoder, model = models.load_encoder(path, torch.device("cpu"))
-    row = encoders.ENCODERS[model.architecture["encoder"]]
-    batch_size = config.batch_size or row.tiles_a_pass(runtime.name)
+    batch_size = config.batch_size or encoders.tiles_a_pass(model.architecture["encoder"], runtime.name)
     return Forward(encoders.fused(encoder).to(runtime.device), runtime, batch_size)
 
 

@@ -77,7 +77,7 @@ def random(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> 
     encoder = encoders.fused(encoder).to(runtime.device)
     vectors = []
     with torch.inference_mode(), runtime.autocast():
-        for here in _chunks(ids, encoders.ENCODERS[name].tiles_a_pass(runtime.name)):
+        for here in _chunks(ids, encoders.tiles_a_pass(name, runtime.name)):
             vectors.append(encoder(torch.from_numpy(tiles.pixels(here)).to(runtime.device)).float().cpu())
     return torch.cat(vectors).numpy()
 

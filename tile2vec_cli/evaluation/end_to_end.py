@@ -28,7 +28,7 @@ from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.learning import draws, heads
 from tile2vec_cli.learning.optimise import Descent
 from tile2vec_cli.learning.schedules import Budget, Course, Schedule
-from tile2vec_cli.learning.training import BETAS
+from tile2vec_cli.learning.starts import BETAS
 from tile2vec_cli.neural import batches, device, encoders, models
 from tile2vec_cli.neural.batches import Pixels
 from tile2vec_cli.neural.device import Runtime
@@ -84,7 +84,7 @@ class Rivals:
         encoder, head = self._fit(kind, train, classes, on_seconds)
         encoder = encoders.fused(encoder)
         found = []
-        size = encoders.ENCODERS[self.architecture.encoder].tiles_a_pass(self.runtime.name)
+        size = encoders.tiles_a_pass(self.architecture.encoder, self.runtime.name)
         test = self.numbers[test]
         chunks = (test[start : start + size, None] for start in range(0, len(test), size))
         with torch.inference_mode():
@@ -188,4 +188,5 @@ def _start(path: Path, tiles: TileSet, metadata: Mapping[str, Any]) -> tuple[enc
             "needed. Give that one, or leave --model out."
         )
     models.require_fit(path, model, tiles)
+    encoder.place = None  # what has a gradient is tuned
     return encoder, Architecture.of({"architecture": model.architecture})

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tile2vec_cli.config.pipeline import TrainConfig
-from tile2vec_cli.geo.grid import Floats, Ints
+from tile2vec_cli.config.training import TrainConfig
+from tile2vec_cli.geo.grid import Floats, Ints, spatial_blocks
 from tile2vec_cli.labelling.votes import UNLABELLED
 from tile2vec_cli.learning import draws
 from tile2vec_cli.learning.draws import Split
@@ -53,6 +53,12 @@ class Source:
         """(U, 3) earth-centred."""
         return self.tiles.ecef[self.used]
 
+    @property
+    def spots(self) -> Ints:
+        """(U,) which spot each tile lies in, from 0; see `draws.partly_local`."""
+        blocks = spatial_blocks(self.tiles.lonlat[self.used], draws.SPOT_SIDES * self.triplets.side_m)
+        return np.unique(blocks, return_inverse=True)[1].astype(np.int64)
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -61,6 +67,7 @@ class Examples:
     train: Ints  # (T, K)
     val: Ints  # (V, K), all or the first of whose tiles lie in held-out blocks
     places: Floats  # (U, 3) earth-centred
+    spots: Ints  # (U,) numbers of the spots they lie in, from 0
     codes: NDArray[np.int64]  # (U,) class of each tile in use; UNLABELLED without one
     classes: int = 0
 
@@ -71,7 +78,9 @@ def of_triplets(source: Source, rows: Ints, usable: NDArray[np.bool_] | None = N
         usable = np.ones(len(rows), bool)
     train, val = (side[usable[side]] for side in (source.split.train, source.split.val))
     nothing = np.full(len(source.used), UNLABELLED, np.int64)
-    return Examples(_repeated(rows[train], len(source.split.train)), rows[val], source.places, nothing)
+    return Examples(
+        _repeated(rows[train], len(source.split.train)), rows[val], source.places, source.spots, nothing
+    )
 
 
 def of_tiles(source: Source, codes: NDArray[np.int64] | None = None, classes: int = 0) -> Examples:
@@ -81,7 +90,9 @@ def of_tiles(source: Source, codes: NDArray[np.int64] | None = None, classes: in
     train = np.unique(source.numbers[source.split.train])
     val = np.unique(source.numbers[source.split.val, 0])
     train, val = (side[codes[side] != UNLABELLED][:, None] for side in (train, val))
-    return Examples(_repeated(train, len(source.split.train)), val, source.places, codes, classes)
+    return Examples(
+        _repeated(train, len(source.split.train)), val, source.places, source.spots, codes, classes
+    )
 
 
 def _repeated(rows: Ints, least: int) -> Ints:

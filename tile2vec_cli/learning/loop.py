@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
@@ -63,7 +63,7 @@ class Run:
     ranks: Ranks
 
     def __post_init__(self) -> None:
-        config, epochs = self.config, self.config.most_epochs
+        config, epochs = self.config, self.config.epochs
         ends = [config.steps, epochs and epochs * self.per_epoch]
         steps = min((end for end in ends if end), default=None)
         self.descent = Descent(
@@ -237,25 +237,14 @@ class Run:
         """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖."""
         if not len(self.val):
             return None, None
-        self.encoder.eval()
-        found = []
-        row = encoders.ENCODERS[self.model.architecture["encoder"]]
-        size = max(1, row.tiles_a_pass(self.runtime.name) // 3)
-        chunks = (self.val[start : start + size] for start in range(0, len(self.val), size))
-        for numbers, pixels in self.pixels.stream(chunks):
-            interrupts.raise_pending()
-            with self.runtime.autocast():
-                found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
-        vectors = torch.cat(found, dim=1)
-        anchor, neighbor, distant = vectors
-        nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
-        accuracy = float(nearer.double().mean())
+        size = encoders.tiles_a_pass(self.model.architecture["encoder"], self.runtime.name)
+        vectors = held_out_vectors(self.encoder, self.val, self.pixels, self.runtime, size)
         held_out = self.task.held_out(
             self.encoder, vectors.flatten(0, 1), self.pixels, self.runtime, self.batch_size
         )
         if held_out is not None and not math.isfinite(held_out):
             raise self._no_number(self.state.step, held_out)
-        return held_out, accuracy
+        return held_out, losses.nearer(*vectors)
 
     def _network(self) -> networks.Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
@@ -269,3 +258,18 @@ class Run:
         if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
             networks.poll(self.encoder)
         return self.encoder
+
+
+@torch.no_grad()
+def held_out_vectors(
+    encoder: encoders.Encoder, triplets: Ints, pixels: Pixels, runtime: Runtime, tiles_a_pass: int
+) -> Tensor:
+    """(3, V, D) vectors of the tiles of these (V, 3) triplets; leaves the encoder in evaluation mode."""
+    encoder.eval()
+    found, size = [], max(1, tiles_a_pass // 3)
+    chunks = (triplets[start : start + size] for start in range(0, len(triplets), size))
+    for numbers, seen in pixels.stream(chunks):
+        interrupts.raise_pending()
+        with runtime.autocast():
+            found.append(torch.stack(encoder(seen).float().chunk(numbers.shape[1])))
+    return torch.cat(found, dim=1)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.learning import draws, losses
 from tile2vec_cli.learning.examples import Examples, Source
@@ -86,7 +86,11 @@ class Objective(ABC, Generic[Answers]):
 
     def order(self, examples: Examples, batch_size: int, first_step: int) -> Iterator[Ints]:
         """Which rows of `examples.train` each step takes from `first_step` on, for ever."""
-        return draws.order(len(examples.train), batch_size, self.config.seed, first_step)
+        seed, share = self.config.seed, self.config.local
+        order = draws.order(len(examples.train), batch_size, seed, first_step)
+        if not share:
+            return order
+        return draws.partly_local(order, examples.spots[examples.train[:, 0]], share, seed, first_step)
 
     def held_out(self, vectors: Tensor) -> Tensor | None:
         """The validation loss of one column's vectors (3 V, D) of the held-out triplets' tiles.

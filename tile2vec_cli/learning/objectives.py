@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import MAF, TrainConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
@@ -50,6 +50,8 @@ def chosen(config: TrainConfig) -> Objective[Any]:
 
 def require_fit(name: str, tiles: TileSet) -> None:
     """Raise DataError where tiles are too small for an objective, or have too few bands."""
+    if name == MAF:
+        return
     objective = OBJECTIVES[name]
     for what, found, least in (
         ("bands", len(tiles.bands), objective.bands),
@@ -65,7 +67,9 @@ def require_fit(name: str, tiles: TileSet) -> None:
 def require_examples(tiles: TileSet, triplets: Triplets, config: TrainConfig) -> None:
     """Raise DataError where the objective would find nothing to learn from in these tiles."""
     require_fit(config.objective, tiles)
-    chosen(config).examples(Source.of(tiles, triplets, config))
+    source = Source.of(tiles, triplets, config)
+    if config.objective != MAF:
+        chosen(config).examples(source)
 
 
 @dataclass(frozen=True)

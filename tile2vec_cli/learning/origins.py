@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.geo import rasters
 from tile2vec_cli.neural import models
 from tile2vec_cli.outputs.parts import require_same_settings, sha256_file

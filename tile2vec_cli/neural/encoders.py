@@ -6,16 +6,22 @@ function that makes its columns (see `columns.py`), and a row here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from operator import index
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tile2vec_cli.config.training import NONE
 from tile2vec_cli.neural.columns import Build, Column, Foldable
+from tile2vec_cli.neural.descriptors import Shape
+from tile2vec_cli.neural.place import Place
 from tile2vec_cli.neural.residual import residual
 from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.neural.texture import texture
 
 
 @dataclass(frozen=True)
@@ -28,15 +34,15 @@ class Row:
     lr: float
     embed_batch_size: int  # tiles a forward pass on a CPU
 
-    def tiles_a_pass(self, device: str) -> int:
-        """Tiles that go through the network at once where it does not train; a GPU needs more to be busy."""
-        return self.embed_batch_size * (8 if device == "cuda" else 1)
-
     def build(self, bands: int, dim: int, side: int, mean: Sequence[float], std: Sequence[float]) -> Encoder:
         return Encoder(Standardise(mean, std), self.columns(bands, dim, side))
 
 
+PLACE = "place"
+
 ENCODERS = {
+    # The texture column of the assisted recipe.
+    "texture": Row(columns=texture, dim=128, batch_size=128, lr=0.002, embed_batch_size=128),
     # The TileNet of the paper's published code: ResNet-18 whose stem keeps the resolution, and a
     # fifth stage.
     "resnet18": Row(
@@ -57,17 +63,46 @@ ENCODERS = {
 }
 
 
+def tiles_a_pass(name: str, device: str) -> int:
+    """Tiles that go through an encoder at once where it does not train; a GPU needs more to be busy."""
+    return (128 if name == NONE else ENCODERS[name].embed_batch_size) * (8 if device == "cuda" else 1)
+
+
 def untrained(
     name: str, bands: int, dim: int, side: int, mean: Sequence[float], std: Sequence[float], seed: int
 ) -> Encoder:
     """An encoder with weights drawn from `seed`, leaving torch's global generator as it was."""
+    if name == NONE:
+        return Encoder(Standardise(mean, std), [])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ENCODERS[name].build(bands, dim, side, mean, std)
 
 
+def described(architecture: Mapping[str, Any], side: int) -> Encoder:
+    """The encoder of a model's description, for tiles of `side` pixels, before its numbers are read.
+
+    Raises KeyError, TypeError or ValueError where the description is none.
+    """
+    bands, sizes = index(architecture["bands"]), part_sizes(architecture)
+    if not 1 <= bands <= 2**16 or not 1 <= sum(sizes.values()) <= 2**20:
+        raise ValueError(f"{bands} bands, {sum(sizes.values())} dimensions")
+    name, trained = architecture["encoder"], index(architecture["dim"])
+    columns = [] if name == NONE else ENCODERS[name].columns(bands, trained, side)
+    found = architecture.get("place")
+    place = None if found is None else Place.empty(Shape.read(found), trained, index(found["factors"]))
+    return Encoder(Standardise([0.0] * bands, [1.0] * bands), columns, place)
+
+
+def part_sizes(architecture: Mapping[str, Any]) -> dict[str, int]:
+    """The parts of a vector, in order, and how long each is, by a model's description."""
+    name, found = architecture["encoder"], architecture.get("place")
+    trained = {} if name == NONE else {name: index(architecture["dim"])}
+    return trained if found is None else {**trained, PLACE: index(found["factors"])}
+
+
 class Encoder(nn.Module):
-    """Columns whose vectors stand side by side.
+    """Columns whose vectors stand side by side: some trained in steps, and perhaps `place`, in closed form.
 
     What tells places apart soonest is the colour of their scenes, and an encoder that has learned
     that looks no further. So a column that is `lit` is trained under another `light` for each tile, and
@@ -75,12 +110,15 @@ class Encoder(nn.Module):
     column is trained by itself (`parts`), else one would only add to what another has.
     """
 
-    def __init__(self, standardise: Standardise, columns: Sequence[Column]) -> None:
+    def __init__(
+        self, standardise: Standardise, columns: Sequence[Column], place: Place | None = None
+    ) -> None:
         super().__init__()
         self.standardise = standardise
         self.columns = nn.ModuleList(columns)
-        self.shares = [column.dim for column in columns]
+        self._dims = [column.dim for column in columns]
         self.lit = [column.lit for column in columns]
+        self.place = place
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, pixels: Tensor, light: Tensor | None = None) -> Tensor:
@@ -88,7 +126,16 @@ class Encoder(nn.Module):
         plain = self.standardise(pixels)
         shown = plain if light is None else plain * light[0] + light[1]
         columns = zip(self.columns, self.lit, strict=True)
-        return torch.cat([column(shown if lit else plain) for column, lit in columns], dim=1)
+        vectors = [column(shown if lit else plain) for column, lit in columns]
+        trained = torch.cat(vectors, dim=1) if vectors else plain.new_empty(len(plain), 0)
+        if self.place is None:
+            return trained
+        return torch.cat([trained, self.place(pixels, plain, trained)], dim=1)
+
+    @property
+    def shares(self) -> list[int]:
+        """The length of each part of a vector."""
+        return self._dims + ([self.place.dim] if self.place else [])
 
     def parts(self, vectors: Tensor) -> tuple[Tensor, ...]:
         """Vectors (…, D) cut into those of each column."""

@@ -41,7 +41,9 @@ class Model:
     """What model.json says."""
 
     kind: str  # "encoder": tile -> vector; "segmenter": tile -> a probability a pixel
-    architecture: dict[str, Any]  # for an encoder: encoder, bands (their number), dim
+    architecture: dict[
+        str, Any
+    ]  # for an encoder: encoder, bands (their number), dim of what is trained, place
     bands: tuple[int, ...]  # 1-based numbers of the scenes' bands, in the order of the pixels
     dtype: str  # of the pixels
     size: int  # side in pixels of the tiles it was trained on
@@ -49,6 +51,11 @@ class Model:
     settings: dict[str, Any]
     provenance: dict[str, Any]
     scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dim(self) -> int:
+        """The length of an encoder's vectors."""
+        return sum(encoders.part_sizes(self.architecture).values())
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -204,13 +211,9 @@ def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Mo
 def _build(path: Path, model: Model) -> encoders.Encoder:
     """The network that model.json describes, without memory for its weights."""
     try:
-        row = encoders.ENCODERS[_typed(model.architecture["encoder"], str)]
-        bands = _typed(model.architecture["bands"], int)
-        dim = _typed(model.architecture["dim"], int)
-        if not 1 <= bands <= 2**16 or not 1 <= dim <= 2**20 or not 1 <= model.size <= 2**16:
-            raise ValueError(f"{bands} bands, {dim} dimensions, tiles of {model.size} pixels")
+        _typed(model.architecture["encoder"], str)
         with torch.device("meta"):
-            return row.build(bands, dim, model.size, [0.0] * bands, [1.0] * bands)
+            return encoders.described(model.architecture, model.size)
     except (KeyError, TypeError, ValueError) as error:
         raise _unusable(path / DESCRIPTION, f"its architecture is unknown: {error}") from error
 

@@ -65,10 +65,10 @@ class Residual(nn.Module):
         return relu(out, inplace=True)
 
     def fold(self) -> None:
-        _fold(self, "conv1", "norm1")
-        _fold(self, "conv2", "norm2")
+        fold_norm(self, "conv1", "norm1")
+        fold_norm(self, "conv2", "norm2")
         if len(self.shortcut):
-            _fold(self.shortcut, "0", "1")
+            fold_norm(self.shortcut, "0", "1")
 
 
 class Residuals(Column):
@@ -100,10 +100,10 @@ class Residuals(Column):
         return vectors
 
     def fold(self) -> None:
-        _fold(self, "stem", "stem_norm")
+        fold_norm(self, "stem", "stem_norm")
 
 
-def _fold(module: nn.Module, convolution: str, norm: str) -> None:
+def fold_norm(module: nn.Module, convolution: str, norm: str) -> None:
     conv, batch_norm = module.get_submodule(convolution), module.get_submodule(norm)
     assert isinstance(conv, Convolution) and isinstance(batch_norm, nn.BatchNorm2d)
     setattr(module, convolution, fuse_conv_bn_eval(conv, batch_norm))
