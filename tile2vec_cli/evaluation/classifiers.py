@@ -50,7 +50,7 @@ class OneScale(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return scaled
 
 
-_SCALERS = (StandardScaler, OneScale)  # the first where neither wins
+_SCALERS = (StandardScaler, OneScale)
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,24 @@ def logistic(training: Training, seed: int) -> Any:
         for strength in _STRENGTHS:
             model.set_params(C=strength).fit(vectors, classes)
             right[scaler, strength] += int((model.predict(left_out) == answers).sum())
-    most = max(right.values())
-    usual = [key for key, found in right.items() if found == most]
-    scaler, strength = (StandardScaler, _USUAL) if (StandardScaler, _USUAL) in usual else usual[0]
-    return make_pipeline(scaler(), LogisticRegression(C=strength, max_iter=200, tol=1e-3))
+    best = {}
+    for scaler in _SCALERS:
+        own = {strength: right[scaler, strength] for strength in _STRENGTHS}
+        best[scaler] = max(own, key=lambda strength: (own[strength], strength == _USUAL))
+    scaler = _scaler({scaler: right[scaler, strength] for scaler, strength in best.items()}, training)
+    return make_pipeline(scaler(), LogisticRegression(C=best[scaler], max_iter=200, tol=1e-3))
+
+
+def _scaler(right: dict[Any, int], training: Training) -> Any:
+    """The usual one, unless the other has more right answers by more than a standard error."""
+    usual, other = _SCALERS
+    asked = min(len(training.classes), _TUNED_ON)
+    error = (right[usual] * (1 - right[usual] / asked)) ** 0.5
+    return other if right[other] > right[usual] + error else usual
 
 
 def _left_out(training: Training) -> Iterator[tuple[Any, Vectors, Classes, Vectors, Classes]]:
-    """Scaler, scaled vectors and classes to learn from, then those of the blocks left out; for each of both."""
+    """Scaler, scaled vectors and classes to learn from, then those of the blocks left out."""
     vectors, classes = training.vectors[:_TUNED_ON], training.classes[:_TUNED_ON]
     blocks = training.blocks[:_TUNED_ON]
     if len(np.unique(blocks)) < _FOLDS:
@@ -113,7 +123,7 @@ def knn(training: Training, seed: int) -> Any:
         right[scaler] += int(
             (_nearest(len(classes)).fit(vectors, classes).predict(left_out) == answers).sum()
         )
-    return make_pipeline(max(right, key=lambda scaler: right[scaler])(), _nearest(len(training.classes)))
+    return make_pipeline(_scaler(right, training)(), _nearest(len(training.classes)))
 
 
 def _nearest(labels: int) -> Any:

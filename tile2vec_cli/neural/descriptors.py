@@ -22,7 +22,7 @@ from tile2vec_cli.neural.standardise import Standardise
 
 FILTERS = 1024
 _STRIDE = 4  # every fourth position for the filters: more filters help more than more positions
-_STEP = 2  # every second position for the components, whose variances need more of them
+_STEP = 2  # every second position for the components, whose variances need more of them, and the values
 _COMPONENTS = 36  # of the patches, at most; all there are for four bands
 _VALUES = 64  # histogram bins of all bands together, but two for a band at least
 _LEAST = 1e-3  # of the mean variance: components that vary less are taken for noise
@@ -93,7 +93,7 @@ class Descriptors(nn.Module):
     def forward(self, pixels: Tensor, standardised: Tensor) -> Tensor:
         with torch.autocast(pixels.device.type, enabled=False):
             moments = [self._components(some) for some in torch.split(standardised, _CHUNK)]
-            values = self._values(standardised)
+            values = self._values(standardised[:, :, ::_STEP, ::_STEP])
         answers, _ = self.filters(pixels)
         return torch.cat([answers, torch.cat(moments), values], dim=1)
 
@@ -111,13 +111,13 @@ class Descriptors(nn.Module):
 
     def _values(self, pixels: Tensor) -> Tensor:
         """(B, C bins) roots of the shares of pixels in each bin of each band."""
-        bins = self.edges.shape[1] + 1
-        shares = []
-        for band, edges in zip(pixels.unbind(1), self.edges, strict=True):
-            bin_of = torch.bucketize(band.flatten(1).contiguous(), edges)
-            counts = torch.zeros(len(pixels), bins, device=pixels.device)
-            shares.append(counts.scatter_add_(1, bin_of, torch.ones_like(bin_of, dtype=torch.float32)))
-        return (torch.cat(shares, dim=1) / pixels[0, 0].numel()).sqrt()
+        tiles, bands, bins = len(pixels), len(self.edges), self.edges.shape[1] + 1
+        values = pixels.transpose(0, 1).flatten(1).contiguous()  # (C, B n)
+        bin_of = torch.searchsorted(self.edges, values).view(bands, tiles, -1)
+        histogram = torch.arange(bands * tiles, device=pixels.device).view(bands, tiles, 1)
+        counts = torch.bincount((bin_of + bins * histogram).flatten(), minlength=bands * tiles * bins)
+        shares = counts.view(bands, tiles, bins).transpose(0, 1).flatten(1).float() / bin_of.shape[2]
+        return shares.sqrt()
 
 
 def fit(

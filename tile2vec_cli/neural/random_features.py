@@ -94,7 +94,8 @@ class Filters(nn.Module):
 
     def _seen(self, pixels: Tensor, valid: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """(B, S, S, C) pixels less the shift, and which positions count (B, r, r, 1); None: all."""
-        seen = (pixels.permute(0, 2, 3, 1).to(torch.float32) - self.shift).to(dtype).contiguous()
+        # Whole numbers of 8 bits and their differences are exact in either type.
+        seen = pixels.permute(0, 2, 3, 1).contiguous().to(dtype).sub_(self.shift.to(dtype))
         known = valid
         if pixels.is_floating_point():
             finite = seen.isfinite().all(-1)
