@@ -58,12 +58,6 @@ class Judge:
         numbers = spatial_blocks(self.own.lonlat, tasks.BLOCK_SIDES * self.tiles.side_m)
         return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
 
-    def _groups(self, queries: Ints, right: NDArray[np.float64]) -> list[float]:
-        """Means over ten groups of blocks of what holds for these tiles."""
-        held, block = np.unique(self._blocks[queries], return_inverse=True)
-        group = np.random.default_rng(0).permutation(len(held))[block] % GROUPS
-        return [float(right[group == k].mean()) for k in range(min(GROUPS, len(held)))]
-
     def _recall(self, vectors: Vectors, own: Labels) -> list[float]:
         task = tasks.choose(self._with(vectors), own, self.config)
         queries = _some(len(task.rows))
@@ -73,7 +67,7 @@ class Judge:
             apart[blocks[queries[here], None] == blocks] = np.inf
             near = np.argpartition(apart, NEAREST, axis=1)[:, :NEAREST]
             right[here] = (classes[near] == classes[queries[here], None]).mean(axis=1)
-        return self._groups(task.rows[queries], right)
+        return _groups(blocks[queries], right)
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], list[list[int]]] | None:
@@ -96,7 +90,7 @@ class Judge:
             apart[codes[queries[here], None] == codes] = np.inf
             near = apart.argmin(axis=1)
             right[here] = [found in twins[k] for k, found in zip(queries[here], near, strict=True)]
-        return self._groups(queries, right)
+        return _groups(np.array([min(twins[k]) for k in queries]), right)
 
 
 def _some(count: int) -> Ints:
@@ -104,8 +98,16 @@ def _some(count: int) -> Ints:
     return np.sort(order[:QUERIES])
 
 
+def _groups(units: Ints, right: NDArray[np.float64]) -> list[float]:
+    """Means over ten groups of blocks, or of places, of what holds for tiles in these."""
+    held, unit = np.unique(units, return_inverse=True)
+    group = np.random.default_rng(0).permutation(len(held))[unit] % GROUPS
+    return [float(right[group == k].mean()) for k in range(min(GROUPS, len(held)))]
+
+
 def _distances(vectors: Vectors, queries: Ints) -> Iterator[tuple[slice, Vectors]]:
     """Squared distances of some queries at a time to all vectors, less what is the same for a query."""
+    vectors = vectors - vectors.mean(axis=0)  # lest large numbers cancel
     length = np.square(vectors).sum(axis=1)
     for start in range(0, len(queries), 500):
         here = slice(start, start + 500)

@@ -20,9 +20,9 @@ share of a tile's 20 nearest in other blocks that are of its class. Where a set 
 place, also how often the nearest vector of another date is of the same place. The product's own vectors are
 compared as they are; for all others the better of that and standardised ones counts.
 
-Standard errors join those over draws (for recall and places: ten groups of blocks) and over trainings. The
-last line counts the cells in which the default is first, and in which it is no further from the first than
-the larger of both standard errors. --transfer adds tables for which everything is fitted (filters,
+Standard errors join those over draws (recall, places: ten groups of blocks, of places) and over trainings.
+The last line counts the cells in which the default is first, and in which it is no further from the first
+than the larger of both standard errors. --transfer adds tables for which everything is fitted (filters,
 components, training) on the tiles of half of the blocks and judged on the others.
 
 Vectors and scores are kept in DIR, by the row's options and seed: run it again and it goes on.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,8 +76,9 @@ class Filters(nn.Module):
                 y = _rectified(x.flatten(0, 2), weight, bias).view(*x.shape[:3], -1)
                 if whole is not None:
                     x, y = x * whole[some, rows], y.mul_(whole[some, rows])
-                # Row by row first: in bfloat16 each sum is rounded, and the mean of many evens that out.
-                up[some] += y.sum(2).float().sum(1)
+                # In parts first: in bfloat16 each sum is rounded, and those of four even that out.
+                groups = y.view(len(x), gcd(x.shape[1], 4), -1, len(weight))
+                up[some] += groups.sum(2).float().sum(1)
                 mean[some] += x.sum((1, 2), dtype=torch.float32)
             count = across**2 if whole is None else whole.sum((1, 2, 3), dtype=torch.float32)[:, None]
             return up / count, mean / count
