@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -69,11 +69,13 @@ def embed(
     tiles = TileSet.open(tiles_path)
     model = models.describe(model_path)
     models.require_fit(model_path, model, tiles)
-    header = {
+    header: dict[str, Any] = {
         "model": models.fingerprint(model_path),
         "architecture": model.architecture,
         "settings": config.settings(),
     }
+    if "place" in model.architecture:
+        header["parts"] = encoders.part_sizes(model.architecture)
     present = [part for part in tiles.parts if part.count]
     one_file = out.suffix == ".parquet"
     others = 0
