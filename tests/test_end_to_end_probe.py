@@ -45,7 +45,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 256 tiles, a model, its embeddings, and labels: whether a tile is rough."""
     folder = tmp_path_factory.mktemp("end_to_end")
     tiles_path, triplets = landscapes.make(folder, count=100)
-    config = TrainConfig(encoder="small", dim=8, steps=2, batch_size=16, val_fraction=0, precision="fp32")
+    config = TrainConfig(
+        encoder="small", place=False, dim=8, steps=2, batch_size=16, val_fraction=0, precision="fp32"
+    )
     for name, seed in (("model", 0), ("another", 1)):
         training.train(triplets, tiles_path, folder / name, replace(config, seed=seed))
     inference.embed(tiles_path, folder / "model", folder / "e.parquet", EmbedConfig(precision="fp32"))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tile2vec_cli.config import pipeline as configs
+from tile2vec_cli.config import training as configs
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import embeddings, inference
@@ -79,7 +79,14 @@ def test_a_row_each_makes_a_model(encoder: str, tmp_path: Path, monkeypatch: pyt
     tiles, triplets = landscapes.make(tmp_path, count=60)
     folder, vectors = tmp_path / "model", tmp_path / "vectors.parquet"
     config = TrainConfig(
-        objective="brightness", encoder=encoder, dim=8, steps=2, batch_size=16, val_fraction=0.2, device="cpu"
+        objective="brightness",
+        encoder=encoder,
+        dim=8,
+        place=False,
+        steps=2,
+        batch_size=16,
+        val_fraction=0.2,
+        device="cpu",
     )
     report = training.train(triplets, tiles, folder, config)
     assert (report.encoder, report.objective, report.steps) == (encoder, "brightness", 2)

@@ -23,7 +23,9 @@ from tile2vec_cli.tiling.tiles import TileSet
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu.py"
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
-CONFIG = TrainConfig(encoder="small", dim=16, batch_size=16, steps=120, val_fraction=0.2, device="cuda")
+CONFIG = TrainConfig(
+    encoder="small", place=False, dim=16, batch_size=16, steps=120, val_fraction=0.2, device="cuda"
+)
 
 # Without what a machine with a GPU may lack.
 BARE = """

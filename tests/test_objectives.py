@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tile2vec_cli.config import pipeline as configs
 from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
-from tile2vec_cli.config.training import OBJECTIVE_NAMES, TrainConfig
+from tile2vec_cli.config.training import MAF, OBJECTIVE_NAMES, TrainConfig
 from tile2vec_cli.errors import DataError, InputError, Interrupted, UsageError
 from tile2vec_cli.learning import heads, label_objectives, losses, pretexts, triplet_objectives
 from tile2vec_cli.learning.objective import Batch, Objective
@@ -29,7 +29,16 @@ from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
 
 CONFIG = TrainConfig(
-    encoder="small", dim=8, batch_size=16, steps=2, lr=0.02, val_fraction=0.2, device="cpu", precision="fp32"
+    encoder="small",
+    place=False,
+    local=0,
+    dim=8,
+    batch_size=16,
+    steps=2,
+    lr=0.02,
+    val_fraction=0.2,
+    device="cpu",
+    precision="fp32",
 )
 SIDE = 24
 
@@ -289,10 +298,10 @@ def chosen(name: str, data: Data, folder: Path) -> TrainConfig:
 
 
 def test_the_table_has_all_the_names() -> None:
-    assert tuple(OBJECTIVES) == OBJECTIVE_NAMES
+    assert (*OBJECTIVES, MAF) == OBJECTIVE_NAMES
 
 
-@pytest.mark.parametrize("name", OBJECTIVE_NAMES)
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_ends_in_a_model_like_any_other(name: str, data: Data, tmp_path: Path) -> None:
     config = chosen(name, data, tmp_path)
     report = run(data, tmp_path / "model", config)
@@ -380,11 +389,11 @@ def test_tiles_without_a_label_are_left_out(data: Data, tmp_path: Path) -> None:
 # --- settings and starts -----------------------------------------------------------------------
 
 
-def test_settings_of_triplets_are_what_they_were() -> None:
-    """So that a model of an earlier version is up to date."""
+def test_settings_are_those_that_the_objective_uses() -> None:
+    """And no others: models are up to date by these."""
     assert list(TrainConfig().settings()) == [
-        *("encoder", "dim", "margin", "l2", "distants", "epochs", "steps", "minutes", "batch_size", "lr"),
-        *("augment", "jitter", "val_fraction", "patience", "precision", "seed"),
+        *("encoder", "dim", "place", "margin", "l2", "distants", "local", "epochs", "steps", "minutes"),
+        *("batch_size", "lr", "augment", "jitter", "val_fraction", "patience", "precision", "seed"),
     ]
     found = TrainConfig(objective="rotation").settings()
     assert found["objective"] == "rotation"

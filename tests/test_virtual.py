@@ -172,7 +172,9 @@ def test_vectors_triplets_and_weights_are_the_same_bytes(
         triplets.save(project / f"{name}.triplets", drawn)
         embed(project / name, encoder, project / f"{name}-vectors", FP32, workers=1)
         embed(project / name, encoder, project / f"{name}.parquet", FP32, workers=1)
-        options = TrainConfig(encoder="small", dim=4, steps=3, epochs=None, batch_size=16, device="cpu")
+        options = TrainConfig(
+            encoder="small", place=False, dim=4, steps=3, epochs=None, batch_size=16, device="cpu"
+        )
         for trained, free in (("resident", 1 << 40), ("streamed", 0)):
             monkeypatch.setattr(batches, "free_memory", lambda _device, free=free: free)
             train(project / f"{name}.triplets", project / name, project / f"{name}-{trained}", options)
@@ -254,7 +256,9 @@ def readers(root: Project) -> dict[str, Callable[[], object]]:
         tiles = TileSet.open(virtual)
         triplets.save(drawn, triplets.draw(tiles, TripletConfig(count=100, neighborhood_m=150)))
     encoder = root / "model" if (root / "model").exists() else model(root)
-    options = TrainConfig(encoder="small", dim=4, steps=1, epochs=None, batch_size=16, device="cpu")
+    options = TrainConfig(
+        encoder="small", place=False, dim=4, steps=1, epochs=None, batch_size=16, device="cpu"
+    )
 
     def whole() -> None:
         damaged = check(virtual).damaged

@@ -98,8 +98,8 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help=f"Passes over the triplets (default: what --steps or --minutes allow, else {STEPS} steps; "
-            f"paper: {EPOCHS})."
+            help=f"Passes over the triplets (default: {STEPS} steps, or what --steps allows; "
+            f"paper: {EPOCHS}, or what --steps or --minutes allow)."
         ),
     ] = TrainConfig.epochs,
     steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = TrainConfig.steps,

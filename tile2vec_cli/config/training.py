@@ -19,6 +19,19 @@ OBJECTIVE_NAMES = (
     *("order", "contrastive", "infonce", "supervised", MAF),
 )
 LABELLED = ("contrastive", "supervised")
+# What only some objectives use, and which.
+_USERS = {
+    "margin": ("triplet", "contrastive"),
+    "l2": ("triplet",),
+    "distants": ("triplet",),
+    "temperature": ("infonce",),
+    "labels": LABELLED,
+    "field": LABELLED,
+    "min_purity": LABELLED,
+    "augment": tuple(name for name in OBJECTIVE_NAMES if name not in ("rotation", MAF)),
+}
+
+
 # What only steps use.
 _STEPPED = (
     "encoder",
@@ -33,27 +46,13 @@ _STEPPED = (
     "jitter",
     "patience",
 )
-# What only some objectives use, and which.
-_USERS = {
-    "margin": ("triplet", "contrastive"),
-    "l2": ("triplet",),
-    "distants": ("triplet",),
-    "temperature": ("infonce",),
-    "labels": LABELLED,
-    "field": LABELLED,
-    "min_purity": LABELLED,
-    "augment": tuple(name for name in OBJECTIVE_NAMES if name not in ("rotation", MAF)),
-    **{name: tuple(name for name in OBJECTIVE_NAMES if name != MAF) for name in _STEPPED},
-}
-
-
 # What a recipe says where the user says nothing. Measured in benchmarks/RESULTS.md.
 RECIPES: dict[str, dict[str, Any]] = {
     "assisted": {"encoder": "texture", "place": True, "distants": "in-batch", "local": 0.5, "jitter": 0.8},
     # Jean et al. 2019, and nothing else.
     "paper": {"encoder": "auto", "place": False, "distants": "saved", "local": 0.0, "jitter": 0.0},
 }
-STEPS = 450  # of the assisted recipe: later ones add nothing that a probe could tell
+STEPS = 450  # of the assisted recipe: later ones tell places apart, and forget what stands in a tile
 EPOCHS = 50  # of the paper's
 
 
@@ -91,11 +90,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         one_of("--objective", self.objective, OBJECTIVE_NAMES)
+        one_of("--recipe", self.recipe, tuple(RECIPES))
         for name in self._unused:
-            if getattr(self, name) != getattr(TrainConfig, name):
+            if getattr(self, name) not in (getattr(TrainConfig, name), RECIPES[self.recipe].get(name)):
                 option = "--no-augment" if name == "augment" else f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option}: --objective {self.objective} does not use it. Leave it out.")
-        one_of("--recipe", self.recipe, tuple(RECIPES))
         for name, value in self._advice.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
@@ -110,7 +109,8 @@ class TrainConfig:
         at_least("--dim", self.dim, 2)
         above("--margin", self.margin, 0)
         at_least("--l2", self.l2, 0)
-        one_of("--distants", str(self.distants), ("in-batch", "saved"))
+        if self.distants is not None:
+            one_of("--distants", self.distants, ("in-batch", "saved"))
         share("--local", self.local or 0.0)
         at_least("--epochs", self.epochs, 1)
         at_least("--steps", self.steps, 1)
@@ -134,8 +134,11 @@ class TrainConfig:
         said = dict(RECIPES[self.recipe])
         if self.init is not None:
             said["encoder"] = "auto"  # the start's
-        if self.epochs is None and self.steps is None and self.minutes is None:
-            said |= {"steps": STEPS} if self.recipe == "assisted" else {"epochs": EPOCHS}
+        if self.epochs is None and self.steps is None:
+            if self.recipe == "assisted" and (self.objective == "triplet" or self.minutes is None):
+                said["steps"] = STEPS
+            elif self.minutes is None:
+                said["epochs"] = EPOCHS
         return {name: value for name, value in said.items() if name not in self._unused}
 
     def settings(self) -> dict[str, Any]:
@@ -152,4 +155,5 @@ class TrainConfig:
 
     @property
     def _unused(self) -> list[str]:
-        return [name for name, users in _USERS.items() if self.objective not in users]
+        unused = [name for name, users in _USERS.items() if self.objective not in users]
+        return [*unused, *_STEPPED] if self.objective == MAF else unused

@@ -89,7 +89,7 @@ def footer(header: Mapping[str, Any], chip_layout: Mapping[str, Any], scale: flo
         quantization |= {"scale": [scale], "offset": [0]}
     emb = {
         "type": "chip",
-        "dimensions": sum(header["parts"].values()) if "parts" in header else model["dim"],
+        "dimensions": sum(header["vector_parts"].values()) if "vector_parts" in header else model["dim"],
         "data_type": dtype,
         "chip_layout": dict(chip_layout),
         "quantization": quantization,
@@ -117,7 +117,7 @@ def header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
 def parts(metadata: Mapping[str, Any]) -> dict[str, slice]:
     """Where in each vector its parts stand, by what the file says of its model; {} where it names none."""
     found, start = {}, 0
-    for name, length in metadata.get("parts", {}).items():
+    for name, length in metadata.get("vector_parts", {}).items():
         found[name] = slice(start, start + length)
         start += length
     return found

@@ -75,7 +75,7 @@ def embed(
         "settings": config.settings(),
     }
     if "place" in model.architecture:
-        header["parts"] = encoders.part_sizes(model.architecture)
+        header["vector_parts"] = encoders.part_sizes(model.architecture)
     present = [part for part in tiles.parts if part.count]
     one_file = out.suffix == ".parquet"
     others = 0

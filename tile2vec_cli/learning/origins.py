@@ -39,7 +39,12 @@ class Origin:
 
         Raises DataError for other settings, or files of other places.
         """
-        unsaid = {"objective": TrainConfig.objective, "init": None}  # in models that say nothing of them
+        unsaid = {
+            "objective": TrainConfig.objective,
+            "init": None,
+            "place": False,
+            "local": 0.0,
+        }  # in models that say nothing of them
         were, now = {**unsaid, **found.settings}, {**unsaid, **self.settings}
         require_same_settings(path, were, elsewhere(now, self.paths, found.provenance.get("paths", {})))
         return all(were.get(name) == now[name] for name in self.paths)
