@@ -9,6 +9,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import above, at_least, one_of, share
 from tile2vec_cli.errors import UsageError
 
@@ -112,7 +113,7 @@ class TrainConfig:
     l2: float = 0.01
     distants: str = "in-batch"  # the paper: saved; see benchmarks/RESULTS.md
     temperature: float = 0.1  # of infonce
-    labels: str | None = None  # file of the classes that a labelled objective learns
+    labels: str | LabelSource | None = None  # the classes that a labelled objective learns
     field: str | None = None
     min_purity: float = 0.8
     epochs: int | None = None  # None: 50, or no limit where steps or minutes set one
@@ -175,7 +176,8 @@ class TrainConfig:
         aside = {"device", "compile", "labels", "init", *self._unused}
         if self.objective == TrainConfig.objective:
             aside.add("objective")
-        return {name: value for name, value in found.items() if name not in aside}
+        labels = {} if self.labels is None else LabelSource.of(self.labels).settings()
+        return {name: value for name, value in found.items() if name not in aside} | labels
 
     @property
     def _unused(self) -> list[str]:

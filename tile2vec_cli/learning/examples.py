@@ -6,7 +6,7 @@ come round again, each as often as the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +58,7 @@ class Examples:
     val: Ints  # (V, K), all or the first of whose tiles lie in held-out blocks
     codes: NDArray[np.int64]  # (U,) class of each tile in use; UNLABELLED without one
     classes: int = 0
+    label_rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
 
 
 def triplets(source: Source, config: TrainConfig) -> Examples:
@@ -85,13 +86,14 @@ def labelled(source: Source, config: TrainConfig) -> Examples:
     from tile2vec_cli.labelling import labels
 
     found = labels.read(
-        str(config.labels),
+        config.labels or "",
         source.tiles.footprints(source.used),
         source.tiles.index(["tile_id"])["tile_id"].to_numpy()[source.used],
         field=config.field,
         min_purity=config.min_purity,
     )
     examples = _single(source, found.codes.astype(np.int64), len(found.classes))
+    examples = replace(examples, label_rasters=found.rasters)
     present = np.unique(examples.codes[examples.train])
     if len(present) < 2:
         of = f", all of class {found.classes[present[0]]}" if len(present) else ""
