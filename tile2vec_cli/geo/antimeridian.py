@@ -40,9 +40,8 @@ def _wrapped(shape: shapely.Geometry) -> shapely.Geometry:
     others = [shapely.transform(part, _home) for part in parts if shapely.get_dimensions(part) < 2]
     if not areas:
         return others[0] if len(others) == 1 else type(shape)(others)
-    if others:
-        return shapely.GeometryCollection([*areas, *others])
-    return areas[0] if len(areas) == 1 else shapely.MultiPolygon(areas)
+    area = shapely.union_all(areas)  # pieces of several turns may come to lie side by side
+    return shapely.GeometryCollection([area, *others]) if others else area
 
 
 def _is_beyond(part: shapely.Geometry) -> bool:

@@ -59,15 +59,26 @@ def named(given: Sequence[str], band: int | None = None, nodata: Sequence[float]
     A pattern such as "labels/*.tif" means the files it matches, sorted by name. Raises InputError where
     it matches none, where a folder holds no rasters, and where a list cannot be read.
     """
-    files = dict.fromkeys(path for name in given for path in _files(name))
+    files = list(given)
+    if len(given) > 1 or any(_is_several(name) for name in given):
+        files = scene_lists.expand([path for name in given for path in _matches(name)])
     return LabelSource(tuple(given), tuple(files), band, tuple(nodata))
 
 
-def _files(name: str) -> list[str]:
-    is_folder = not remote.is_remote(name) and Path(name).is_dir() and Path(name).suffix not in VECTORS
-    if is_folder or name == "-" or name.startswith("@"):
-        return scene_lists.expand([name])
-    if remote.is_remote(name) or not has_magic(name) or Path(name).exists():
+def _is_several(name: str) -> bool:
+    """Whether it may stand for many files; a geodatabase is a folder, but one file."""
+    if remote.is_remote(name):
+        return False
+    is_folder = Path(name).is_dir() and _suffix(name) not in VECTORS
+    return is_folder or name == "-" or name.startswith("@") or _is_pattern(name)
+
+
+def _is_pattern(name: str) -> bool:
+    return has_magic(name) and not remote.is_remote(name) and not Path(name).exists()
+
+
+def _matches(name: str) -> list[str]:
+    if not _is_pattern(name):
         return [name]
     found = sorted(glob(name))  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not found:
