@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, Tile2VecError
-from tile2vec_cli.geo import antimeridian, geoparquet, grid, places, rasters, sampling
-from tile2vec_cli.geo.grid import Floats, Ints, Transform
+from tile2vec_cli.geo import geoparquet, grid, places, rasters, sampling
+from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.geo.scenes import open_scene
-from tile2vec_cli.labelling import cdl, legends
+from tile2vec_cli.labelling import cdl, legends, sample_points
+from tile2vec_cli.labelling.label_sheets import Sheet, outline
 from tile2vec_cli.labelling.legends import Legend
 from tile2vec_cli.labelling.votes import Votes
 from tile2vec_cli.tiling.tile_files import Mask
@@ -26,28 +26,23 @@ from tile2vec_cli.tiling.tiles import TileSet
 Geometry = NDArray[np.object_]
 Bounds = tuple[float, float, float, float]
 
-_LEAST_SIDE = 8  # points along a tile's side; more where it spans more label pixels,
-_MOST_SIDE = 256  # but no more than this: 65,536 points tell the shares of a tile well enough
-_POINTS = 1 << 21  # at a time
 _NAMED = 5  # rasters in an error
-_SLACK = 0.02  # of its size, by which a raster may reach beyond the outline that is drawn of it
 
 
 @dataclass(frozen=True)
-class _Sheet:
-    """What is kept of a raster whose pixels are yet to be read: there may be thousands."""
+class _Pairs:
+    """(K,) numbers of footprints and, for each, of a raster that may cover it; by raster, then footprint."""
 
-    path: str
-    band: int
-    crs: str | None
-    transform: Transform
-    has_alpha: bool  # beside the classes
+    row: Ints
+    sheet: Ints
 
-    @classmethod
-    def of(cls, raster: rasters.Raster, band: int | None) -> _Sheet:
-        """band: the one that holds class codes; None: the only one. Errors as for `_class_band`."""
-        band = _class_band(raster, band)
-        return cls(raster.path, band, raster.crs, raster.transform, raster.alpha not in (None, band))
+    def between(self, tile: Ints) -> Iterator[tuple[int, Ints]]:
+        """The rasters, in their order, and their footprints among those of `tile`, which ascends."""
+        wanted = np.isin(self.row, tile[np.flatnonzero(np.diff(tile, prepend=-1))])
+        row, sheet = self.row[wanted], self.sheet[wanted]
+        starts = np.flatnonzero(np.diff(sheet, prepend=-1))
+        for start, stop in zip(starts, np.append(starts[1:], len(row)), strict=False):  # none: no rows
+            yield int(sheet[start]), row[start:stop]
 
 
 class LabelRasters:
@@ -59,16 +54,16 @@ class LabelRasters:
 
     def __init__(self, labels: str | Path | LabelSource) -> None:
         self.source = LabelSource.of(labels)
-        self._sheets: list[_Sheet] = []
+        self._sheets: list[Sheet] = []
         several = len(self.source.files) > 1
         tables, outlines, failed = [], [], []
         for path in self.source.files:
             try:
                 raster = rasters.describe(path)
-                self._sheets.append(_Sheet.of(raster, self.source.band))
+                self._sheets.append(Sheet.of(raster, self.source.band))
                 tables.append(legends.Table.of(raster, self._sheets[-1].band))
                 if several:
-                    outlines.append(_outline(raster))
+                    outlines.append(outline(raster))
             except Tile2VecError as error:
                 failed.append(error)
         if failed:
@@ -88,15 +83,15 @@ class LabelRasters:
         Raises DataError where the rasters' values are no class codes.
         """
         tiles, codes, counts = [], [], []
-        for rows, sheets in self._covered(geometry):
-            for tile, lonlat in _points_inside(sheets, geometry[rows]):
-                values, valid, disputed = self._classes_at(sheets, lonlat)
-                self._disputed += len(np.unique(tile[disputed]))
-                key = rows[tile[valid]] << 32 | (values[valid] + 2**31)
-                key, count = np.unique(key, return_counts=True)
-                tiles.append(key >> 32)
-                codes.append((key & 0xFFFFFFFF) - 2**31)
-                counts.append(count)
+        pairs = self._pairs(geometry)
+        for tile, lonlat in sample_points.inside(geometry, self._sides(geometry, pairs)):
+            values, valid, disputed = self._classes_at(pairs, tile, lonlat)
+            self._disputed += len(np.unique(tile[disputed]))
+            key = tile[valid].astype(np.int64) << 32 | (values[valid] + 2**31)
+            key, count = np.unique(key, return_counts=True)
+            tiles.append(key >> 32)
+            codes.append((key & 0xFFFFFFFF) - 2**31)
+            counts.append(count)
         code = np.concatenate([np.empty(0, np.int64), *codes])
         present, code = np.unique(code, return_inverse=True)
         names = self.legend.of_codes(present)
@@ -123,14 +118,15 @@ class LabelRasters:
             corners = places.to_lonlat(
                 info["crs"], grid.footprints(info["transform"], rows, cols, side), path
             )
-            for some, sheets in self._covered(geoparquet.polygons(corners)):
-                for here in _chunks(some, side * side):
-                    xy = grid.pixel_centres(info["transform"], rows[here], cols[here], side).reshape(-1, 2)
-                    lonlat = places.to_lonlat(info["crs"], xy, path)
-                    found, known, disputed = self._classes_at(sheets, lonlat)
-                    self._disputed += int(disputed.reshape(len(here), -1).any(axis=1).sum())
-                    codes[own[here]] = found.reshape(-1, side, side)
-                    valid[own[here]] = known.reshape(-1, side, side)
+            pairs = self._pairs(geoparquet.polygons(corners))
+            for here in sample_points.chunks(np.arange(len(own)), side * side):
+                xy = grid.pixel_centres(info["transform"], rows[here], cols[here], side).reshape(-1, 2)
+                lonlat = places.to_lonlat(info["crs"], xy, path)
+                tile = np.repeat(here, side * side)
+                found, known, disputed = self._classes_at(pairs, tile, lonlat)
+                self._disputed += len(np.unique(tile[disputed]))
+                codes[own[here]] = found.reshape(-1, side, side)
+                valid[own[here]] = known.reshape(-1, side, side)
         return codes, valid
 
     def bounds(self) -> Bounds:
@@ -149,38 +145,53 @@ class LabelRasters:
             "tiles_disputed": self._disputed,
         }
 
-    def _covered(self, geometry: Geometry) -> Iterator[tuple[Ints, list[_Sheet]]]:
-        """Rows of footprints, and the rasters, in their order, that may cover them; in groups."""
+    def _pairs(self, geometry: Geometry) -> _Pairs:
+        """Footprints and the rasters that may cover them, of (N,) in lon/lat."""
         if self._tree is None:
-            yield np.arange(len(geometry)), self._sheets
-            return
-        row, number = self._tree.query(geometry, predicate="intersects")
-        order = np.lexsort((number, row))
-        row, number = row[order], number[order]
-        covered, starts = np.unique(row, return_index=True)
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for tile, own in zip(covered.tolist(), np.split(number, starts[1:]), strict=True):
-            groups.setdefault(tuple(own.tolist()), []).append(tile)
-        for numbers, rows in sorted(groups.items()):
-            yield np.array(rows), [self._sheets[k] for k in numbers]
+            return _Pairs(np.arange(len(geometry)), np.zeros(len(geometry), np.int64))
+        row, sheet = self._tree.query(geometry, predicate="intersects")
+        order = np.lexsort((row, sheet))
+        return _Pairs(row[order], sheet[order])
 
-    def _classes_at(self, sheets: Sequence[_Sheet], lonlat: Floats) -> tuple[Ints, Mask, Mask]:
-        """(M,) class codes at places, which are valid, and at which two rasters disagree."""
-        codes, valid = self._classes_of(sheets[0], lonlat)
-        disputed = np.zeros(len(lonlat), bool)
-        for sheet in sheets[1:]:
-            found, known = self._classes_of(sheet, lonlat)
-            other = np.flatnonzero(valid & known & (codes != found))
+    def _sides(self, geometry: Geometry, pairs: _Pairs) -> Ints:
+        """(N, 2) points to take along footprints' sides: what the finest raster that may cover one asks."""
+        sides = np.zeros((len(geometry), 2), np.int64)
+        corners, quads = sample_points.corners(geometry), sample_points.is_quad(geometry)
+        others = ~quads & ~sample_points.is_point(geometry)
+        kinds: dict[Any, list[int]] = {}
+        for number in np.unique(pairs.sheet).tolist():
+            kinds.setdefault(self._sheets[number].kind, []).append(number)
+        for numbers in kinds.values():
+            rows = np.unique(pairs.row[np.isin(pairs.sheet, numbers)])
+            for some in (rows[quads[rows]], *rows[others[rows], None]):
+                if len(some):
+                    pixels = self._sheets[numbers[0]].pixels_a_side(corners[some])
+                    sides[some] = np.maximum(sides[some], sample_points.a_side(pixels))
+        return sides
+
+    def _classes_at(self, pairs: _Pairs, tile: Ints, lonlat: Floats) -> tuple[Ints, Mask, Mask]:
+        """(M,) class codes at places, which are valid, and at which two rasters disagree.
+
+        tile: (M,) the footprint of each, ascending.
+        """
+        codes = np.zeros(len(lonlat), np.int64)
+        valid, disputed = np.zeros(len(lonlat), bool), np.zeros(len(lonlat), bool)
+        for number, rows in pairs.between(tile):
+            starts, stops = np.searchsorted(tile, rows), np.searchsorted(tile, rows, side="right")
+            here = np.concatenate([np.arange(*ends) for ends in zip(starts, stops, strict=True)])
+            found, known = self._classes_of(self._sheets[number], lonlat[here])
+            other = np.flatnonzero(valid[here] & known & (codes[here] != found))
             if len(other):  # two codes may have one name
-                pairs, which = np.unique(np.stack([codes[other], found[other]]), axis=1, return_inverse=True)
-                first, second = (np.array(self.legend.of_codes(side), dtype=object) for side in pairs)
-                disputed[other[(first != second)[which.ravel()]]] = True
-            fresh = known & ~valid
-            codes[fresh] = found[fresh]
-            valid |= known
+                both = np.stack([codes[here[other]], found[other]])
+                both, which = np.unique(both, axis=1, return_inverse=True)
+                first, second = (np.array(self.legend.of_codes(side), dtype=object) for side in both)
+                disputed[here[other[(first != second)[which.ravel()]]]] = True
+            fresh = here[known & ~valid[here]]
+            codes[fresh] = found[known & ~valid[here]]
+            valid[fresh] = True
         return codes, valid, disputed
 
-    def _classes_of(self, sheet: _Sheet, lonlat: Floats) -> tuple[Ints, Mask]:
+    def _classes_of(self, sheet: Sheet, lonlat: Floats) -> tuple[Ints, Mask]:
         """(M,) class codes of one raster at places, and which are valid."""
         if sheet.has_alpha and sheet.path not in self._alpha:
             with open_scene(sheet.path, bands=(sheet.band,)) as scene:
@@ -212,110 +223,3 @@ def _all_of(failed: Sequence[Tile2VecError]) -> Tile2VecError:
         return first
     listed = ", ".join(names[:_NAMED]) + ", …" * (len(names) > _NAMED)
     return type(first)(f"{first} {len(names):,} more label rasters cannot be used: {listed}.")
-
-
-def _class_band(raster: rasters.Raster, asked: int | None) -> int:
-    """The band that holds class codes. Raises DataError where none does, or it is not known which."""
-    if asked is not None:
-        if asked > raster.count:
-            raise DataError(
-                f"{raster.path}: has {raster.count} bands, no band {asked}. "
-                f"Name a band from 1 to {raster.count} in --label-band."
-            )
-        return asked
-    bands = [band for band in range(1, raster.count + 1) if raster.count == 1 or band != raster.alpha]
-    if len(bands) == 1:
-        return bands[0]
-    if {"red", "green", "blue"} <= set(raster.meanings):
-        raise DataError(
-            f"{raster.path}: is a picture, {raster.count} bands ({', '.join(raster.meanings)}); one band of "
-            "class codes is needed. Give the raster it was drawn from, or name the band with --label-band."
-        )
-    raise DataError(
-        f"{raster.path}: has {raster.count} bands; the one that holds class codes is needed. "
-        f"Name it with --label-band, from 1 to {raster.count}."
-    )
-
-
-def _outline(raster: rasters.Raster) -> Any:
-    """What a raster covers in longitude and latitude, a little more rather than less."""
-    step = np.linspace(0, 1, 20, endpoint=False)
-    none, all_ = np.zeros_like(step), np.ones_like(step)
-    rows = np.concatenate([none, step, all_, 1 - step]) * raster.height
-    cols = np.concatenate([step, all_, 1 - step, none]) * raster.width
-    ring = raster.lonlat(rows, cols)
-    if not np.isfinite(ring).all():  # part of it is no place on the Earth
-        return shapely.box(-180, -90, 180, 90)
-    shape = shapely.make_valid(antimeridian.wrapped(np.array([shapely.Polygon(ring)], dtype=object))[0])
-    return shapely.buffer(shape, _SLACK * shape.length / 4, join_style="mitre")
-
-
-# --- where to look -----------------------------------------------------------------------------
-
-
-def _points_inside(sheets: Sequence[_Sheet], geometry: Geometry) -> Iterator[tuple[Ints, Floats]]:
-    """Tile numbers (M,) and lon/lat (M, 2) of points inside the footprints, some tiles at a time."""
-    kind = shapely.get_type_id(geometry)
-    is_point = kind == 0
-    is_quad = (kind == 3) & (shapely.get_num_coordinates(geometry) == 5)
-    if is_point.any():
-        here = np.flatnonzero(is_point)
-        yield here, shapely.get_coordinates(geometry[here])
-    if is_quad.any():
-        here = np.flatnonzero(is_quad)
-        corners = shapely.get_coordinates(geometry[here]).reshape(-1, 5, 2)[:, :4]
-        across, down = _points_a_side(sheets, corners)
-        for chunk in _chunks(np.arange(len(here)), across * down):
-            points = _between(corners[chunk], across, down)
-            yield np.repeat(here[chunk], across * down), points.reshape(-1, 2)
-    for number in np.flatnonzero(~is_point & ~is_quad):
-        lonlat = _points_in_shape(sheets, geometry[number])
-        yield np.full(len(lonlat), number), lonlat
-
-
-def _points_a_side(sheets: Sequence[_Sheet], corners: Floats) -> tuple[int, int]:
-    """How many points to take along the first and the second side of (N, 4, 2) corners."""
-    sides = []
-    for sheet in sheets:
-        a, b, _, d, e, _ = sheet.transform
-        xy = places.from_lonlat(sheet.crs, corners, sheet.path)
-        xy = xy[np.isfinite(xy).all(axis=(1, 2))]
-        if not len(xy):
-            continue
-        pixels = (xy[:, 1:3] - xy[:, 0:2]) @ np.linalg.inv([[a, b], [d, e]]).T
-        sides.append(np.median(np.hypot(pixels[..., 0], pixels[..., 1]), axis=0))
-    if not sides:
-        return _LEAST_SIDE, _LEAST_SIDE
-    first, second = np.max(sides, axis=0)
-    return _side(first), _side(second)
-
-
-def _side(pixels: float) -> int:
-    whole = max(1, round(pixels))
-    return min(whole * math.ceil(_LEAST_SIDE / whole), _MOST_SIDE)
-
-
-def _between(corners: Floats, across: int, down: int) -> Floats:
-    """(N, across, down, 2) places on a regular grid inside (N, 4, 2) corners in ring order."""
-    u = ((np.arange(across) + 0.5) / across)[:, None, None]
-    v = ((np.arange(down) + 0.5) / down)[:, None]
-    start, right, opposite, left = (corners[:, k, None, None] for k in range(4))
-    return np.asarray((1 - v) * ((1 - u) * start + u * right) + v * ((1 - u) * left + u * opposite))
-
-
-def _points_in_shape(sheets: Sequence[_Sheet], shape: shapely.Geometry) -> Floats:
-    """Points of a regular grid that lie in a shape other than a tile's."""
-    if shapely.bounds(shape)[2] - shapely.bounds(shape)[0] > 180:  # cut at the antimeridian
-        joined = shapely.transform(shape, lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
-        west, south, east, north = shapely.bounds(joined)
-    else:
-        west, south, east, north = shapely.bounds(shape)
-    corners = np.array([[[west, south], [east, south], [east, north], [west, north]]])
-    grid = _between(corners, *_points_a_side(sheets, corners)).reshape(-1, 2)
-    grid[:, 0] = (grid[:, 0] + 180) % 360 - 180
-    return np.asarray(grid[shapely.contains_xy(shape, grid)])
-
-
-def _chunks(rows: Ints, points: int) -> list[Ints]:
-    step = max(1, _POINTS // points)
-    return [rows[start : start + step] for start in range(0, len(rows), step)]
