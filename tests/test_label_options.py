@@ -68,6 +68,7 @@ def requires(said: str) -> None:
 def test_probe(land: Path, call: Call, write_scene: SceneWriter) -> None:
     def probe(*more: object) -> Run:
         options = ("--n-labels", 50, "--repeats", 2, "--block", 160, "--out", "p", "--json")
+        options += ("--classifier", "logistic")
         return call("probe", "e.parquet", *OPTIONS, *options, *more)
 
     done = probe()
