@@ -24,11 +24,13 @@ _PROBE = ProbeConfig()
 def compare(
     tiles: options.Tiles,
     labels: Annotated[
-        str,
-        typer.Option("--labels", metavar="PATH", help="Labels to judge by, as for `probe`."),
+        list[str],
+        typer.Option("--labels", metavar="PATH", help="Labels to judge by, as for `probe`. Repeatable."),
     ],
     minutes: Annotated[float, typer.Option(help="How long each objective, and each end-to-end fit, trains.")],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for everything that is made.")],
+    label_band: options.LabelBand = None,
+    label_nodata: options.LabelNodata = None,
     field: options.Field = None,
     min_purity: options.MinPurity = _PROBE.min_purity,
     objectives: Annotated[
@@ -99,14 +101,16 @@ def compare(
     from tile2vec_cli.evaluation import comparison_reports
     from tile2vec_cli.evaluation.comparison import Bench
 
-    bench = Bench(tiles, labels, out, config, console.progress, triplets, overwrite, strict)
+    source = options.label_source(labels, label_band, label_nodata)
+    bench = Bench(tiles, source, out, config, console.progress, triplets, overwrite, strict)
     report = comparison_reports.run(bench)
+    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
     for name, reason in report.keys["left_out"].items():
         console.say(f"{name} left out: {reason}")
     header, rows = comparison_reports.table(report.keys)
     console.report(
         report.keys,
-        inputs=[tiles, labels, *([triplets] if triplets else [])],
+        inputs=[tiles, *labels, *([triplets] if triplets else [])],
         outputs=report.files,
         rows=rows,
         header=header,

@@ -27,13 +27,15 @@ def inspect(
         typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded: factors from pixels."),
     ] = None,
     labels: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Labels as for `probe`: are they told better than from pixels?",
+            help="Labels as for `probe`: are they told better than from pixels? Repeatable.",
         ),
     ] = None,
+    label_band: options.LabelBand = None,
+    label_nodata: options.LabelNodata = None,
     field: options.Field = None,
     min_purity: options.MinPurity = _DEFAULT.min_purity,
     red: Annotated[
@@ -87,6 +89,7 @@ def inspect(
         seed=seed,
     )
     console = Console("inspect", quiet, json)
+    source = options.optional_labels(labels, label_band, label_nodata)
 
     from tile2vec_cli.views import inspect_reports
 
@@ -96,13 +99,14 @@ def inspect(
             config,
             out,
             tiles=tiles,
-            labels=labels,
+            labels=source,
             overwrite=overwrite,
             on_progress=on_progress,
         )
+    options.say_label_rasters(console, (report.keys["probe"] or {}).get("label_rasters", {}))
     console.report(
         report.keys,
-        inputs=[embeddings, *filter(None, (tiles, labels))],
+        inputs=[embeddings, *([tiles] if tiles else []), *(labels or ())],
         outputs=report.files,
         rows=[*report.keys["verdicts"].items(), ("output", ", ".join(map(str, report.files)))],
         up_to_date=report.up_to_date,

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tile2vec_cli.config.pipeline import ProbeConfig
+from tile2vec_cli.config.rules import parse_numbers
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.job.processors import usable_cpus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tile2vec_cli.config.labels import LabelSource
+    from tile2vec_cli.console import Console
     from tile2vec_cli.workers.clusters import Cluster
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
@@ -47,6 +52,18 @@ Embeddings = Annotated[
     typer.Argument(
         metavar="EMBEDDINGS",
         help="File or folder of `embed`, or any GeoParquet with a column `embedding` of lists.",
+    ),
+]
+LabelBand = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Label rasters: the band that holds the classes, from 1, of several."),
+]
+LabelNodata = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="VALUE",
+        help="Label rasters: value that is no label, such as 0 or -9999, beside what they declare. "
+        "Repeatable, or with commas.",
     ),
 ]
 Field = Annotated[str | None, typer.Option(help="Field or column that holds the classes.")]
@@ -86,6 +103,36 @@ Picture = Annotated[
         help="Contact sheet of the examples and what was found: .png, .svg or .pdf.",
     ),
 ]
+
+
+def label_source(labels: Sequence[str], band: int | None, nodata: Sequence[str] | None) -> LabelSource:
+    """What --labels names, and how rasters of it are read."""
+    from tile2vec_cli.labelling.labels import named
+
+    values = [value for text in nodata or () for value in parse_numbers("--label-nodata", text)]
+    return named(labels, band, values)
+
+
+def optional_labels(
+    labels: Sequence[str] | None, band: int | None, nodata: Sequence[str] | None
+) -> LabelSource | None:
+    """The same where --labels need not be given."""
+    if labels:
+        return label_source(labels, band, nodata)
+    if band is not None or nodata:
+        raise UsageError("--label-band and --label-nodata: are of --labels. Give it as well.")
+    return None
+
+
+def say_label_rasters(console: Console, found: Mapping[str, int], option: str = "--labels") -> None:
+    """What there is to say of several label rasters; {}: nothing."""
+    if found.get("without_tiles"):
+        count, rasters = found["without_tiles"], found["rasters"]
+        console.say(f"{option}: {count:,} of {rasters:,} rasters label no tile.")
+    if found.get("tiles_disputed"):
+        console.say(
+            f"{option}: rasters disagree in {found['tiles_disputed']:,} tiles; the first given counts there."
+        )
 
 
 def require_both(tiles: Path | None, picture: Path | None) -> None:

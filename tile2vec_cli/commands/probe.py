@@ -20,13 +20,16 @@ _NAMED = 20  # dropped classes; a field of numbers may have thousands
 def probe(
     embeddings: options.Embeddings,
     labels: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Label raster, polygons or points, or a table with `tile_id` (CSV or Parquet).",
+            help="Label raster, polygons or points, or a table with `tile_id` (CSV or Parquet); of rasters "
+            "also a folder, a pattern or @list.txt. Repeatable: where rasters disagree the first counts.",
         ),
     ],
+    label_band: options.LabelBand = None,
+    label_nodata: options.LabelNodata = None,
     field: options.Field = None,
     min_purity: options.MinPurity = _DEFAULT.min_purity,
     classifier: Annotated[
@@ -137,13 +140,14 @@ def probe(
         seed=seed,
     )
     console = Console("probe", quiet, json)
+    source = options.label_source(labels, label_band, label_nodata)
 
     from tile2vec_cli.evaluation import probe_reports
 
     with console.progress("probe", "fits" if end_to_end is None else "seconds") as on_progress:
         report = probe_reports.run(
             embeddings,
-            labels,
+            source,
             config,
             tiles=tiles,
             model=model,
@@ -152,6 +156,7 @@ def probe(
             overwrite=overwrite,
             on_progress=on_progress,
         )
+    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
     dropped = list(report.keys["dropped_classes"].items())
     for name, reason in dropped[:_NAMED]:
         console.say(f"Class {name} dropped: {reason}.")
@@ -166,7 +171,7 @@ def probe(
     header, rows = _table(report.keys["scores"])
     console.report(
         report.keys,
-        inputs=[embeddings, labels, *(path for path in (tiles, model) if path), *(beside or ())],
+        inputs=[embeddings, *labels, *(path for path in (tiles, model) if path), *(beside or ())],
         outputs=report.files,
         rows=rows,
         header=header,

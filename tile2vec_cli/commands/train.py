@@ -31,13 +31,15 @@ def train(
         ),
     ] = TrainConfig.objective,
     labels: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="contrastive, supervised: label raster, polygons, points, or a table with `tile_id`.",
+            help="contrastive, supervised: labels as for `probe`. Repeatable.",
         ),
-    ] = TrainConfig.labels,
+    ] = None,
+    label_band: options.LabelBand = None,
+    label_nodata: options.LabelNodata = None,
     field: options.Field = TrainConfig.field,
     min_purity: options.MinPurity = TrainConfig.min_purity,
     init: Annotated[
@@ -163,7 +165,7 @@ def train(
     console = Console("train", quiet or process.rank > 0, json)
     config = TrainConfig(
         objective=objective,
-        labels=labels,
+        labels=options.optional_labels(labels, label_band, label_nodata),
         field=field,
         min_purity=min_purity,
         init=init,
@@ -203,5 +205,9 @@ def train(
         return
     keys = asdict(report)
     up_to_date = keys.pop("up_to_date")
-    inputs = [triplets, tiles, *(path for path in (labels, init) if path)]
+    found = keys.pop("label_rasters")
+    if found:
+        keys["label_rasters"] = found
+        options.say_label_rasters(console, found)
+    inputs = [triplets, tiles, *(labels or ()), *([init] if init else [])]
     console.report(keys, inputs=inputs, outputs=[out], up_to_date=up_to_date)

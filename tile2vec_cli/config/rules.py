@@ -36,6 +36,14 @@ def parse_ints(option: str, text: str) -> tuple[int, ...]:
         raise UsageError(f"{option} {text}: needs whole numbers with commas, such as 1,2,3.") from error
 
 
+def parse_numbers(option: str, text: str) -> tuple[float, ...]:
+    """Parse "0,-9999" (the form of --label-nodata)."""
+    try:
+        return tuple(float(item) for item in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: needs numbers with commas, such as 0,-9999.") from error
+
+
 def parse_place(text: str) -> str | tuple[float, float]:
     """A place (longitude, latitude) where the text is two numbers with a comma, else the text."""
     try:

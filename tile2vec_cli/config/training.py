@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import above, at_least, one_of, share
 from tile2vec_cli.errors import UsageError
 
@@ -71,7 +72,7 @@ class TrainConfig:
     distants: str | None = None  # in-batch or saved
     local: float | None = None  # share of the batches whose tiles come from a few spots
     temperature: float = 0.1  # of infonce
-    labels: str | None = None  # file of the classes that a labelled objective learns
+    labels: str | LabelSource | None = None  # the classes that a labelled objective learns
     field: str | None = None
     min_purity: float = 0.8
     epochs: int | None = None  # stop after so many; None: as `budget` says
@@ -151,7 +152,8 @@ class TrainConfig:
         aside = {"device", "compile", "labels", "init", "recipe", *self._unused}
         if self.objective == TrainConfig.objective:
             aside.add("objective")
-        return {name: value for name, value in found.items() if name not in aside}
+        labels = {} if self.labels is None else LabelSource.of(self.labels).settings()
+        return {name: value for name, value in found.items() if name not in aside} | labels
 
     @property
     def _unused(self) -> list[str]:

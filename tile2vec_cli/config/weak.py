@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import above, at_least, one_of, parse_classes, share
 from tile2vec_cli.errors import UsageError
 
@@ -27,7 +28,7 @@ class WeakConfig:
     block_m: float | None = None  # None: three times the tile's side
     label_noise: float = 0.0  # share of the training labels that are flipped
     threshold: float | None = None  # of the probability; None: from the training labels
-    evaluate: str | None = None  # raster of clean labels to score against
+    evaluate: str | LabelSource | None = None  # rasters of clean labels to score against
     init: str | None = None  # a segmenter to start from
     epochs: int | None = None
     batch_size: int | None = None

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import SELF_SUPERVISED, CompareConfig, EmbedConfig, TripletConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.embedding.embeddings import Embeddings
@@ -56,7 +57,7 @@ class Bench:
     """What all objectives share."""
 
     tiles: Path
-    labels: str
+    labels: str | LabelSource
     folder: Path
     config: CompareConfig
     stages: Stages

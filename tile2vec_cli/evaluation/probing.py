@@ -103,6 +103,7 @@ def probe(
         tiles_used=len(task.rows),
         labels=labels.kind,
         left_out=labels.left_out,
+        label_rasters=labels.rasters,
         dropped_classes=task.dropped,
         split=config.split,
         block_m=task.block_m if config.split == "blocks" else None,

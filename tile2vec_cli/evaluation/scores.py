@@ -60,6 +60,7 @@ class Verdict:
     tiles_used: int
     labels: str  # "raster", "polygons", "points" or "table"
     left_out: dict[str, int]  # tiles without a label, by reason
+    label_rasters: dict[str, int]  # see LabelRasters.found
     dropped_classes: dict[str, str]  # name -> why
     split: str  # "blocks", "random" or "region"
     block_m: float | None
@@ -81,6 +82,8 @@ class Verdict:
         for name in ("regions", "beside"):
             if found[name] is None:
                 del found[name]
+        if not self.label_rasters:
+            del found["label_rasters"]
         return dict(_rounded(found))
 
 

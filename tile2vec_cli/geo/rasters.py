@@ -70,6 +70,7 @@ class Raster:
     nodata: tuple[float | None, ...]  # one a band
     block: tuple[int, int]  # (rows, columns) GDAL reads at a time
     alpha: int | None  # the band (1-based) tagged alpha
+    meanings: tuple[str, ...]  # of the bands, as they are shown: red, gray, palette, undefined, …
     has_mask: bool  # a mask band beside the data
     descriptions: tuple[str | None, ...]
     datetime: datetime | None
@@ -206,6 +207,7 @@ def described(path: str, source: Any) -> Raster:
         nodata=tuple(source.nodatavals),
         block=source.block_shapes[0],
         alpha=alpha[-1] if alpha else None,
+        meanings=tuple(kind.name for kind in interpretations),
         has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         descriptions=tuple(source.descriptions),
         datetime=_datetime(path, source),

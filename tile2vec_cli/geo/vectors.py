@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.geo import antimeridian
 
 
 def read(path: Path, layer: str | None = None) -> Any:
-    """A GeoDataFrame of any vector file that GDAL or GeoParquet reads, in OGC:CRS84.
+    """A GeoDataFrame of any vector file that GDAL or GeoParquet reads, in OGC:CRS84, within ±180 degrees.
 
     layer: of a file that holds several; None: the first.
     Raises InputError when it does not exist, DataError when it is no vector file, is damaged,
@@ -33,7 +34,11 @@ def read(path: Path, layer: str | None = None) -> Any:
         raise DataError(f"{path}: holds no features; at least one is needed.")
     if frame.crs is None:
         raise DataError(f"{path}: has no CRS; one is needed. Assign it with `ogr2ogr -a_srs`.")
-    return frame.to_crs("OGC:CRS84")
+    frame = frame.to_crs("OGC:CRS84")
+    frame[frame.geometry.name] = geopandas.GeoSeries(
+        antimeridian.wrapped(frame.geometry.to_numpy()), frame.index, crs=frame.crs
+    )
+    return frame
 
 
 def fields(path: Path) -> dict[str | None, list[str]]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.geo import antimeridian
 from tile2vec_cli.labelling import label_vectors
 from tile2vec_cli.labelling.label_vectors import Bounds, Geometry, chosen_field
 from tile2vec_cli.labelling.votes import Votes
@@ -91,10 +93,10 @@ def _points(path: Path, lon: str, lat: str, field: str) -> Any:
 
     table = _frame(path, [lon, lat, field])
     places = [pd.to_numeric(table[name], errors="coerce") for name in (lon, lat)]
-    inside = (places[0].abs() <= 180) & (places[1].abs() <= 90)
+    inside = places[0].between(-180, 360) & (places[1].abs() <= 90)
     if not inside.any():
         raise DataError(f"{path}: {lon} and {lat} hold no degrees; longitudes and latitudes are needed.")
-    points = geopandas.points_from_xy(places[0][inside], places[1][inside])
+    points = antimeridian.wrapped(shapely.points(places[0][inside], places[1][inside]))
     return geopandas.GeoDataFrame(table[inside], geometry=points, crs="OGC:CRS84")
 
 

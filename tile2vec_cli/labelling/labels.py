@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from glob import glob, has_magic
 from pathlib import Path
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import rasters, remote
-from tile2vec_cli.labelling import label_rasters, label_tables, label_vectors
+from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.errors import DataError, InputError, UsageError
+from tile2vec_cli.geo import remote, scene_lists
+from tile2vec_cli.labelling import label_tables, label_vectors
+from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.labelling.label_vectors import Bounds
 from tile2vec_cli.labelling.votes import UNLABELLED, Votes
 
@@ -41,6 +45,7 @@ class Labels:
     classes: tuple[str, ...]
     kind: str  # "raster", "polygons", "points" or "table"
     left_out: dict[str, int] = dataclass_field(default_factory=dict)  # tiles without a label, by reason
+    rasters: dict[str, int] = dataclass_field(default_factory=dict)  # see LabelRasters.found
 
     @property
     def labelled(self) -> NDArray[np.int64]:
@@ -48,15 +53,64 @@ class Labels:
         return np.flatnonzero(self.codes != UNLABELLED)
 
 
+def named(given: Sequence[str], band: int | None = None, nodata: Sequence[float] = ()) -> LabelSource:
+    """Labels as a command line names them: a file of any kind, or label rasters as SCENES are named.
+
+    A pattern such as "labels/*.tif" means the files it matches, sorted by name. Raises InputError where
+    it matches none, where a folder holds no rasters, and where a list cannot be read.
+    """
+    files = list(given)
+    if len(given) > 1 or any(_is_several(name) for name in given):
+        files = scene_lists.expand([path for name in given for path in _matches(name)])
+    return LabelSource(tuple(given), tuple(files), band, tuple(nodata))
+
+
+def _is_several(name: str) -> bool:
+    """Whether it may stand for many files; a geodatabase is a folder, but one file."""
+    if remote.is_remote(name):
+        return False
+    is_folder = Path(name).is_dir() and _suffix(name) not in VECTORS
+    return is_folder or name == "-" or name.startswith("@") or _is_pattern(name)
+
+
+def _is_pattern(name: str) -> bool:
+    return has_magic(name) and not remote.is_remote(name) and not Path(name).exists()
+
+
+def _matches(name: str) -> list[str]:
+    if not _is_pattern(name):
+        return [name]
+    found = sorted(glob(name))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    if not found:
+        raise InputError(f"{name}: matches no file; labels are needed. Check the pattern.")
+    return found
+
+
+def is_raster(labels: LabelSource) -> bool:
+    """Whether these are label rasters. Raises InputError for one file that does not exist, DataError for
+    several that are not all rasters."""
+    path = labels.files[0]
+    if len(labels.files) == 1 and not remote.is_remote(path) and not Path(path).exists():
+        raise InputError(f"{path}: no such file; a label raster, vector file or table is needed.")
+    others = [name for name in labels.files if _suffix(name) in {*VECTORS, *label_tables.SUFFIXES}]
+    if others and len(labels.files) > 1:
+        raise DataError(f"{others[0]}: is no raster; of several label files all need to be. Give it alone.")
+    return not others
+
+
+def _suffix(path: str) -> str:
+    return Path(path).suffix.lower()
+
+
 def read(
-    path: str | Path,
+    labels: str | Path | LabelSource,
     geometry: Geometry,
     tile_id: NDArray[np.object_] | None = None,
     *,
     field: str | None = None,
     min_purity: float = 0.8,
 ) -> Labels:
-    """Label N tiles by what `path` holds.
+    """Label N tiles by what a file holds, or several rasters.
 
     geometry: (N,) footprints (or points) in lon/lat; tile_id: (N,) names, for tables.
     field: where vector files and tables hold the class. A file in which it is the only field needs none.
@@ -65,27 +119,37 @@ def read(
     Raises InputError or DataError where the file cannot be read, UsageError where `field` is needed,
     DataError where the labels meet no tile.
     """
-    source = str(path)
-    suffix = Path(source).suffix.lower()
-    if not remote.is_remote(source) and not Path(source).exists():
-        raise InputError(f"{source}: no such file; a label raster, vector file or table is needed.")
-    bounds: Bounds | None = None
-    if suffix in label_tables.SUFFIXES:
-        votes, kind, bounds = label_tables.votes(Path(source), geometry, tile_id, field)
-    elif suffix in VECTORS:
-        votes, kind, bounds = label_vectors.votes(Path(source), geometry, field)
+    source = LabelSource.of(labels)
+    if is_raster(source):
+        rasters = LabelRasters(source)
+        votes = rasters.votes(geometry)
+        found = _labels(str(source), votes, "raster", rasters.bounds, geometry, min_purity)
+        return replace(found, rasters=rasters.found())
+    require_no_raster_options(source)
+    path = Path(source.files[0])
+    if _suffix(source.files[0]) in label_tables.SUFFIXES:
+        votes, kind, bounds = label_tables.votes(path, geometry, tile_id, field)
     else:
-        votes, kind = label_rasters.votes(source, geometry), "raster"
-        bounds = rasters.describe(source).bounds_lonlat
-    return _labels(source, votes, kind, bounds, geometry, min_purity if kind == "raster" else 0.0)
+        votes, kind, bounds = label_vectors.votes(path, geometry, field)
+    return _labels(str(source), votes, kind, None if bounds is None else lambda: bounds, geometry, 0.0)
+
+
+def require_no_raster_options(labels: LabelSource) -> None:
+    for name in labels.settings():
+        raise UsageError(f"--{name.replace('_', '-')}: {labels} is no raster. Leave it out.")
 
 
 def _labels(
-    source: str, votes: Votes, kind: str, bounds: Bounds | None, geometry: Geometry, least_share: float
+    source: str,
+    votes: Votes,
+    kind: str,
+    bounds: Callable[[], Bounds] | None,
+    geometry: Geometry,
+    least_share: float,
 ) -> Labels:
     total = votes.total(len(geometry))
     if bounds is not None and not total.any():
-        raise apart(source, bounds, geometry)
+        raise apart(source, bounds(), geometry)
     codes = votes.majority(len(geometry), least_share)
     left_out = {
         "no label there": int((total == 0).sum()),

@@ -6,7 +6,7 @@ come round again, each as often as the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +70,7 @@ class Examples:
     spots: Ints  # (U,) numbers of the spots they lie in, from 0
     codes: NDArray[np.int64]  # (U,) class of each tile in use; UNLABELLED without one
     classes: int = 0
+    label_rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
 
 
 def of_triplets(source: Source, rows: Ints, usable: NDArray[np.bool_] | None = None) -> Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor, nn
@@ -25,13 +26,14 @@ class _Labelled(Objective[Tensor], ABC):
 
         config = self.config
         found = labels.read(
-            str(config.labels),
+            config.labels or "",
             source.tiles.footprints(source.used),
             source.tiles.index(["tile_id"])["tile_id"].to_numpy()[source.used],
             field=config.field,
             min_purity=config.min_purity,
         )
         made = examples.of_tiles(source, found.codes.astype(np.int64), len(found.classes))
+        made = replace(made, label_rasters=found.rasters)
         present = np.unique(made.codes[made.train])
         if len(present) < 2:
             of = f", all of class {found.classes[present[0]]}" if len(present) else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +115,10 @@ class Start:
                 "--patience: needs a validation loss, and no held-out example can be judged. "
                 "Raise --val-fraction, or leave --patience out."
             )
+        model = self.model
+        if found.label_rasters:
+            read = {**model.provenance, "label_rasters": found.label_rasters}
+            model = replace(model, provenance=read)
         row = encoders.ENCODERS[self.model.architecture["encoder"]]
         batch_size = min(config.batch_size or row.batch_size, len(found.train))
         if batch_size < self.team.launch.count:
@@ -134,7 +138,7 @@ class Start:
             config=config,
             runtime=runtime,
             checkpoint=self.checkpoint,
-            model=self.model,
+            model=model,
             pixels=self.pixels,
             task=Task(
                 objective=objective,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class TrainReport:
     device: str
     precision: str
     up_to_date: bool = False
+    label_rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
 
 
 def train(
@@ -167,6 +168,7 @@ def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: b
         "objective": model.settings.get("objective", TrainConfig.objective),
         "encoder": model.architecture["encoder"],
         "triplets_per_second": last.get("triplets_per_second"),
+        "label_rasters": model.provenance.get("label_rasters", {}),
     }
     scores = {field.name: model.scores.get(field.name) for field in fields(TrainReport)}
     return TrainReport(**{**scores, **computed, "up_to_date": up_to_date})

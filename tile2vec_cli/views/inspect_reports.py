@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.evaluation.scores import Score
 from tile2vec_cli.outputs import parts, records
@@ -45,7 +46,7 @@ def run(
     out: Path,
     *,
     tiles: Path | None = None,
-    labels: str | None = None,
+    labels: str | LabelSource | None = None,
     overwrite: bool = False,
     on_progress: Progress = silent,
 ) -> Report:
@@ -55,7 +56,7 @@ def run(
     made with other settings, OutputError where it cannot be written.
     """
     source = None if tiles is None else Source.of(tiles, config.rgb)
-    inputs: dict[str, Path | str | None] = {"embeddings": embeddings, "tiles": tiles, "labels": labels}
+    inputs: dict[str, records.Input] = {"embeddings": embeddings, "tiles": tiles, "labels": labels}
     known = {} if source is None else {"tiles": source.tiles.fingerprint}
     wanted = records.made_from(out, config.settings(), inputs, known)
     report = out / REPORT

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.embedding import embeddings
@@ -70,7 +71,7 @@ def inspect(
     path: Path,
     config: InspectConfig,
     tiles: TileSet | None = None,
-    label_path: str | None = None,
+    source: str | LabelSource | None = None,
     on_progress: Progress = silent,
 ) -> Inspection:
     """Raises InputError and DataError as `embeddings.read`, `labels.read` and `probing.probe`; DataError
@@ -113,7 +114,7 @@ def inspect(
         squared,
         components,
         _cosines(sample, config.seed),
-        None if label_path is None else _probe(sample, label_path, tiles, config),
+        None if source is None else _probe(sample, source, tiles, config),
     )
 
 
@@ -139,9 +140,11 @@ def _cosines(sample: Embeddings, seed: int) -> Floats:
     return np.asarray((units @ units.T)[np.triu_indices(len(units), 1)])
 
 
-def _probe(sample: Embeddings, label_path: str, tiles: TileSet | None, config: InspectConfig) -> Verdict:
+def _probe(
+    sample: Embeddings, source: str | LabelSource, tiles: TileSet | None, config: InspectConfig
+) -> Verdict:
     found = labels.read(
-        label_path, sample.geometry, sample.tile_id, field=config.field, min_purity=config.min_purity
+        source, sample.geometry, sample.tile_id, field=config.field, min_purity=config.min_purity
     )
     settings = ProbeConfig(
         classifiers=("logistic",),
