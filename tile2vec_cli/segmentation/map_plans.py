@@ -115,5 +115,7 @@ def _is_up_to_date(path: Path, tags: dict[str, str], overwrite: bool) -> bool:
         place, before = ({"model": one.get(_MODEL_PATH)} for one in (tags, found))
         model = elsewhere({"model": tags[_MODEL]}, place, before)
         require_same_settings(path, {"model": found.get(_MODEL)}, model)
-        require_same_settings(path, *(json.loads(one.get(_SETTINGS, "{}")) for one in (found, tags)))
+        unsaid = {"bands": None}  # in maps of the model's own bands
+        both = ({**unsaid, **json.loads(one.get(_SETTINGS, "{}"))} for one in (found, tags))
+        require_same_settings(path, *both)
     return all(found.get(name) == value for name, value in tags.items() if name != _MODEL_PATH)

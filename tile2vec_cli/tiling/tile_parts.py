@@ -102,7 +102,7 @@ def cut(
     by windows.
     """
     with (
-        open_scene(plan.source, bands=config.bands, alpha=config.alpha, nodata=config.nodata) as scene,
+        open_scene(plan.source, **config.reading()) as scene,
         new_folder(folder / plan.name) as temporary,
     ):
         part = PartWriter(temporary, scene, config)
@@ -211,6 +211,8 @@ class PartWriter:
             "valid_pixels": self._valid_pixels,
             "sha256": {PIXELS: self._digest.hexdigest(), **digests},
         }
+        if self._config.scaled:
+            info["scaling"] = [list(pair) for pair in self._scene.scaling]
         if self._config.virtual:
             # Both may move together, so that one of the two paths still leads to the scene.
             tile_set = self._folder.parent.parent

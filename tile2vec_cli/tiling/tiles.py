@@ -58,6 +58,16 @@ class TileSet:
         return tuple(self.manifest["bands"])
 
     @property
+    def band_names(self) -> tuple[str | None, ...]:
+        """What the scenes call these bands; empty where they call them nothing."""
+        return tuple(self.manifest.get("band_names", ()))
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether scale and offset of the scenes are applied to the pixels."""
+        return bool(self.settings.get("scaled", False))
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(str(self.manifest["dtype"]))
 

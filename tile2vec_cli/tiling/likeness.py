@@ -1,0 +1,86 @@
+"""What the scenes of a tile set have to have alike, and what is said where they differ."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.errors import DataError, Remark
+from tile2vec_cli.geo import band_names
+from tile2vec_cli.geo.scenes import Scene
+
+_AS_STORED = (1.0, 0.0)  # scale and offset where a file declares none
+
+
+def described(scene: Scene, config: TileConfig) -> dict[str, Any]:
+    """What the manifest says of the first scene's pixels; names and scaling only where there are any."""
+    found: dict[str, Any] = {"bands": list(scene.bands), "dtype": scene.dtype.name}
+    if any(scene.names) and not config.any_names:
+        found["band_names"] = list(scene.names)
+    if any(pair != _AS_STORED for pair in scene.scaling) and not config.scaled:
+        found["scaling"] = [list(pair) for pair in scene.scaling]
+    return found
+
+
+class Likeness:
+    """Compares the scenes that are to be cut with the tile set's first one."""
+
+    def __init__(self, manifest: dict[str, Any], config: TileConfig) -> None:
+        self._config = config
+        self._count, self._dtype = len(manifest["bands"]), manifest["dtype"]
+        self._names: band_names.Names = tuple(manifest.get("band_names", ()))
+        scaling = manifest.get("scaling", [_AS_STORED] * self._count)
+        self._scaling = tuple((float(scale), float(offset)) for scale, offset in scaling)
+        self._foreign: list[str] = []  # what is to be said, a scene each
+        self._otherwise: list[str] = []
+
+    def require(self, scene: Scene) -> None:
+        """Raise DataError where a scene's bands are others than the tile set's; note what is to be said."""
+        if not self._config.any_names:
+            self._require_names(scene)
+        if len(scene.bands) != self._count or scene.dtype.name != self._dtype:
+            raise DataError(
+                f"{scene.path}: has {len(scene.bands)} bands of {scene.dtype.name}; this tile set has "
+                f"{self._count} of {self._dtype}. Choose --bands or another --out."
+            )
+        if scene.foreign_nodata is not None:
+            self._foreign.append(f"{scene.foreign_nodata:g} in {scene.path}")
+        if scene.scaling != self._scaling and not self._config.scaled:
+            self._otherwise.append(f"{_pairs(scene.scaling)} in {scene.path}")
+
+    def remark(self) -> None:
+        """Say what was noted, once for all scenes."""
+        if self._foreign:
+            _remark(
+                f"Scenes with a nodata value that their pixels cannot hold: {len(self._foreign):,} "
+                f"({self._foreign[0]}). It masks nothing; --nodata gives another."
+            )
+        if self._otherwise:
+            _remark(
+                f"Scenes with another scale or offset than the tile set's first: {len(self._otherwise):,} "
+                f"({self._otherwise[0]}, {_pairs(self._scaling)} there). The same number means different "
+                "things in them; --scaled applies both."
+            )
+
+    def _require_names(self, scene: Scene) -> None:
+        if not self._names:  # the first scene, or those before this one, had none
+            self._names = scene.names if any(scene.names) else ()
+        if band_names.agree(scene.names, self._names):
+            return
+        numbers = band_names.numbers(scene.raster.descriptions, self._names)
+        choice = f" with --bands {','.join(map(str, numbers))}" if numbers else ""
+        raise DataError(
+            f"{scene.path}: its bands are {band_names.listed(scene.names)}; this tile set has "
+            f"{band_names.listed(self._names)}. Cut it into another --out{choice}, or insist with "
+            "--any-names that they mean the same."
+        )
+
+
+def _pairs(scaling: tuple[tuple[float, float], ...]) -> str:
+    """Each scale and offset that occurs."""
+    return ", ".join(f"scale {scale:g} offset {offset:g}" for scale, offset in dict.fromkeys(scaling))
+
+
+def _remark(text: str) -> None:
+    warnings.warn(text, Remark, stacklevel=3)
