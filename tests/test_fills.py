@@ -9,7 +9,7 @@ import pytest
 import rasterio
 from conftest import SceneWriter
 
-from tile2vec_cli.geo.fills import Fill, is_foreign
+from tile2vec_cli.geo.fills import Fill, first_foreign
 from tile2vec_cli.geo.scenes import open_scene
 
 NAMES = {"uint8": "Byte", "int16": "Int16", "uint16": "UInt16", "int32": "Int32", "uint32": "UInt32"}
@@ -89,9 +89,10 @@ def test_text_that_rounds_to_the_last_number_means_it(write_scene: SceneWriter) 
 
 
 def test_numbers_that_pixels_cannot_hold() -> None:
-    assert is_foreign(-9999, np.dtype("uint8")) and is_foreign(65535, np.dtype("int16"))
-    assert is_foreign(1e40, np.dtype("float32")) and is_foreign(float("nan"), np.dtype("uint8"))
-    assert not is_foreign(float("nan"), np.dtype("float32")) and not is_foreign(1e40, np.dtype("float64"))
+    for value, dtype in ((-9999, "uint8"), (65535, "int16"), (1e40, "float32"), (float("inf"), "uint8")):
+        assert first_foreign([None, 0, value, 7], np.dtype(dtype)) == value
+    assert first_foreign([float("nan"), float("inf"), None, -1e38], np.dtype("float32")) is None
+    assert first_foreign([1e40], np.dtype("float64")) is None
     assert Fill.of(float("nan"), np.dtype("float32")) is None
     assert Fill.of(-3.4028235e38, np.dtype("float32")) == Fill(np.finfo("float32").min)
 

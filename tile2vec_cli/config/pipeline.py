@@ -40,8 +40,7 @@ class TileConfig:
         share("--min-valid", self.min_valid)
         if self.nodata is not None and math.isinf(self.nodata):
             raise UsageError(
-                f"--nodata {self.nodata:g}: infinite pixels never count as valid; needs a number or nan. "
-                "Leave it out."
+                f"--nodata {self.nodata}: infinite pixels never count as valid; needs a number or nan."
             )
 
     @property

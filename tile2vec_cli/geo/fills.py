@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +54,12 @@ class Fill:
         return taken
 
 
-def is_foreign(declared: float, dtype: np.dtype[Any]) -> bool:
-    """Whether no pixel of this type can hold the number, as with -9999 and bytes."""
+def first_foreign(declared: Iterable[float | None], dtype: np.dtype[Any]) -> float | None:
+    """The first number that no pixel of this type can hold, as with -9999 and bytes; None: there is none."""
+    return next((value for value in declared if value is not None and _is_foreign(value, dtype)), None)
+
+
+def _is_foreign(declared: float, dtype: np.dtype[Any]) -> bool:
     if dtype.kind == "f" and not math.isfinite(declared):
         return False
     return Fill.of(declared, dtype) is None

@@ -70,6 +70,7 @@ class Raster:
     crs: str | None  # WKT
     transform: Transform
     nodata: tuple[float | None, ...]  # one a band, where its pixels can hold it
+    declared: tuple[float | None, ...]  # the same, whether they can or not
     block: tuple[int, int]  # (rows, columns) GDAL reads at a time
     alpha: int | None  # the band (1-based) tagged alpha
     has_mask: bool  # a mask band beside the data
@@ -209,6 +210,7 @@ def described(path: str, source: Any) -> Raster:
         crs=source.crs.to_wkt() if source.crs else None,
         transform=tuple(source.transform)[:6],
         nodata=nodata,
+        declared=_declared_nodata(source),
         block=source.block_shapes[0],
         alpha=alpha[-1] if alpha else None,
         has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
@@ -219,7 +221,7 @@ def described(path: str, source: Any) -> Raster:
     )
 
 
-def declared_nodata(source: Any) -> tuple[float | None, ...]:
+def _declared_nodata(source: Any) -> tuple[float | None, ...]:
     """Each band's nodata as the file declares it, from GDAL's description of the dataset as a virtual one.
 
     rasterio tells neither what the pixels cannot hold nor integers of 64 bits.

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo.fills import Fill, is_foreign
-from tile2vec_cli.geo.rasters import declared_nodata, described, opened, reading
+from tile2vec_cli.geo.fills import Fill, first_foreign
+from tile2vec_cli.geo.rasters import described, opened, reading
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[Any]
@@ -47,8 +47,7 @@ class Scene:
         self.bands = self._chosen_bands(bands)
         self._stored = np.dtype(source.dtypes[self.bands[0] - 1])
         self._check_dtypes()
-        declared = declared_nodata(source)
-        self._nodata = [_numbers(declared[band - 1], nodata) for band in self.bands]
+        self._nodata = [_numbers(self.raster.declared[band - 1], nodata) for band in self.bands]
         self._fills = [_fills(values, self._stored) for values in self._nodata]
         self.scaling = tuple(self.raster.scaling[band - 1] for band in self.bands)
         self._scaled = scaled
@@ -71,8 +70,7 @@ class Scene:
     @property
     def foreign_nodata(self) -> float | None:
         """A nodata value that none of its pixels can hold, and so masks nothing; None: there is none."""
-        values = (value for values in self._nodata for value in values if is_foreign(value, self._stored))
-        return next(values, None)
+        return first_foreign((value for values in self._nodata for value in values), self._stored)
 
     def read(
         self, row0: int, row1: int, col0: int = 0, col1: int | None = None

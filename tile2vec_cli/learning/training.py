@@ -180,6 +180,7 @@ def _prepare(
         band_names=tiles.band_names,
         dtype=str(tiles.dtype),
         scaled=tiles.is_scaled,
+        scaling=tiles.scaling,
         size=tiles.size,
         normalisation={"mean": mean, "std": std},
         settings=origin.settings,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from tile2vec_cli import __version__
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
-from tile2vec_cli.geo import band_names
 from tile2vec_cli.geo.band_names import Names
-from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural import encoders, pixel_kinds
 from tile2vec_cli.outputs.parts import dump_json, read_json, sha256_file
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ METRICS = "metrics.jsonl"
 
 Kind = TypeVar("Kind")
 
-_ON_OFF = {True: "on", False: "off"}
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64}
 
 
@@ -54,6 +52,7 @@ class Model:
     scores: dict[str, Any] = field(default_factory=dict)
     band_names: Names = ()  # what the scenes call the bands
     scaled: bool = False  # whether scale and offset of the scenes are applied to the pixels
+    scaling: tuple[tuple[float, float], ...] = ()  # where they are not: a band's, as the scenes declare them
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -65,6 +64,7 @@ class Model:
             **({"band_names": list(self.band_names)} if self.band_names else {}),
             "dtype": self.dtype,
             **({"scaled": True} if self.scaled else {}),
+            **({"scaling": [list(pair) for pair in self.scaling]} if self.scaling else {}),
             "size": self.size,
             "normalisation": self.normalisation,
             "settings": self.settings,
@@ -119,8 +119,9 @@ def describe(path: Path) -> Model:
             scores=_typed(found["scores"], dict),
             band_names=_names(found.get("band_names", [])),
             scaled=_typed(found.get("scaled", False), bool),
+            scaling=tuple((float(scale), float(offset)) for scale, offset in found.get("scaling", ())),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise _unusable(path / DESCRIPTION, f"{error} is missing or of another type") from error
 
 
@@ -172,7 +173,7 @@ def require_start(path: Path, model: Model, tiles: TileSet, *more: tuple[str, ob
 
     more: what else has to agree, as the model has it and as the run needs it.
     """
-    for what, found, wanted in (*_pixels(model, tiles), *more):
+    for what, found, wanted in (*pixel_kinds.agreements(model, tiles), *more):
         if found != wanted:
             raise DataError(
                 f"--init {path}: its {what} is {found}; this run needs {wanted}. "
@@ -184,29 +185,12 @@ def require_fit(path: Path, model: Model, tiles: TileSet) -> None:
     """Raise DataError where a model was trained on other pixels than those of the tile set."""
     if model.kind != "encoder":
         raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
-    for name, needed, found in (*_pixels(model, tiles), ("tile size", model.size, tiles.size)):
+    for name, needed, found in (*pixel_kinds.agreements(model, tiles), ("tile size", model.size, tiles.size)):
         if found != needed:
-            numbers = band_names.numbers(tiles.band_names, model.band_names) if name == "bands" else None
-            bands = [tiles.bands[number - 1] for number in numbers or []]
             raise DataError(
                 f"{tiles.path}: its {name} is {found}; the model {path} needs {name} {needed}. "
-                f"Cut tiles as for that model{' with --bands ' * bool(bands)}{_listed(bands)}, "
-                "or train one on these."
+                f"Cut tiles as for that model{pixel_kinds.bands_option(model, tiles)}, or train one on these."
             )
-
-
-def _pixels(model: Model, tiles: TileSet) -> Iterator[tuple[str, object, object]]:
-    """What the pixels have to agree in, as the model has it and as the tile set does.
-
-    Bands by what both call them, wherever their scenes hold them; where names are missing, by number.
-    """
-    names, others = model.band_names, tiles.band_names
-    if not band_names.agree(names, others):
-        yield "bands", band_names.listed(names), band_names.listed(others)
-    elif not (band_names.is_known(names) and band_names.is_known(others)):
-        yield "bands", _listed(model.bands), _listed(tiles.bands)
-    yield "--scaled", _ON_OFF[model.scaled], _ON_OFF[tiles.is_scaled]
-    yield "dtype", model.dtype, tiles.dtype.name
 
 
 def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Model]:
@@ -294,7 +278,3 @@ def _typed(value: object, kind: type[Kind]) -> Kind:
 
 def _names(value: object) -> Names:
     return tuple(None if name is None else _typed(name, str) for name in _typed(value, list))
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ",".join(map(str, numbers))

@@ -17,6 +17,8 @@ from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Failure
 from tile2vec_cli.geo import band_names
+from tile2vec_cli.geo.fills import first_foreign
+from tile2vec_cli.geo.rasters import Raster
 from tile2vec_cli.geo.scenes import Scene, open_scene
 from tile2vec_cli.job.processors import usable_cpus
 from tile2vec_cli.neural import models
@@ -30,6 +32,7 @@ from tile2vec_cli.segmentation import map_plans, segmenters
 from tile2vec_cli.segmentation.map_plans import Mapper, Plan
 from tile2vec_cli.segmentation.unet import Segmenter
 from tile2vec_cli.segmentation.windows import Layout, Span
+from tile2vec_cli.tiling import likeness
 from tile2vec_cli.workers import work
 from tile2vec_cli.workers.work import Advance, Elsewhere
 
@@ -97,7 +100,10 @@ def run(
         if made is not False:
             results[plan.scene] = made if isinstance(made, Failure) else 0
     todo = [plan for plan in plans if plan.scene not in results]
-    each = partial(each, total=map_plans.pixels(todo), on_progress=on_progress)
+    rasters = map_plans.rasters(todo)
+    _remark(rasters, machine)
+    total = sum(raster.height * raster.width for raster in rasters)
+    each = partial(each, total=total, on_progress=on_progress)
     if isinstance(workers, int):
         torch.set_num_threads(max(1, threads() // here))
         done = each(todo, partial(_map, machine=machine, overwrite=overwrite), workers=here)
@@ -227,6 +233,20 @@ def _require_fit(scene: Scene, machine: _Machine) -> None:
             f"{scene.path}: its pixels measure {own:.4g} m; the model is for {wanted:.4g} m. "
             "Resample it, or insist with --any-resolution."
         )
+
+
+def _remark(rasters: Sequence[Raster], machine: _Machine) -> None:
+    """Say what the numbers in these scenes may mean other than they seem to."""
+    model, foreign, otherwise = machine.model, [], []
+    bands = machine.tiles.bands or model.bands
+    for raster in rasters:
+        value = first_foreign(raster.declared, np.dtype(raster.dtype))
+        foreign += [] if value is None else [f"{value:g} in {raster.path}"]
+        if not model.scaled and max(bands) <= raster.count:
+            scaling = tuple(raster.scaling[band - 1] for band in bands)
+            otherwise += likeness.note_scaling(scaling, model.scaling, raster.path)
+    likeness.remark_nodata(foreign)
+    likeness.remark_scaling(otherwise, model.scaling, "the model's")
 
 
 def _list(bands: Sequence[int], between: str = ", ") -> str:

@@ -105,6 +105,7 @@ def described(
         band_names=tiles.band_names,
         dtype=str(tiles.dtype),
         scaled=tiles.is_scaled,
+        scaling=tiles.scaling,
         size=tiles.size,
         normalisation={
             "mean": standardise.mean.flatten().tolist(),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Remark
 from tile2vec_cli.geo import band_names
 from tile2vec_cli.geo.scenes import Scene
+from tile2vec_cli.tiling.tile_files import Scaling, scaling_of
 
 _AS_STORED = (1.0, 0.0)  # scale and offset where a file declares none
 
@@ -30,8 +32,7 @@ class Likeness:
         self._config = config
         self._count, self._dtype = len(manifest["bands"]), manifest["dtype"]
         self._names: band_names.Names = tuple(manifest.get("band_names", ()))
-        scaling = manifest.get("scaling", [_AS_STORED] * self._count)
-        self._scaling = tuple((float(scale), float(offset)) for scale, offset in scaling)
+        self._scaling: Scaling = scaling_of(manifest)
         self._foreign: list[str] = []  # what is to be said, a scene each
         self._otherwise: list[str] = []
 
@@ -46,22 +47,13 @@ class Likeness:
             )
         if scene.foreign_nodata is not None:
             self._foreign.append(f"{scene.foreign_nodata:g} in {scene.path}")
-        if scene.scaling != self._scaling and not self._config.scaled:
-            self._otherwise.append(f"{_pairs(scene.scaling)} in {scene.path}")
+        if not self._config.scaled:
+            self._otherwise += note_scaling(scene.scaling, self._scaling, scene.path)
 
     def remark(self) -> None:
         """Say what was noted, once for all scenes."""
-        if self._foreign:
-            _remark(
-                f"Scenes with a nodata value that their pixels cannot hold: {len(self._foreign):,} "
-                f"({self._foreign[0]}). It masks nothing; --nodata gives another."
-            )
-        if self._otherwise:
-            _remark(
-                f"Scenes with another scale or offset than the tile set's first: {len(self._otherwise):,} "
-                f"({self._otherwise[0]}, {_pairs(self._scaling)} there). The same number means different "
-                "things in them; --scaled applies both."
-            )
+        remark_nodata(self._foreign)
+        remark_scaling(self._otherwise, self._scaling, "the tile set's first")
 
     def _require_names(self, scene: Scene) -> None:
         if not self._names:  # the first scene, or those before this one, had none
@@ -77,9 +69,38 @@ class Likeness:
         )
 
 
-def _pairs(scaling: tuple[tuple[float, float], ...]) -> str:
+def note_scaling(scaling: Scaling, wanted: Scaling, path: str) -> list[str]:
+    """What is to be said of a scene whose scale or offset is another; nothing where it is the same."""
+    alike = _in_full(scaling, len(wanted)) == _in_full(wanted, len(scaling))
+    return [] if alike else [f"{_pairs(scaling)} in {path}"]
+
+
+def remark_nodata(found: Sequence[str]) -> None:
+    """Say, once, which nodata values pixels cannot hold."""
+    if found:
+        _remark(
+            f"Scenes with a nodata value that their pixels cannot hold: {len(found):,} ({found[0]}). "
+            "It masks nothing; --nodata of `tile` gives another."
+        )
+
+
+def remark_scaling(found: Sequence[str], wanted: Scaling, whose: str) -> None:
+    """Say, once, where scale and offset differ from `whose`."""
+    if found:
+        _remark(
+            f"Scenes with another scale or offset than {whose}: {len(found):,} ({found[0]}, {_pairs(wanted)} "
+            "there). The same number means different things in them; --scaled of `tile` applies both."
+        )
+
+
+def _in_full(scaling: Scaling, count: int) -> Scaling:
+    return scaling or (_AS_STORED,) * count
+
+
+def _pairs(scaling: Scaling) -> str:
     """Each scale and offset that occurs."""
-    return ", ".join(f"scale {scale:g} offset {offset:g}" for scale, offset in dict.fromkeys(scaling))
+    pairs = dict.fromkeys(scaling or (_AS_STORED,))
+    return ", ".join(f"scale {scale:g} offset {offset:g}" for scale, offset in pairs)
 
 
 def _remark(text: str) -> None:

@@ -40,6 +40,7 @@ _PART_KEYS = {
 }
 
 Pixels = NDArray[Any]
+Scaling = tuple[tuple[float, float], ...]  # scale and offset a band; empty: none are declared
 Mask = NDArray[np.bool_]
 
 
@@ -235,11 +236,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     bands = len(found["bands"])
     try:
         np.dtype(found["dtype"])
-        names, scaling = found.get("band_names", [None] * bands), found.get("scaling", [(1, 0)] * bands)
+        names = found.get("band_names", [None] * bands)
         sound = type(size) is int and size > 0 and type(virtual) is bool
         sound = sound and type(found["settings"].get("scaled", False)) is bool
         sound = sound and len(names) == bands and all(isinstance(name, str | None) for name in names)
-        sound = sound and len([(float(scale), float(offset)) for scale, offset in scaling]) == bands
+        sound = sound and len(scaling_of(found)) in (0, bands)
     except (TypeError, ValueError):
         sound = False
     if not sound:
@@ -248,6 +249,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "Cut the scenes again."
         )
     return found
+
+
+def scaling_of(manifest: dict[str, Any]) -> Scaling:
+    """Scale and offset that the first scene declares, and that are not applied."""
+    return tuple((float(scale), float(offset)) for scale, offset in manifest.get("scaling", ()))
 
 
 def read_part(folder: Path) -> dict[str, Any]:
