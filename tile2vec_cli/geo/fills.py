@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tile2vec_cli.errors import Remark
 
 # GDAL's tolerance (its ARE_REAL_EQUAL), in double precision as well.
 _STEPS, _STEP = 2, np.finfo(np.float32).eps
@@ -57,6 +60,13 @@ class Fill:
 def first_foreign(declared: Iterable[float | None], dtype: np.dtype[Any]) -> float | None:
     """The first number that no pixel of this type can hold, as with -9999 and bytes; None: there is none."""
     return next((value for value in declared if value is not None and _is_foreign(value, dtype)), None)
+
+
+def remark(found: Sequence[str], option: str = "--nodata of `tile`") -> None:
+    """Say, once, of which rasters the pixels cannot hold the nodata value; `found` holds "VALUE in PATH"."""
+    if found:
+        text = f"Rasters with a nodata value that their pixels cannot hold: {len(found):,} ({found[0]}). "
+        warnings.warn(f"{text}It masks nothing; {option} gives another.", Remark, stacklevel=2)
 
 
 def _is_foreign(declared: float, dtype: np.dtype[Any]) -> bool:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Failure
-from tile2vec_cli.geo import band_names
-from tile2vec_cli.geo.fills import first_foreign
+from tile2vec_cli.geo import band_names, fills
 from tile2vec_cli.geo.rasters import Raster
 from tile2vec_cli.geo.scenes import Scene, open_scene
 from tile2vec_cli.job.processors import usable_cpus
@@ -240,12 +239,12 @@ def _remark(rasters: Sequence[Raster], machine: _Machine) -> None:
     model, foreign, otherwise = machine.model, [], []
     bands = machine.tiles.bands or model.bands
     for raster in rasters:
-        value = first_foreign(raster.declared, np.dtype(raster.dtype))
+        value = fills.first_foreign(raster.declared, np.dtype(raster.dtype))
         foreign += [] if value is None else [f"{value:g} in {raster.path}"]
         if not model.scaled and max(bands) <= raster.count:
             scaling = tuple(raster.scaling[band - 1] for band in bands)
             otherwise += likeness.note_scaling(scaling, model.scaling, raster.path)
-    likeness.remark_nodata(foreign)
+    fills.remark(foreign)
     likeness.remark_scaling(otherwise, model.scaling, "the model's")
 
 

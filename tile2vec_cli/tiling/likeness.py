@@ -8,7 +8,7 @@ from typing import Any
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Remark
-from tile2vec_cli.geo import band_names
+from tile2vec_cli.geo import band_names, fills
 from tile2vec_cli.geo.scenes import Scene
 from tile2vec_cli.tiling.tile_files import Scaling, scaling_of
 
@@ -31,6 +31,7 @@ class Likeness:
     def __init__(self, manifest: dict[str, Any], config: TileConfig) -> None:
         self._config = config
         self._count, self._dtype = len(manifest["bands"]), manifest["dtype"]
+        # Where the first scene has none, those of the first one of this run that has.
         self._names: band_names.Names = tuple(manifest.get("band_names", ()))
         self._scaling: Scaling = scaling_of(manifest)
         self._foreign: list[str] = []  # what is to be said, a scene each
@@ -45,6 +46,7 @@ class Likeness:
                 f"{scene.path}: has {len(scene.bands)} bands of {scene.dtype.name}; this tile set has "
                 f"{self._count} of {self._dtype}. Choose --bands or another --out."
             )
+        self._names = self._names or (scene.names if any(scene.names) else ())
         if scene.foreign_nodata is not None:
             self._foreign.append(f"{scene.foreign_nodata:g} in {scene.path}")
         if not self._config.scaled:
@@ -52,12 +54,10 @@ class Likeness:
 
     def remark(self) -> None:
         """Say what was noted, once for all scenes."""
-        remark_nodata(self._foreign)
+        fills.remark(self._foreign)
         remark_scaling(self._otherwise, self._scaling, "the tile set's first")
 
     def _require_names(self, scene: Scene) -> None:
-        if not self._names:  # the first scene, or those before this one, had none
-            self._names = scene.names if any(scene.names) else ()
         if band_names.agree(scene.names, self._names):
             return
         numbers = band_names.numbers(scene.raster.descriptions, self._names)
@@ -75,21 +75,15 @@ def note_scaling(scaling: Scaling, wanted: Scaling, path: str) -> list[str]:
     return [] if alike else [f"{_pairs(scaling)} in {path}"]
 
 
-def remark_nodata(found: Sequence[str]) -> None:
-    """Say, once, which nodata values pixels cannot hold."""
-    if found:
-        _remark(
-            f"Scenes with a nodata value that their pixels cannot hold: {len(found):,} ({found[0]}). "
-            "It masks nothing; --nodata of `tile` gives another."
-        )
-
-
 def remark_scaling(found: Sequence[str], wanted: Scaling, whose: str) -> None:
     """Say, once, where scale and offset differ from `whose`."""
     if found:
-        _remark(
-            f"Scenes with another scale or offset than {whose}: {len(found):,} ({found[0]}, {_pairs(wanted)} "
-            "there). The same number means different things in them; --scaled of `tile` applies both."
+        warnings.warn(
+            f"Scenes with another scale or offset than {whose}: {len(found):,} ({found[0]}, "
+            f"{_pairs(wanted)} there). The same number means different things in them; --scaled of `tile` "
+            "applies both.",
+            Remark,
+            stacklevel=2,
         )
 
 
@@ -101,7 +95,3 @@ def _pairs(scaling: Scaling) -> str:
     """Each scale and offset that occurs."""
     pairs = dict.fromkeys(scaling or (_AS_STORED,))
     return ", ".join(f"scale {scale:g} offset {offset:g}" for scale, offset in pairs)
-
-
-def _remark(text: str) -> None:
-    warnings.warn(text, Remark, stacklevel=3)

@@ -179,6 +179,12 @@ class PartWriter:
 
     def finish(self, plan: Plan, settings: str) -> dict[str, Any]:
         raster = self._scene.raster
+        if not np.isfinite(self._sums).all():
+            band = self._scene.bands[int(np.argmin(np.isfinite(self._sums).all(axis=0)))]
+            raise DataError(
+                f"{raster.path}: the numbers in band {band} are too large to be summed up; they are fill "
+                "values perhaps. Name them with --nodata."
+            )
         rows, cols = _joined(self._rows, np.int64), _joined(self._cols, np.int64)
         shares = _joined(self._shares, np.float32)
         if self._file is not None:
