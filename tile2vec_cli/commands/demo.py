@@ -13,6 +13,7 @@ from typing import IO, Annotated
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.rules import above
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import InputError
 
@@ -35,6 +36,7 @@ def demo(
 
     Example: tile2vec demo --out tile2vec-demo
     """
+    above("--minutes", minutes, 0)
     console = Console("demo", quiet, json)
     started = time.monotonic()
     sample = _sample()

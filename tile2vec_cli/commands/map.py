@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.rules import parse_ints
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.outputs.parts import Shard
@@ -28,6 +29,13 @@ def map_scenes(
     any_resolution: Annotated[
         bool, typer.Option("--any-resolution", help="Map scenes of another resolution than the model's, too.")
     ] = False,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,2,3,4", help="The scenes' bands, in the model's order (default: as it was trained)."
+        ),
+    ] = None,
+    any_names: options.AnyNames = False,
     window: Annotated[
         int, typer.Option(help="Side in pixels of what the network sees at a time.")
     ] = _DEFAULT.window,
@@ -52,6 +60,8 @@ def map_scenes(
     config = MapConfig(
         probability=probability,
         any_resolution=any_resolution,
+        bands=None if bands is None else parse_ints("--bands", bands),
+        any_names=any_names,
         window=window,
         device=device,
         precision=precision,

@@ -26,6 +26,9 @@ Scenes = Annotated[
     typer.Argument(metavar="SCENES...", help="Rasters, folders, @list.txt, - (stdin) or GDAL paths."),
 ]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")]
+AnyNames = Annotated[
+    bool, typer.Option("--any-names", help="Take bands by number, whatever the scenes call them.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad scene or part.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output made with other settings.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]

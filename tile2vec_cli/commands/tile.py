@@ -37,6 +37,13 @@ def tile(
     nodata: Annotated[
         float | None, typer.Option(help="Value that stands for no data, beside what scenes declare.")
     ] = None,
+    scaled: Annotated[
+        bool,
+        typer.Option(
+            "--scaled", help="Apply the scenes' scale and offset: float32 pixels, NaN where invalid."
+        ),
+    ] = False,
+    any_names: options.AnyNames = False,
     aoi: Annotated[
         Path | None, typer.Option(help="Vector file: only tiles whose centre lies in its polygons.")
     ] = None,
@@ -71,6 +78,8 @@ def tile(
         nodata=nodata,
         snap=snap,
         virtual=virtual,
+        scaled=scaled,
+        any_names=any_names,
     )
     own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("tile", quiet, json)

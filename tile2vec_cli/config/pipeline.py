@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, one_of, share
+from tile2vec_cli.config.rules import above, at_least, chosen_bands, one_of, share
 from tile2vec_cli.config.training import ENCODER_NAMES, LABELLED, OBJECTIVE_NAMES, TrainConfig
 from tile2vec_cli.errors import UsageError
 
@@ -29,16 +29,19 @@ class TileConfig:
     nodata: float | None = None  # fill value where the scene declares none
     snap: bool = False  # windows start at multiples of the tile's side in map coordinates
     virtual: bool = False  # an index only: the pixels stay in the scenes
+    scaled: bool = False  # pixels are float32, with the scenes' scale and offset applied
+    any_names: bool = False  # whatever the scenes call their bands
 
     def __post_init__(self) -> None:
         at_least("--size", self.size, 2)
         at_least("--stride", self.stride, 1)
-        if self.bands is not None and (not self.bands or min(self.bands) < 1):
-            raise UsageError(f"--bands {','.join(map(str, self.bands))}: bands count from 1.")
-        if self.bands is not None and len(set(self.bands)) < len(self.bands):
-            raise UsageError(f"--bands {','.join(map(str, self.bands))}: names a band twice.")
+        chosen_bands(self.bands)
         one_of("--alpha", self.alpha, ("auto", "mask", "data"))
         share("--min-valid", self.min_valid)
+        if self.nodata is not None and math.isinf(self.nodata):
+            raise UsageError(
+                f"--nodata {self.nodata}: infinite pixels never count as valid; needs a number or nan."
+            )
 
     @property
     def step(self) -> int:
@@ -51,7 +54,14 @@ class TileConfig:
         found["bands"] = None if self.bands is None else list(self.bands)
         if self.nodata is not None and math.isnan(self.nodata):
             found["nodata"] = "nan"
+        del found["any_names"]
+        if not self.scaled:  # a setting that tile sets had not from the beginning
+            del found["scaled"]
         return found
+
+    def reading(self) -> dict[str, Any]:
+        """How a scene is opened: the arguments of `open_scene`."""
+        return {name: getattr(self, name) for name in ("bands", "alpha", "nodata", "scaled")}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,13 @@ def share(option: str, value: float, *, below_one: bool = False) -> None:
         raise UsageError(f"{option} {value:g}: needs a share from 0 to {'below 1' if below_one else '1'}.")
 
 
+def chosen_bands(bands: Sequence[int] | None) -> None:
+    if bands is not None and (not bands or min(bands) < 1):
+        raise UsageError(f"--bands {','.join(map(str, bands))}: bands count from 1.")
+    if bands is not None and len(set(bands)) < len(bands):
+        raise UsageError(f"--bands {','.join(map(str, bands))}: names a band twice.")
+
+
 def parse_ints(option: str, text: str) -> tuple[int, ...]:
     """Parse "1,2,10" (the form of --bands and --n-labels)."""
     try:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tile2vec_cli.config.labels import LabelSource
-from tile2vec_cli.config.rules import above, at_least, one_of, parse_classes, share
+from tile2vec_cli.config.rules import above, at_least, chosen_bands, one_of, parse_classes, share
 from tile2vec_cli.errors import UsageError
 
 SUPERVISIONS = ("pixel", "image", "full")
@@ -78,15 +78,19 @@ class MapConfig:
 
     probability: bool = False  # also a file of probabilities a scene
     any_resolution: bool = False  # map scenes whose pixels are of another size than the model's
+    bands: tuple[int, ...] | None = None  # of the scenes, in the model's order; None: those of its training
+    any_names: bool = False  # whatever the scenes call their bands
     window: int = 768  # side in pixels of what the network sees at a time, its surroundings included
     device: str = "auto"
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         at_least("--window", self.window, 64)
+        chosen_bands(self.bands)
         one_of("--device", self.device, ("auto", "cpu", "cuda"))
         one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
 
     def settings(self) -> dict[str, Any]:
         """What decides a map, as JSON: not which files there are, or where it is computed."""
-        return {"window": self.window, "precision": self.precision}
+        found: dict[str, Any] = {"window": self.window, "precision": self.precision}
+        return found if self.bands is None else {**found, "bands": list(self.bands)}

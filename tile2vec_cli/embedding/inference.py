@@ -26,6 +26,7 @@ from tile2vec_cli.neural import device, encoders, models
 from tile2vec_cli.neural.batches import ahead
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, Shard, silent
+from tile2vec_cli.tiling import likeness
 from tile2vec_cli.tiling.tile_files import Part
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.workers import work
@@ -69,6 +70,8 @@ def embed(
     tiles = TileSet.open(tiles_path)
     model = models.describe(model_path)
     models.require_fit(model_path, model, tiles)
+    otherwise = likeness.note_scaling(tiles.scaling, model.scaling, str(tiles.path))
+    likeness.remark_scaling(otherwise, model.scaling, "the model's")
     header: dict[str, Any] = {
         "model": models.fingerprint(model_path),
         "architecture": model.architecture,

@@ -83,8 +83,19 @@ def _transformed(crs: str | None, xy: Floats, path: str, *, inverse: bool) -> Fl
         x, y = transformer.transform(xy[..., 0], xy[..., 1], direction=direction)
     except ProjError as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path}: its CRS has no way to WGS 84 ({reason}). Reproject it first.") from error
+        raise DataError(
+            f"{path}: its CRS, {_called(crs)}, has no way to places on the Earth ({reason}); one that has is "
+            "needed. Assign the CRS that its coordinates are really in with `rio edit-info --crs`."
+        ) from error
     return np.stack([x, y], axis=-1)
+
+
+def _called(crs: str) -> str:
+    """Its name, as far as PROJ knows what it is."""
+    try:
+        return str(pyproj.CRS(crs).name)
+    except ProjError:
+        return "unknown to PROJ"
 
 
 @lru_cache(maxsize=64)

@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
+from rasterio import shutil
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -67,12 +69,14 @@ class Raster:
     dtype: str
     crs: str | None  # WKT
     transform: Transform
-    nodata: tuple[float | None, ...]  # one a band
+    nodata: tuple[float | None, ...]  # one a band, where its pixels can hold it
+    declared: tuple[float | None, ...]  # the same, whether they can or not
     block: tuple[int, int]  # (rows, columns) GDAL reads at a time
     alpha: int | None  # the band (1-based) tagged alpha
     meanings: tuple[str, ...]  # of the bands, as they are shown: red, gray, palette, undefined, …
     has_mask: bool  # a mask band beside the data
     descriptions: tuple[str | None, ...]
+    scaling: tuple[tuple[float, float], ...]  # scale and offset, one a band; (1, 0) where none is declared
     datetime: datetime | None
     colours: dict[int, tuple[int, int, int]]  # of band 1's palette
 
@@ -196,6 +200,8 @@ def described(path: str, source: Any) -> Raster:
         band for band, kind in zip(source.indexes, interpretations, strict=True) if kind == ColorInterp.alpha
     ]
     flags = source.mask_flag_enums[0]
+    with np.errstate(over="ignore"):  # rasterio asks whether the pixels can hold it by casting it
+        nodata = tuple(source.nodatavals)
     return Raster(
         path=path,
         height=source.height,
@@ -204,15 +210,40 @@ def described(path: str, source: Any) -> Raster:
         dtype=source.dtypes[0],
         crs=source.crs.to_wkt() if source.crs else None,
         transform=tuple(source.transform)[:6],
-        nodata=tuple(source.nodatavals),
+        nodata=nodata,
+        declared=_declared_nodata(source),
         block=source.block_shapes[0],
         alpha=alpha[-1] if alpha else None,
         meanings=tuple(kind.name for kind in interpretations),
         has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         descriptions=tuple(source.descriptions),
+        scaling=tuple(zip(source.scales, source.offsets, strict=True)),
         datetime=_datetime(path, source),
         colours=_colours(source),
     )
+
+
+def _declared_nodata(source: Any) -> tuple[float | None, ...]:
+    """Each band's nodata as the file declares it, from GDAL's description of the dataset as a virtual one.
+
+    rasterio tells neither what the pixels cannot hold nor integers of 64 bits.
+    """
+    try:
+        with rasterio.MemoryFile(ext=".vrt") as file:
+            shutil.copy(source, file.name, driver="VRT")
+            root = ElementTree.fromstring(file.read())
+        texts = [band.findtext("NoDataValue") for band in root.findall("VRTRasterBand")]
+        return tuple(None if text is None else _number(text) for text in texts)
+    except (RasterioError, ValueError, ElementTree.ParseError):  # of other metadata
+        with np.errstate(over="ignore"):
+            return tuple(source.nodatavals)
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _require_plausible(path: str, source: Any) -> None:

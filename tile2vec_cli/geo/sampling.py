@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo import fills
 from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.geo.places import from_lonlat
 from tile2vec_cli.geo.rasters import Raster
@@ -22,6 +23,8 @@ def sample(path: str, lonlat: Floats, band: int = 1, alpha: str = "auto") -> tup
         raster = scene.raster
         if raster.crs is None:
             raise DataError(f"{path}: has no CRS; labels need one. Assign it with `rio edit-info --crs`.")
+        if scene.foreign_nodata is not None:
+            fills.remark([f"{scene.foreign_nodata:g} in {path}"], "--label-nodata")
         values = np.zeros(len(lonlat), scene.dtype)
         valid = np.zeros(len(lonlat), bool)
         row, col = _pixels_at(raster, lonlat)
@@ -47,7 +50,8 @@ def _pixels_at(raster: Raster, lonlat: Floats) -> tuple[NDArray[np.int64], NDArr
     xy = from_lonlat(raster.crs, lonlat, raster.path, middle)
     x, y = xy[:, 0] - c, xy[:, 1] - f
     area = a * e - b * d
-    col, row = (e * x - b * y) / area, (a * y - d * x) / area
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        col, row = (e * x - b * y) / area, (a * y - d * x) / area
     # A place on the edge of a pixel must not fall out of it by rounding; unreachable ones are infinite.
     edge = 1e-6
     col = np.where(np.isfinite(col), np.clip(np.floor(col + edge), -1, raster.width), -1)

@@ -34,7 +34,14 @@ def read(path: Path, layer: str | None = None) -> Any:
         raise DataError(f"{path}: holds no features; at least one is needed.")
     if frame.crs is None:
         raise DataError(f"{path}: has no CRS; one is needed. Assign it with `ogr2ogr -a_srs`.")
-    frame = frame.to_crs("OGC:CRS84")
+    try:
+        frame = frame.to_crs("OGC:CRS84")
+    except Exception as error:  # of pyproj, which only `places.py` touches
+        reason = " ".join(str(error).split()).rstrip(".")[:200]
+        raise DataError(
+            f"{path}: its CRS, {frame.crs.name}, has no way to places on the Earth ({reason}); one that has "
+            "is needed. Assign the CRS that its coordinates are really in with `ogr2ogr -a_srs`."
+        ) from error
     frame[frame.geometry.name] = geopandas.GeoSeries(
         antimeridian.wrapped(frame.geometry.to_numpy()), frame.index, crs=frame.crs
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.geo.rasters import describe, identity
+from tile2vec_cli.geo.rasters import Raster, describe, identity
 from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.parts import dump_json, fingerprint, require_same_settings
@@ -92,16 +93,13 @@ def is_file(out: Path) -> bool:
     return out.suffix.lower() in {".tif", ".tiff"}
 
 
-def pixels(plans: Sequence[Plan]) -> int:
-    """Of all scenes that can be opened."""
-    total = 0
+def rasters(plans: Sequence[Plan]) -> list[Raster]:
+    """All scenes that can be opened."""
+    found = []
     for plan in plans:
-        try:
-            raster = describe(plan.scene)
-        except Exception:  # it is said when its turn comes
-            continue
-        total += raster.height * raster.width
-    return total
+        with suppress(Exception):  # it is said when its turn comes
+            found.append(describe(plan.scene))
+    return found
 
 
 def _is_up_to_date(path: Path, tags: dict[str, str], overwrite: bool) -> bool:
@@ -115,5 +113,7 @@ def _is_up_to_date(path: Path, tags: dict[str, str], overwrite: bool) -> bool:
         place, before = ({"model": one.get(_MODEL_PATH)} for one in (tags, found))
         model = elsewhere({"model": tags[_MODEL]}, place, before)
         require_same_settings(path, {"model": found.get(_MODEL)}, model)
-        require_same_settings(path, *(json.loads(one.get(_SETTINGS, "{}")) for one in (found, tags)))
+        unsaid = {"bands": None}  # in maps of the model's own bands
+        both = ({**unsaid, **json.loads(one.get(_SETTINGS, "{}"))} for one in (found, tags))
+        require_same_settings(path, *both)
     return all(found.get(name) == value for name, value in tags.items() if name != _MODEL_PATH)

@@ -22,7 +22,8 @@ from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, Shard, silent
-from tile2vec_cli.tiling import tile_parts
+from tile2vec_cli.tiling import likeness, tile_parts
+from tile2vec_cli.tiling.likeness import Likeness
 from tile2vec_cli.tiling.tile_files import (
     FORMAT,
     MANIFEST,
@@ -124,14 +125,13 @@ def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConf
         if found["settings"] == settings:
             return found
         if not overwrite and _holds_tiles(out / "parts"):
-            parts.require_same_settings(out, found["settings"], settings)
-    bands, dtype = _bands_of_first(scenes, config)
+            before, now = ({"scaled": False, **one} for one in (found["settings"], settings))
+            parts.require_same_settings(out, before, now)
     manifest = {
         "format": FORMAT,
         "settings": settings,
         "settings_fingerprint": settings_fingerprint(settings),
-        "bands": list(bands),
-        "dtype": dtype,
+        **_pixels_of_first(scenes, config),
     }
     parts.write_json(path, manifest)
     for info in _infos(out / "parts"):
@@ -140,14 +140,14 @@ def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConf
     return manifest
 
 
-def _bands_of_first(scenes: Sequence[str], config: TileConfig) -> tuple[tuple[int, ...], str]:
-    """Bands and dtype of the first scene that opens: the same one, whichever shard asks."""
+def _pixels_of_first(scenes: Sequence[str], config: TileConfig) -> Info:
+    """Bands, dtype and so on of the first scene that opens: the same one, whichever shard asks."""
     first: Tile2VecError | None = None
     for path in scenes:
         try:
-            with open_scene(path, bands=config.bands, alpha=config.alpha) as scene:
+            with open_scene(path, **config.reading()) as scene:
                 tile_parts.plans(scene, scene_name(path), config)
-                return scene.bands, scene.dtype.name
+                return likeness.described(scene, config)
         except Tile2VecError as error:
             first = first or error
     if first is None:
@@ -180,6 +180,7 @@ def _planned(
     plans: list[tile_parts.Plan] = []
     failed: list[Failure] = []
     named: dict[str, str] = {}
+    alike = Likeness(manifest, config)
     for path in scenes:
         name = scene_name(path)
         try:
@@ -190,11 +191,12 @@ def _planned(
             with_missing = not kept or len(kept) < kept[0]["blocks"]
             if with_missing:
                 made = {info["path"].name for info in kept}
-                plans += [plan for plan in _plans_of(path, name, config, manifest) if plan.name not in made]
+                plans += [plan for plan in _plans_of(path, name, config, alike) if plan.name not in made]
         except Tile2VecError as error:
             if strict:
                 raise
             failed.append(Failure.of(path, error))
+    alike.remark()
     return infos, plans, failed
 
 
@@ -223,13 +225,9 @@ def _is_intact(info: Info, manifest: Info) -> bool:
     return part_of(info["path"], written, manifest).is_intact()
 
 
-def _plans_of(path: str, name: str, config: TileConfig, manifest: Info) -> list[tile_parts.Plan]:
-    with open_scene(path, bands=config.bands, alpha=config.alpha, nodata=config.nodata) as scene:
-        if len(scene.bands) != len(manifest["bands"]) or scene.dtype.name != manifest["dtype"]:
-            raise DataError(
-                f"{path}: has {len(scene.bands)} bands of {scene.dtype.name}; this tile set has "
-                f"{len(manifest['bands'])} of {manifest['dtype']}. Choose --bands or another --out."
-            )
+def _plans_of(path: str, name: str, config: TileConfig, alike: Likeness) -> list[tile_parts.Plan]:
+    with open_scene(path, **config.reading()) as scene:
+        alike.require(scene)
         return tile_parts.plans(scene, name, config)
 
 

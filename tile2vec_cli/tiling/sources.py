@@ -159,7 +159,8 @@ class _Opened:
         with rasters.environment(self.path, threads=usable_cpus()):
             self._dataset = rasters.open_dataset(self.path)
             # The bands are known, and so is what is valid of them: nothing is to be found out.
-            self._scene = Scene(self.path, self._dataset, bands=bands, alpha="data")
+            scaled = "scaling" in source.info
+            self._scene = Scene(self.path, self._dataset, bands=bands, alpha="data", scaled=scaled)
         raster, dtype = self._scene.raster, self._scene.dtype
         low = min(self.rows.min(initial=0), self.cols.min(initial=0))
         if (

@@ -40,6 +40,7 @@ _PART_KEYS = {
 }
 
 Pixels = NDArray[Any]
+Scaling = tuple[tuple[float, float], ...]  # scale and offset a band; empty: none are declared
 Mask = NDArray[np.bool_]
 
 
@@ -86,8 +87,14 @@ class Part:
         return pixels
 
     def raw(self, rows: Ints | slice) -> Pixels:
-        """(B, C, S, S) pixels of these tiles as the scene holds them, from the part or from the scene."""
-        return self.pixels[rows] if self.source is None else self.source.read(rows)
+        """(B, C, S, S) pixels of these tiles as they were cut, from the part or from the scene."""
+        if self.source is None:
+            return self.pixels[rows]
+        pixels = self.source.read(rows)
+        if "scaling" in self.info and self.packed_valid is not None:
+            valid = self.valid(np.arange(self.count)[rows])
+            pixels[~np.broadcast_to(valid[:, None], pixels.shape)] = np.nan
+        return pixels
 
     def require_readable(self) -> None:
         """Raise InputError or DataError where there are no pixels of this shape and type."""
@@ -117,7 +124,7 @@ class Part:
             return
         digest = hashlib.sha256()
         for start in range(0, self.count, _CHUNK):
-            digest.update(self.source.read(slice(start, start + _CHUNK)).data.cast("B"))
+            digest.update(self.raw(slice(start, start + _CHUNK)).data.cast("B"))
         if digest.hexdigest() != self.info["sha256"].get(PIXELS):
             raise DataError(
                 f"{self.info['source']}: its pixels are not those that were indexed, though its size and "
@@ -226,10 +233,15 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """manifest.json of the tile set at `path`. Raises InputError and DataError."""
     found = read_json(path / MANIFEST, FORMAT, _MANIFEST_KEYS)
     size, virtual = found["settings"].get("size"), found["settings"].setdefault("virtual", False)
+    bands = len(found["bands"])
     try:
         np.dtype(found["dtype"])
+        names = found.get("band_names", [None] * bands)
         sound = type(size) is int and size > 0 and type(virtual) is bool
-    except TypeError:
+        sound = sound and type(found["settings"].get("scaled", False)) is bool
+        sound = sound and len(names) == bands and all(isinstance(name, str | None) for name in names)
+        sound = sound and len(scaling_of(found)) in (0, bands)
+    except (TypeError, ValueError):
         sound = False
     if not sound:
         raise DataError(
@@ -237,6 +249,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "Cut the scenes again."
         )
     return found
+
+
+def scaling_of(manifest: dict[str, Any]) -> Scaling:
+    """Scale and offset that the first scene declares, and that are not applied."""
+    return tuple((float(scale), float(offset)) for scale, offset in manifest.get("scaling", ()))
 
 
 def read_part(folder: Path) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def cut(
     by windows.
     """
     with (
-        open_scene(plan.source, bands=config.bands, alpha=config.alpha, nodata=config.nodata) as scene,
+        open_scene(plan.source, **config.reading()) as scene,
         new_folder(folder / plan.name) as temporary,
     ):
         part = PartWriter(temporary, scene, config)
@@ -179,6 +179,12 @@ class PartWriter:
 
     def finish(self, plan: Plan, settings: str) -> dict[str, Any]:
         raster = self._scene.raster
+        if not np.isfinite(self._sums).all():
+            band = self._scene.bands[int(np.argmin(np.isfinite(self._sums).all(axis=0)))]
+            raise DataError(
+                f"{raster.path}: the numbers in band {band} are too large to be summed up; they are fill "
+                "values perhaps. Name them with --nodata."
+            )
         rows, cols = _joined(self._rows, np.int64), _joined(self._cols, np.int64)
         shares = _joined(self._shares, np.float32)
         if self._file is not None:
@@ -211,6 +217,8 @@ class PartWriter:
             "valid_pixels": self._valid_pixels,
             "sha256": {PIXELS: self._digest.hexdigest(), **digests},
         }
+        if self._config.scaled:
+            info["scaling"] = [list(pair) for pair in self._scene.scaling]
         if self._config.virtual:
             # Both may move together, so that one of the two paths still leads to the scene.
             tile_set = self._folder.parent.parent
