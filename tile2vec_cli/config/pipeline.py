@@ -29,6 +29,7 @@ class TileConfig:
     nodata: float | None = None  # fill value where the scene declares none
     snap: bool = False  # windows start at multiples of the tile's side in map coordinates
     virtual: bool = False  # an index only: the pixels stay in the scenes
+    stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
 
     def __post_init__(self) -> None:
         at_least("--size", self.size, 2)
@@ -51,6 +52,10 @@ class TileConfig:
         found["bands"] = None if self.bands is None else list(self.bands)
         if self.nodata is not None and math.isnan(self.nodata):
             found["nodata"] = "nan"
+        if self.stack is None:
+            del found["stack"]
+        else:
+            found["stack"] = list(self.stack)
         return found
 
 

@@ -78,6 +78,7 @@ class MapConfig:
     probability: bool = False  # also a file of probabilities a scene
     any_resolution: bool = False  # map scenes whose pixels are of another size than the model's
     window: int = 768  # side in pixels of what the network sees at a time, its surroundings included
+    stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
     device: str = "auto"
     precision: str = "auto"
 
@@ -88,4 +89,5 @@ class MapConfig:
 
     def settings(self) -> dict[str, Any]:
         """What decides a map, as JSON: not which files there are, or where it is computed."""
-        return {"window": self.window, "precision": self.precision}
+        stack = {} if self.stack is None else {"stack": list(self.stack)}
+        return {"window": self.window, "precision": self.precision, **stack}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo.absent_blocks import Blocks
 from tile2vec_cli.geo.rasters import described, opened, reading
 
 Mask = NDArray[np.bool_]
@@ -44,6 +44,7 @@ class Scene:
         self.bands = self._chosen_bands(bands)
         self.dtype = np.dtype(source.dtypes[self.bands[0] - 1])
         self._check_dtypes()
+        self._blocks = Blocks(source, self.bands)
         self._fills = [self._fill_values(band, nodata) for band in self.bands]
 
     @property
@@ -72,7 +73,7 @@ class Scene:
         if self.raster.has_mask:
             with reading(self.path, row0, row1):
                 valid = _both(valid, self._source.read_masks(1, window=window) != 0)
-        valid = self._without_absent_blocks(valid, row0, row1, col0, col1)
+        valid = self._blocks.without(valid, row0, row1, col0, col1)
         return pixels, None if valid is None or valid.all() else valid
 
     def raw(self, row0: int, row1: int, col0: int, col1: int) -> Pixels:
@@ -129,37 +130,6 @@ class Scene:
             elif value == int(value) and np.iinfo(self.dtype).min <= value <= np.iinfo(self.dtype).max:
                 values.append(self.dtype.type(int(value)))
         return list(dict.fromkeys(values))
-
-    def _without_absent_blocks(
-        self, valid: Mask | None, row0: int, row1: int, col0: int, col1: int
-    ) -> Mask | None:
-        """Take out pixels of blocks that a sparse TIFF does not hold: GDAL reads them as 0 silently."""
-        if not self._is_sparse:
-            return valid
-        high, wide = self.raster.block
-        for block_row in range(row0 // high, (row1 - 1) // high + 1):
-            for block_col in range(col0 // wide, (col1 - 1) // wide + 1):
-                if not self._holds_block(block_row, block_col):
-                    if valid is None:
-                        valid = np.ones((row1 - row0, col1 - col0), bool)
-                    top, left = block_row * high - row0, block_col * wide - col0
-                    valid[max(top, 0) : top + high, max(left, 0) : left + wide] = False
-        return valid
-
-    @cached_property
-    def _is_sparse(self) -> bool:
-        if self._source.driver != "GTiff":
-            return False
-        high, wide = self.raster.block
-        rows, cols = -(-self.raster.height // high), -(-self.raster.width // wide)
-        return not all(self._holds_block(row, col) for row in range(rows) for col in range(cols))
-
-    def _holds_block(self, row: int, col: int) -> bool:
-        """Whether the TIFF holds this block in every band (one answer serves bands stored together)."""
-        together = self._source.profile.get("interleave") == "pixel"
-        bands = self.bands[:1] if together else self.bands
-        name = f"BLOCK_OFFSET_{col}_{row}"
-        return all(self._source.get_tag_item(name, "TIFF", bidx=band) is not None for band in bands)
 
 
 @contextmanager

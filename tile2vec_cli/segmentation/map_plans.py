@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo.rasters import describe, identity
-from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.parts import dump_json, fingerprint, require_same_settings
 from tile2vec_cli.outputs.provenance import elsewhere, relative
@@ -59,21 +58,24 @@ class Mapper:
 
 
 def plans(
-    scenes: Sequence[str], own: Sequence[str], out: Path, mapper: Mapper, *, probability: bool
+    names: Mapping[str, str], own: Sequence[str], out: Path, mapper: Mapper, *, probability: bool
 ) -> list[Plan]:
-    """The maps of a shard's `own` of the scenes.
+    """The maps of a shard's `own` of the scenes; `names` are all scenes', by path.
 
-    Raises UsageError for several scenes and one file, or of one name.
+    Raises UsageError for several scenes and one file, DataError for two scenes of one name.
     """
     one_file = is_file(out)
-    if one_file and len(scenes) > 1:
-        raise UsageError(f"--out {out}: is one file for {len(scenes)} scenes; needs a folder. Name one.")
-    counts = Counter(scene_name(scene) for scene in scenes)
+    if one_file and len(names) > 1:
+        raise UsageError(f"--out {out}: is one file for {len(names)} scenes; needs a folder. Name one.")
+    counts = Counter(names.values())
     plans = []
     for scene in own:
-        stem = scene_name(scene)
+        stem = names[scene]
         if counts[stem] > 1:
-            raise UsageError(f"{scene}: several scenes are called {stem}; each map needs a name of its own.")
+            raise DataError(
+                f"{scene}: several scenes are called {stem}; each map needs a name of its own. Name scenes "
+                "by their folders with --name-by path."
+            )
         path = out if one_file else out / f"{stem}.tif"
         beside = path.with_name(f"{path.stem}.probability{path.suffix}") if probability else None
         tags = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Failure
+from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
 from tile2vec_cli.job.processors import usable_cpus
 from tile2vec_cli.neural import models
@@ -69,6 +70,7 @@ def run(
     out: Path,
     config: MapConfig,
     *,
+    names: Mapping[str, str] | None = None,
     shard: Shard | None = None,
     workers: int | Elsewhere = 1,
     strict: bool = False,
@@ -77,7 +79,8 @@ def run(
 ) -> MapReport:
     """Map each scene (absolute paths) that has no map yet, or has changed since, as its model may have.
 
-    `out` is a folder, or a file ending in .tif where there is one scene. Progress is in pixels.
+    `names` are the scenes', by path (default: their files'). `out` is a folder, or a file ending in .tif
+    where there is one scene. Progress is in pixels.
     Raises InputError and DataError for a model that can't be used, UsageError for several scenes and
     one file; what goes wrong with a scene is reported.
     """
@@ -86,9 +89,11 @@ def run(
     own = (shard or Shard()).take(scenes)
     name = str(machine.model.provenance.get("class", "class"))
     mapper = Mapper(model, model_path, name, config.settings())
-    plans = map_plans.plans(scenes, own, out, mapper, probability=config.probability)
+    names = names or {scene: scene_name(scene) for scene in scenes}
+    plans = map_plans.plans(names, own, out, mapper, probability=config.probability)
     folder = make_folder(out.parent if map_plans.is_file(out) else out)
-    sweep(folder)
+    for place in {folder, *(plan.path.parent for plan in plans)}:
+        sweep(place)
     each = partial(work.each, name=lambda plan: plan.scene, strict=strict, folder=folder)
     here = max(1, min(workers if isinstance(workers, int) else usable_cpus(), len(plans)))
     results: dict[str, int | Failure] = {}  # by scene: the pixels mapped, or what went wrong
