@@ -136,6 +136,8 @@ def test_new_and_changed_scenes_only(land: Path, tmp_path: Path) -> None:
     assert run(scenes, land / "model", out, workers=2).made == 1
     assert run(scenes, land / "model", out).made == 0
     os.utime(scenes[0], (1, 1))
+    assert run(scenes, land / "model", out).made == 0  # the same bytes
+    scenes[0].write_bytes(scenes[0].read_bytes() + b"\0")
     assert run(scenes, land / "model", out).made == 1
     assert read(out / "a.tif").tobytes() == read(out / "b.tif").tobytes()
     (out / "b.probability.tif").unlink()

@@ -146,7 +146,7 @@ def _map(plan: Plan, advance: Advance, *, machine: _Machine, overwrite: bool) ->
     """Map one scene, unless another run has done so meanwhile; returns the pixels mapped."""
     if plan.is_made(overwrite):
         return 0
-    tags = plan.tags_now()
+    tags = plan.tags_for_ever()
     tiles = machine.tiles
     with ExitStack() as stack:
         scene = stack.enter_context(
