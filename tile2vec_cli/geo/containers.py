@@ -19,12 +19,12 @@ _READERS = {".zip": "/vsizip/", ".tar": "/vsitar/"}
 
 def is_inside(path: str) -> bool:
     """Whether the path names a raster inside a local file, in a way of GDAL's or rasterio's."""
-    return bool(_ARCHIVE.match(path) or _OF_FILE.match(path) or _SUBDATASET.match(path))
+    return _mark(path) is not None
 
 
 def parts(path: str) -> tuple[str, str, str]:
     """What stands before the local file's own path, that path, and what stands behind it."""
-    found = _ARCHIVE.match(path) or _OF_FILE.match(path) or _SUBDATASET.match(path)
+    found = _mark(path)
     if found is None:
         return "", path, ""
     before, rest = found.group(), path[found.end() :]
@@ -44,9 +44,14 @@ def parts(path: str) -> tuple[str, str, str]:
 
 
 def absolute(path: str, base: str) -> str:
-    """The same with the local file's own path seen from the root."""
+    """The same with the local file's own path seen from the root; in an archive, as GDAL spells it."""
     before, file, behind = parts(path)
-    return before + os.path.normpath(Path(base) / file) + behind
+    file = os.path.normpath(Path(base) / file)
+    if _ARCHIVE.match(path):
+        kind = next(kind for kind in ("gzip", "zip", "tar") if kind in before)
+        inner = behind.lstrip("!/")
+        return f"/vsi{kind}/{file}/{inner}".rstrip("/")
+    return before + file + behind
 
 
 def own_name(path: str) -> str:
@@ -75,6 +80,13 @@ def listed(archive: str) -> list[str]:
     except (OSError, ValueError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise DataError(f"{archive}: is no archive that can be read ({error}). Check the file.") from error
     return [f"{reader(archive)}{archive}/{name}" for name in names]
+
+
+def _mark(path: str) -> re.Match[str] | None:
+    """What a path begins with that names a raster inside a file."""
+    if ":" not in path and not path.startswith("/vsi"):
+        return None  # nearly all paths
+    return _ARCHIVE.match(path) or _OF_FILE.match(path) or _SUBDATASET.match(path)
 
 
 def _archive_of(rest: str) -> tuple[str, str]:

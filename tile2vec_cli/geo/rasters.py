@@ -55,13 +55,21 @@ def exists(path: str) -> None:
             raise InputError(f"{file}: no permission to read it. Check its mode and owner.")
 
 
+def is_there(path: str) -> bool:
+    """Whether a local path leads to something; a server's always, for all one can tell without asking."""
+    return all(is_remote(file) or Path(containers.parts(file)[1]).exists() for file in stacks.files(path))
+
+
 def identity(path: str) -> dict[str, Any]:
     """What tells a changed file from an unchanged one: size and mtime, and the ETag of a remote one.
 
     Of a stack, lists of these.
     """
-    exists(path)
-    found = [_identity(file) for file in stacks.files(path)]
+    try:
+        found = [_identity(file) for file in stacks.files(path)]
+    except OSError as error:
+        exists(path)  # says which file is missing, and of what
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
     return found[0] if len(found) == 1 else {key: [one[key] for one in found] for key in found[0]}
 
 

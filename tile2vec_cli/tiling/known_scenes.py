@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tile2vec_cli.errors import Tile2VecError
-from tile2vec_cli.geo.rasters import exists, identity
+from tile2vec_cli.geo.rasters import identity, is_there
 from tile2vec_cli.geo.scene_choice import file_key
 
 Info = dict[str, Any]  # a part.json
@@ -35,7 +34,7 @@ class Known:
 
     def is_there(self, name: str) -> bool:
         """Whether the scene's file still lies where it was read, as far as one can tell from here."""
-        return all(_exists(str(info["source"])) for info in self.parts(name))
+        return all(is_there(str(info["source"])) for info in self.parts(name))
 
     def name(self, path: str) -> str | None:
         """What the scene is called whose file lies there; None where the tile set knows of no such file."""
@@ -96,12 +95,4 @@ def rivals(names: Mapping[str, str], known: Known) -> dict[str, str]:
 
 def _is_another(source: str, path: str) -> bool:
     """Whether what lies at `source` is there, and another file than that of `path`."""
-    return _exists(source) and file_key(source) != file_key(path)
-
-
-def _exists(path: str) -> bool:
-    try:
-        exists(path)
-    except Tile2VecError:
-        return False
-    return True
+    return is_there(source) and file_key(source) != file_key(path)
