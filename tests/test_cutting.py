@@ -260,7 +260,7 @@ def test_scenes_smaller_than_a_tile_are_counted(
 
 
 def test_two_scenes_of_one_name_are_refused(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> None:
-    first, second = write_scene("x/a.tif", noise(1, 40, 40)), write_scene("y/a.tif", noise(1, 40, 40))
+    first, second = write_scene("x/a.tif", noise(1, 40, 40)), write_scene("y/a.tif", noise(1, 40, 40) // 2)
     third = write_scene("b.tif", noise(1, 40, 40))
     report = cut(paths(first, second, third), tmp_path / "out", TileConfig(size=20))
     assert [f.name for f in report.failed] == paths(first, second)  # neither is the right one
