@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from tile2vec_cli.geo.rasters import identity, is_there
+from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scene_choice import file_key
 
 Info = dict[str, Any]  # a part.json
@@ -65,15 +66,13 @@ def standing(path: str, infos: list[Info]) -> Standing:
     """Raises InputError where the file can't be asked."""
     if not infos:
         return Standing([], [])
-    found = identity(path)
+    found, readable = identity(path), not is_remote(path)  # reading from afar costs what cutting does
     same = [info for info in infos if all(info.get(key) == found[key] for key in found)]
-    alike = [info for info in infos if info not in same and info.get("size") == found["size"]]
+    alike = [info for info in infos if readable and info.get("size") == found["size"]]
     sources = {str(info["source"]) for info in infos} - {path}
     rival = next((source for source in sources if _is_another(source, path)), None)
-    if rival is None:
-        return Standing(same, alike)
-    own = [info for info in same if info["source"] == path]
-    return Standing(own, [info for info in infos if info["size"] == found["size"] and info not in own], rival)
+    kept = same if rival is None else [info for info in same if info["source"] == path]
+    return Standing(kept, alike, rival)
 
 
 def rivals(names: Mapping[str, str], known: Known) -> dict[str, str]:
