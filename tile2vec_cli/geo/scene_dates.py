@@ -19,7 +19,7 @@ _TIME = r"(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d\d{0,3})?"  # as it follows a date w
 _SHORT = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 # Tags that say when pixels were taken, in this order: GDAL's own, of HLS and MODIS, Sentinel-2, Landsat.
-_TAKEN = ("ACQUISITIONDATETIME", "SENSING_TIME", "RANGEBEGINNINGDATE", "PRODUCT_START_TIME")
+_TAKEN: tuple[str, ...] = ("ACQUISITIONDATETIME", "SENSING_TIME", "RANGEBEGINNINGDATE", "PRODUCT_START_TIME")
 _TAKEN += ("DATE_ACQUIRED", "ACQUISITION_DATE", "ACQUISITIONDATE")
 _WRITTEN = "TIFFTAG_DATETIME"  # last of all: many programs write the time of processing there
 _TAG = re.compile(r"(\d{4})[-:/.](\d\d)[-:/.](\d\d)(?:[T ](\d\d):(\d\d):(\d\d))?(?=\D|$)")
@@ -48,7 +48,7 @@ _FOLDERS = re.compile(r"/(?P<year>19[7-9]\d|20\d\d)/(?P<month>0?[1-9]|1[0-2])/(?
 def taken(path: str, tags: Mapping[str, str]) -> datetime | None:
     """When a scene was taken: as a tag of its acquisition says, its name, its folder's, or TIFF's own tag."""
     said = (_tagged(tags.get(name, "")) for name in _TAKEN)
-    return next((found for found in said if found), None) or named(path) or _tagged(tags.get(_WRITTEN, ""))
+    return next((time for time in said if time), None) or named(path) or _tagged(tags.get(_WRITTEN, ""))
 
 
 def named(path: str) -> datetime | None:
@@ -63,7 +63,7 @@ def named(path: str) -> datetime | None:
     nested = None if found else _FOLDERS.search(f"{folder}/")
     if nested:
         found = _day(nested)
-    return found and datetime(found.year, found.month, found.day, tzinfo=UTC)
+    return None if found is None else datetime(found.year, found.month, found.day, tzinfo=UTC)
 
 
 def _dated(name: str) -> date | None:
@@ -104,6 +104,7 @@ def _tagged(text: str) -> datetime | None:
     if found is None:
         return None
     try:
-        return datetime(*(int(number or 0) for number in found.groups()), tzinfo=UTC)
+        year, month, day, hour, minute, second = (int(number or 0) for number in found.groups())
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
