@@ -142,4 +142,5 @@ class _Member:
 
 def _nearest(scale: float, shift: float, count: int) -> NDArray[np.int64]:
     """The pixel that holds the centre of each of `count` pixels of another grid."""
-    return np.floor((np.arange(count) + 0.5) * scale + shift + _EPSILON).astype(np.int64)
+    centres = (np.arange(count) + 0.5) * scale + shift
+    return np.asarray(np.floor(centres + _EPSILON), dtype=np.int64)
