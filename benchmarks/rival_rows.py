@@ -6,7 +6,6 @@ A row is a function (bench, seed) -> (N, D) vectors. To add one, put it into `ro
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -22,7 +21,7 @@ from command import tile2vec
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding import embedding_files, embeddings
 from tile2vec_cli.evaluation import baselines
 from tile2vec_cli.evaluation.baselines import Architecture
 from tile2vec_cli.geo.grid import Ints
@@ -139,7 +138,7 @@ def _range(bench: Bench) -> tuple[float, float]:
 def trained(options: str, bench: Bench, seed: int) -> Vectors:
     """By `train` with these options and `embed`."""
     model = _model(options, bench, seed)
-    path = model.with_name(f"{model.name}.parquet")
+    path = _vectors(options, bench, seed)
     model.parent.mkdir(parents=True, exist_ok=True)
     given = ["--tiles", bench.tiles.path, "--out", model, "--seed", seed, *shlex.split(options)]
     try:
@@ -152,14 +151,17 @@ def trained(options: str, bench: Bench, seed: int) -> Vectors:
 
 
 def part(name: str, options: str, bench: Bench, seed: int) -> Vectors:
-    """One column of the default's vectors: `parts` in the description of its model, names and widths."""
+    """One part of the default's vectors."""
     vectors = trained(options, bench, seed)
-    description = json.loads((_model(options, bench, seed) / "model.json").read_text())
-    widths = description["architecture"].get("parts", {})
-    if name not in widths:
-        raise LeftOut(f"the default's model has no such part; it has {', '.join(widths) or 'none'}")
-    ends = dict(zip(widths, np.cumsum([*widths.values()]), strict=True))
-    return vectors[:, ends[name] - widths[name] : ends[name]]
+    parts = embedding_files.parts(embeddings.read(_vectors(options, bench, seed)).metadata)
+    if name not in parts:
+        raise LeftOut(f"the default's vectors have no such part; they have {', '.join(parts) or 'none'}")
+    return vectors[:, parts[name]]
+
+
+def _vectors(options: str, bench: Bench, seed: int) -> Path:
+    model = _model(options, bench, seed)
+    return model.with_name(f"{model.name}.parquet")
 
 
 def _model(options: str, bench: Bench, seed: int) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tile2vec_cli.config.pipeline import ProbeConfig
-from tile2vec_cli.config.rules import parse_numbers
+from tile2vec_cli.config.rules import one_of, parse_numbers
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.job.processors import usable_cpus
 
@@ -17,17 +17,32 @@ if TYPE_CHECKING:
 
     from tile2vec_cli.config.labels import LabelSource
     from tile2vec_cli.console import Console
+    from tile2vec_cli.geo.scene_choice import Choice
     from tile2vec_cli.workers.clusters import Cluster
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors to stderr.")]
 Scenes = Annotated[
     list[str],
-    typer.Argument(metavar="SCENES...", help="Rasters, folders, @list.txt, - (stdin) or GDAL paths."),
+    typer.Argument(
+        metavar="SCENES...", help="Rasters, folders, .zip, .tar, @list.txt, - (stdin) or GDAL paths."
+    ),
 ]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")]
 AnyNames = Annotated[
     bool, typer.Option("--any-names", help="Take bands by number, whatever the scenes call them.")
+]
+Stack = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        metavar="B02,B03,…",
+        help="Files alike but for these names are one scene, with bands in this order; others stay aside.",
+    ),
+]
+NameBy = Annotated[
+    str,
+    typer.Option("--name-by", metavar="file|path", help="path: scenes are called with their folders, a/x."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad scene or part.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output made with other settings.")]
@@ -141,6 +156,14 @@ def say_label_rasters(console: Console, found: Mapping[str, int], option: str = 
 def require_both(tiles: Path | None, picture: Path | None) -> None:
     if (tiles is None) != (picture is None):
         raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
+
+
+def choose(scenes: list[str], recursive: bool, stack: tuple[str, ...] | None, name_by: str) -> Choice:
+    """The scenes that SCENES, --recursive, --stack and --name-by mean."""
+    one_of("--name-by", name_by, ("file", "path"))
+    from tile2vec_cli.geo import scene_choice
+
+    return scene_choice.choose(scenes, recursive=recursive, stack=stack, by_path=name_by == "path")
 
 
 def worker_count(workers: int | None) -> int:

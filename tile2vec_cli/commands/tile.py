@@ -9,7 +9,7 @@ import typer
 
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.pipeline import TileConfig
-from tile2vec_cli.config.rules import parse_ints
+from tile2vec_cli.config.rules import parse_ints, parse_stack
 from tile2vec_cli.console import Console
 from tile2vec_cli.outputs.parts import Shard
 
@@ -55,6 +55,8 @@ def tile(
         typer.Option("--virtual", help="An index only: pixels are read from the scenes, which have to stay."),
     ] = False,
     recursive: options.Recursive = False,
+    stack: options.Stack = None,
+    name_by: options.NameBy = "file",
     shard: options.ShardText = None,
     workers: options.Workers = None,
     dask: options.Dask = None,
@@ -80,18 +82,22 @@ def tile(
         virtual=virtual,
         scaled=scaled,
         any_names=any_names,
+        stack=parse_stack(stack),
     )
     own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("tile", quiet, json)
 
-    from tile2vec_cli.geo.scene_lists import expand
     from tile2vec_cli.tiling import cutting
 
+    chosen = options.choose(scenes, recursive, config.stack, name_by)
+    for remark in chosen.remarks:
+        console.say(remark)
     with console.progress("tile", "tiles") as on_progress:
         report = cutting.cut(
-            expand(scenes, recursive=recursive),
+            chosen.scenes,
             out,
             config,
+            names=chosen.names,
             aoi=aoi,
             shard=own,
             workers=crew,
@@ -111,6 +117,7 @@ def tile(
             "parts": report.parts,
             "made": report.made,
             "skipped": report.skipped,
+            **({"left_out": chosen.left_out} if chosen.left_out else {}),
             "failed": [failure.name for failure in report.failed],
         },
         inputs=scenes,

@@ -31,6 +31,7 @@ class TileConfig:
     virtual: bool = False  # an index only: the pixels stay in the scenes
     scaled: bool = False  # pixels are float32, with the scenes' scale and offset applied
     any_names: bool = False  # whatever the scenes call their bands
+    stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
 
     def __post_init__(self) -> None:
         at_least("--size", self.size, 2)
@@ -57,6 +58,10 @@ class TileConfig:
         del found["any_names"]
         if not self.scaled:  # a setting that tile sets had not from the beginning
             del found["scaled"]
+        if self.stack is None:
+            del found["stack"]
+        else:
+            found["stack"] = list(self.stack)
         return found
 
     def reading(self) -> dict[str, Any]:

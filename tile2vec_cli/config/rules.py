@@ -68,6 +68,16 @@ def parse_names(option: str, text: str, choices: Sequence[str]) -> tuple[str, ..
     return names
 
 
+def parse_stack(text: str | None) -> tuple[str, ...] | None:
+    """Parse "B02,B03" of --stack: each name once, as it stands in names of files."""
+    if text is None:
+        return None
+    names = tuple(item.strip() for item in text.split(","))
+    if not all(names) or len(set(names)) < len(names) or any("/" in name for name in names):
+        raise UsageError(f"--stack {text}: needs names of bands, each once, such as B02,B03,B04,B08.")
+    return names
+
+
 def parse_classes(option: str, text: str) -> tuple[tuple[range, ...], frozenset[str]]:
     """Parse "1-60,66-77" or "crop,orchard": ranges of codes, and names in small letters."""
     codes: list[range] = []

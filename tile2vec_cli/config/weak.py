@@ -81,6 +81,7 @@ class MapConfig:
     bands: tuple[int, ...] | None = None  # of the scenes, in the model's order; None: those of its training
     any_names: bool = False  # whatever the scenes call their bands
     window: int = 768  # side in pixels of what the network sees at a time, its surroundings included
+    stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
     device: str = "auto"
     precision: str = "auto"
 
@@ -93,4 +94,5 @@ class MapConfig:
     def settings(self) -> dict[str, Any]:
         """What decides a map, as JSON: not which files there are, or where it is computed."""
         found: dict[str, Any] = {"window": self.window, "precision": self.precision}
-        return found if self.bands is None else {**found, "bands": list(self.bands)}
+        chosen = {"bands": self.bands, "stack": self.stack}
+        return found | {name: list(value) for name, value in chosen.items() if value is not None}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo.absent_blocks import Blocks
 from tile2vec_cli.geo.fills import Fill, first_foreign
 from tile2vec_cli.geo.rasters import described, opened, reading
 
@@ -53,6 +53,7 @@ class Scene:
         self._scaled = scaled
         if scaled:
             self._check_scaling()
+        self._blocks = Blocks(source, self.bands)
 
     @property
     def path(self) -> str:
@@ -95,7 +96,7 @@ class Scene:
         if self.raster.has_mask:
             with reading(self.path, row0, row1):
                 valid = _both(valid, self._source.read_masks(1, window=window) != 0)
-        valid = self._without_absent_blocks(valid, row0, row1, col0, col1)
+        valid = self._blocks.without(valid, row0, row1, col0, col1)
         if valid is not None and valid.all():
             valid = None
         if self._scaled:
@@ -163,37 +164,6 @@ class Scene:
                     f"{self.path}: band {band} has scale {scale:g} and offset {offset:g}; --scaled needs "
                     "numbers, and a scale other than 0. Repair them, or leave --scaled out."
                 )
-
-    def _without_absent_blocks(
-        self, valid: Mask | None, row0: int, row1: int, col0: int, col1: int
-    ) -> Mask | None:
-        """Take out pixels of blocks that a sparse TIFF does not hold: GDAL reads them as 0 silently."""
-        if not self._is_sparse:
-            return valid
-        high, wide = self.raster.block
-        for block_row in range(row0 // high, (row1 - 1) // high + 1):
-            for block_col in range(col0 // wide, (col1 - 1) // wide + 1):
-                if not self._holds_block(block_row, block_col):
-                    if valid is None:
-                        valid = np.ones((row1 - row0, col1 - col0), bool)
-                    top, left = block_row * high - row0, block_col * wide - col0
-                    valid[max(top, 0) : top + high, max(left, 0) : left + wide] = False
-        return valid
-
-    @cached_property
-    def _is_sparse(self) -> bool:
-        if self._source.driver != "GTiff":
-            return False
-        high, wide = self.raster.block
-        rows, cols = -(-self.raster.height // high), -(-self.raster.width // wide)
-        return not all(self._holds_block(row, col) for row in range(rows) for col in range(cols))
-
-    def _holds_block(self, row: int, col: int) -> bool:
-        """Whether the TIFF holds this block in every band (one answer serves bands stored together)."""
-        together = getattr(self._source.interleaving, "name", None) == "pixel"
-        bands = self.bands[:1] if together else self.bands
-        name = f"BLOCK_OFFSET_{col}_{row}"
-        return all(self._source.get_tag_item(name, "TIFF", bidx=band) is not None for band in bands)
 
 
 @contextmanager

@@ -87,6 +87,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder in `folder`, of which nothing stays."""
+    with _temporary(folder / "scratch", folder=True) as temporary:
+        yield temporary
+
+
 def sweep(folder: Path) -> None:
     """Remove temporary entries in `folder` whose writers are gone."""
     if not folder.is_dir():

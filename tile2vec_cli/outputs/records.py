@@ -92,6 +92,17 @@ def made_from(
     return dict(json.loads(json.dumps({"settings": {**places, **settings}, "content": states})))
 
 
+def at_home(wanted: Keys, before: Keys) -> Keys:
+    """What an output is to be made from, with the places of `before` for inputs that hold what those held.
+
+    An input that only lies elsewhere, as a link does once the project has moved, is the same input.
+    """
+    places, states = before.get("settings", {}), before.get("content", {})
+    same = {name for name, state in wanted["content"].items() if state and states.get(name) == state}
+    moved = {name: places[name] for name in same & places.keys() & wanted["settings"].keys()}
+    return {**wanted, "settings": {**wanted["settings"], **moved}}
+
+
 def reported(
     report: Path,
     format: str,
@@ -108,6 +119,7 @@ def reported(
     if not report.exists() or overwrite:
         return None
     found = parts.read_json(report, format, {"made_from": dict, **(keys or {})})
+    wanted = at_home(wanted, found["made_from"])
     before = found["made_from"].get("settings", {})
     # What it was made with and is not given now differs as well.
     parts.require_same_settings(report.parent, before, {**dict.fromkeys(before), **wanted["settings"]})
@@ -131,12 +143,13 @@ def current(output: Output, overwrite: bool) -> Keys | None:
     if not present:
         return None
     foreign = [path for path in present if files[path] != parts.sha256_file(path)]
-    same = bool(record) and record["made_from"] == output.made_from
+    made_from = at_home(output.made_from, record["made_from"]) if record else output.made_from
+    same = bool(record) and record["made_from"] == made_from
     if overwrite and (foreign or not same):
         return None
     if foreign:
         raise _unrelated(output, foreign[0])
-    parts.require_same_settings(output.path, record["made_from"]["settings"], output.made_from["settings"])
+    parts.require_same_settings(output.path, record["made_from"]["settings"], made_from["settings"])
     return dict(record["found"]) if same and len(present) == len(files) else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -18,6 +18,7 @@ from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Failure
 from tile2vec_cli.geo import band_names, fills
 from tile2vec_cli.geo.rasters import Raster
+from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
 from tile2vec_cli.job.processors import usable_cpus
 from tile2vec_cli.neural import models
@@ -72,6 +73,7 @@ def run(
     out: Path,
     config: MapConfig,
     *,
+    names: Mapping[str, str] | None = None,
     shard: Shard | None = None,
     workers: int | Elsewhere = 1,
     strict: bool = False,
@@ -80,7 +82,8 @@ def run(
 ) -> MapReport:
     """Map each scene (absolute paths) that has no map yet, or has changed since, as its model may have.
 
-    `out` is a folder, or a file ending in .tif where there is one scene. Progress is in pixels.
+    `names` are the scenes', by path (default: their files'). `out` is a folder, or a file ending in .tif
+    where there is one scene. Progress is in pixels.
     Raises InputError and DataError for a model that can't be used, UsageError for several scenes and
     one file; what goes wrong with a scene is reported.
     """
@@ -89,9 +92,11 @@ def run(
     own = (shard or Shard()).take(scenes)
     name = str(machine.model.provenance.get("class", "class"))
     mapper = Mapper(model, model_path, name, config.settings())
-    plans = map_plans.plans(scenes, own, out, mapper, probability=config.probability)
+    names = names or {scene: scene_name(scene) for scene in scenes}
+    plans = map_plans.plans(names, own, out, mapper, probability=config.probability)
     folder = make_folder(out.parent if map_plans.is_file(out) else out)
-    sweep(folder)
+    for place in {folder, *(plan.path.parent for plan in plans)}:
+        sweep(place)
     each = partial(work.each, name=lambda plan: plan.scene, strict=strict, folder=folder)
     here = max(1, min(workers if isinstance(workers, int) else usable_cpus(), len(plans)))
     results: dict[str, int | Failure] = {}  # by scene: the pixels mapped, or what went wrong
@@ -149,7 +154,7 @@ def _map(plan: Plan, advance: Advance, *, machine: _Machine, overwrite: bool) ->
     """Map one scene, unless another run has done so meanwhile; returns the pixels mapped."""
     if plan.is_made(overwrite):
         return 0
-    tags = plan.tags_now()
+    tags = plan.tags_for_ever()
     with ExitStack() as stack:
         scene = stack.enter_context(open_scene(plan.scene, **machine.tiles.reading()))
         _require_fit(scene, machine)

@@ -71,6 +71,8 @@ def run(
     made_from = _made_from(tiles, source, out, config)
     sweep(out.parent)
     found = _existing(out)
+    if found is not None:
+        made_from = records.at_home(made_from, found["made_from"])
     if found is not None and not overwrite:
         unsaid = {"init": None}
         settings = (unsaid | one["settings"] for one in (found["made_from"], made_from))

@@ -131,7 +131,7 @@ class Source:
 
     def require_unchanged(self, path: str) -> None:
         """Raise DataError where what lies there is not the scene of which the tiles were indexed."""
-        if not is_remote(path) and not Path(path).exists():
+        if not rasters.is_there(path):
             raise InputError(
                 f"{path}: no such file; the pixels of part {self.part.name} lie in it. "
                 "Put it back, or run `tile2vec tile` on where it lies now."

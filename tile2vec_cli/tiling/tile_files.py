@@ -22,6 +22,7 @@ from tile2vec_cli.tiling.sources import Held, Source
 FORMAT = "tile2vec-tiles/1"
 PART_FORMAT = "tile2vec-part/1"
 MANIFEST = "manifest.json"
+PART = "part.json"
 PIXELS = "pixels.npy"
 _CHUNK = 1024  # tiles looked at at a time
 _MANIFEST_KEYS = {"settings": dict, "settings_fingerprint": str, "bands": list, "dtype": str}
@@ -135,14 +136,14 @@ class Part:
         wanted = self.info["sha256"]
         if self.source is None:
             self.require_readable()
-        for name in sorted({*self._own_files, *(path.name for path in self.path.iterdir())} - {"part.json"}):
+        for name in sorted({*self._own_files, *(path.name for path in self.path.iterdir())} - {PART}):
             path = self.path / name
             # The header of pixels.npy is written last, so the digest is of what follows.
             skip = self.pixels.offset if name == PIXELS and self.source is None else 0
             if not path.exists() or sha256_file(path, skip) != wanted.get(name):
                 raise self._damaged(name)
         if part_fingerprint(self.info) != self.fingerprint:
-            raise self._damaged("part.json")
+            raise self._damaged(PART)
 
     @property
     def _own_files(self) -> set[str]:
@@ -155,7 +156,7 @@ class Part:
         """
         if part_fingerprint(self.info) != self.fingerprint:
             return False
-        written = (self.path / "part.json").stat().st_mtime_ns
+        written = (self.path / PART).stat().st_mtime_ns
         files = {path.name: path.stat().st_mtime_ns for path in self.path.iterdir()}
         if self._own_files <= set(files) and max(files.values()) == written:
             return True
@@ -258,7 +259,7 @@ def scaling_of(manifest: dict[str, Any]) -> Scaling:
 
 def read_part(folder: Path) -> dict[str, Any]:
     """part.json of the part in `folder`. Raises InputError and DataError."""
-    return read_json(folder / "part.json", PART_FORMAT, _PART_KEYS)
+    return read_json(folder / PART, PART_FORMAT, _PART_KEYS)
 
 
 def settings_fingerprint(settings: dict[str, Any]) -> str:
