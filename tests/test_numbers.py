@@ -33,7 +33,8 @@ def numeric_options() -> Iterator[tuple[str, str, list[str]]]:
             kind, told = parameter.annotation.__args__[0], parameter.annotation.__metadata__[0]
             option = next(iter(told.param_decls or ()), f"--{key.replace('_', '-')}")
             is_argument = isinstance(told, typer.models.ArgumentInfo)
-            if str(kind) in NUMERIC or any(letter.isdigit() for letter in told.metavar or ""):
+            listed = any(item.isdigit() for item in (told.metavar or "").split(","))  # such as 1,2,3
+            if str(kind) in NUMERIC or listed:
                 found.append(option)
             if parameter.default is inspect.Parameter.empty and option not in needed:
                 needed += ["nowhere"] if is_argument else [option, "nowhere"]

@@ -264,13 +264,15 @@ def _declared_nodata(source: Any) -> tuple[float | None, ...]:
 
     rasterio tells neither what the pixels cannot hold nor integers of 64 bits.
     """
+    if isinstance(source, StackReader):
+        return tuple(_declared_nodata(file)[band - 1] for file, band in source.members)
     try:
         with rasterio.MemoryFile(ext=".vrt") as file:
             shutil.copy(source, file.name, driver="VRT")
             root = ElementTree.fromstring(file.read())
         texts = [band.findtext("NoDataValue") for band in root.findall("VRTRasterBand")]
         return tuple(None if text is None else _number(text) for text in texts)
-    except (RasterioError, ValueError, ElementTree.ParseError):  # of other metadata
+    except (RasterioError, SystemError, ValueError, ElementTree.ParseError):  # of other metadata, or silent
         with np.errstate(over="ignore"):
             return tuple(source.nodatavals)
 

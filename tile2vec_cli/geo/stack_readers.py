@@ -45,6 +45,11 @@ class StackReader:
         return getattr(self._first, name)
 
     @property
+    def members(self) -> list[tuple[Any, int]]:
+        """The dataset of each band, and its number there."""
+        return [(member.source, band) for member, band in self._bands]
+
+    @property
     def count(self) -> int:
         return len(self._bands)
 
