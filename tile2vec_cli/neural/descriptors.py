@@ -20,7 +20,7 @@ from tile2vec_cli.neural import random_features
 from tile2vec_cli.neural.random_features import Filters
 from tile2vec_cli.neural.standardise import Standardise
 
-FILTERS = 1024
+FILTERS = 512
 _STRIDE = 4  # every fourth position for the filters: more filters help more than more positions
 _STEP = 2  # every second position for the components, whose variances need more of them, and the values
 _COMPONENTS = 36  # of the patches, at most; all there are for four bands
