@@ -74,6 +74,7 @@ def random(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> 
     mean, std = batches.normalisation(tiles, ids)
     name, bands = architecture.encoder, len(tiles.bands)
     encoder = encoders.untrained(name, bands, architecture.dim, tiles.size, mean, std, seed)
+    encoder.finished = True
     encoder = encoders.fused(encoder).to(runtime.device)
     vectors = []
     with torch.inference_mode(), runtime.autocast():

@@ -188,5 +188,5 @@ def _start(path: Path, tiles: TileSet, metadata: Mapping[str, Any]) -> tuple[enc
             "needed. Give that one, or leave --model out."
         )
     models.require_fit(path, model, tiles)
-    encoder.place = None  # what has a gradient is tuned
+    encoder.place, encoder.finished = None, False  # what has a gradient is tuned
     return encoder, Architecture.of({"architecture": model.architecture})

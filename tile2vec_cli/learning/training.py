@@ -125,6 +125,7 @@ def _stands(path: Path, found: models.Model, origin: Origin, overwrite: bool) ->
 
 def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str, Any]]]:
     """What the steps have made, and their log; the encoder has the weights that are kept."""
+    start.encoder.finished = True
     if run is None:
         untrained = {"steps": 0, "triplets_seen": 0, "train_loss": None, "val_loss": None}
         device = {"device": start.runtime.name, "precision": start.runtime.precision}

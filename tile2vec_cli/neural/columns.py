@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Column(nn.Module):
@@ -13,6 +13,10 @@ class Column(nn.Module):
 
     dim: int
     lit: bool = False  # whether it is trained under another light for each tile; see `encoders.Encoder`
+
+    def finished(self, vectors: Tensor) -> Tensor:
+        """What becomes of its vectors once it is trained."""
+        return vectors
 
 
 Build = Callable[[int, int, int], list[Column]]

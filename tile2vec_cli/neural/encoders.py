@@ -119,6 +119,7 @@ class Encoder(nn.Module):
         self._dims = [column.dim for column in columns]
         self.lit = [column.lit for column in columns]
         self.place = place
+        self.finished = False  # True: nothing is trained in steps any more
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, pixels: Tensor, light: Tensor | None = None) -> Tensor:
@@ -127,6 +128,8 @@ class Encoder(nn.Module):
         shown = plain if light is None else plain * light[0] + light[1]
         columns = zip(self.columns, self.lit, strict=True)
         vectors = [column(shown if lit else plain) for column, lit in columns]
+        if self.finished:
+            vectors = [column.finished(own) for column, own in zip(self.columns, vectors, strict=True)]
         trained = torch.cat(vectors, dim=1) if vectors else plain.new_empty(len(plain), 0)
         if self.place is None:
             return trained

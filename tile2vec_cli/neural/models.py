@@ -210,6 +210,7 @@ def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Mo
         raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
     encoder = _build(path, model)
     load_weights(path / WEIGHTS, encoder)
+    encoder.finished = True
     return encoder.eval().to(device), model
 
 

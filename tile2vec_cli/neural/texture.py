@@ -47,5 +47,9 @@ class Texture(Column):
             pooled += [mean, (variance + _LEAST).sqrt()]
         return torch.cat(pooled, dim=1)[:, : self.dim]
 
+    def finished(self, vectors: Tensor) -> Tensor:
+        """Their roots: what is often strong outweighs what is seldom there by less (Perronnin et al. 2010)."""
+        return vectors.sqrt()
+
     def fold(self) -> None:
         fold_norm(self, "stem", "stem_norm")
