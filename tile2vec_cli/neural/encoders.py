@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from operator import index
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -129,7 +129,8 @@ class Encoder(nn.Module):
         columns = zip(self.columns, self.lit, strict=True)
         vectors = [column(shown if lit else plain) for column, lit in columns]
         if self.finished:
-            vectors = [column.finished(own) for column, own in zip(self.columns, vectors, strict=True)]
+            pairs = zip(cast("list[Column]", self.columns), vectors, strict=True)
+            vectors = [column.finished(own) for column, own in pairs]
         trained = torch.cat(vectors, dim=1) if vectors else plain.new_empty(len(plain), 0)
         if self.place is None:
             return trained

@@ -48,7 +48,7 @@ class Texture(Column):
         return torch.cat(pooled, dim=1)[:, : self.dim]
 
     def finished(self, vectors: Tensor) -> Tensor:
-        """Their roots: what is often strong outweighs what is seldom there by less (Perronnin et al. 2010)."""
+        """Their roots, in which what is frequent outweighs the rest by less (Perronnin et al. 2010)."""
         return vectors.sqrt()
 
     def fold(self) -> None:
