@@ -36,9 +36,9 @@ DEFAULT, PARTS = "default", ("texture", "place")
 # Options of `train`; --train replaces them or adds rows.
 TRAINED = {
     "paper recipe": "--recipe paper --minutes 10",
-    "triplet": "--objective triplet --encoder small --minutes 1",
-    "infonce": "--objective infonce --encoder small --minutes 1",
-    "autoencoder": "--objective autoencoder --encoder small --minutes 1",
+    "small, triplets": "--encoder small --no-place --local 0 --steps 300",  # the default before this one
+    "infonce": "--objective infonce --no-place",
+    "autoencoder": "--objective autoencoder --no-place",
     DEFAULT: "",
 }
 
