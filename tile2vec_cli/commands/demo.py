@@ -60,13 +60,11 @@ def demo(
 
 def pipeline(sample: Path, out: Path, budget: str) -> list[list[str]]:
     """The demo's commands, as arguments of `tile2vec`; `budget` is an option of `train`."""
-    # The sample's places are small: blocks of one parcel, where a real probe takes larger ones. Most of its
-    # distants are soon told apart; a small margin then leaves the loss to those that are not.
+    # The sample's places are small: blocks of one parcel, where a real probe takes larger ones.
     lines = f"""
         tile {{sample}}/scenes --out {{out}}/tiles
         sample-triplets {{out}}/tiles --count 20000 --out {{out}}/triplets.parquet
-        train {{out}}/triplets.parquet --tiles {{out}}/tiles --encoder small --margin 1 {budget}
-            --out {{out}}/model
+        train {{out}}/triplets.parquet --tiles {{out}}/tiles {budget} --out {{out}}/model
         embed {{out}}/tiles --model {{out}}/model --out {{out}}/embeddings.parquet
         weak-segment {{out}}/tiles --labels {{sample}}/labels.tif --n-labels 300 --block 150 --compare
             --out {{out}}/cropland
