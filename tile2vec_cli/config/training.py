@@ -14,6 +14,7 @@ from tile2vec_cli.errors import UsageError
 ENCODER_NAMES = ("auto", "texture", "resnet18", "small")
 MAF = "maf"  # the objective that has no steps, and
 NONE = "none"  # the encoder of what is not trained in steps
+PARTS = (*(name for name in ENCODER_NAMES if name != "auto"), "place")  # that vectors may be made of
 OBJECTIVE_NAMES = (
     *("triplet", "autoencoder", "rotation", "context", "jigsaw", "colorization", "inpainting"),
     *("order", "contrastive", "infonce", "supervised", MAF),
