@@ -54,7 +54,7 @@ class Embeddings:
         return parts(self.metadata, self.vectors.shape[1])
 
     def part(self, name: str | None) -> Embeddings:
-        """One part of the vectors alone; None: all of them. Raises DataError where the file has no such part."""
+        """One part of the vectors alone, None for whole ones. Raises DataError where the file lacks it."""
         if name is None:
             return self
         if name not in self.parts:
