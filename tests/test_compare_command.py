@@ -221,7 +221,7 @@ def test_more_objectives_join_the_table(compare: Tool, data: Path, monkeypatch: 
 def test_what_the_tiles_do_not_allow_is_left_out_and_said(
     compare: Tool, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison, "SELF_SUPERVISED", ("triplet", "jigsaw", "order"))
+    monkeypatch.setattr(comparison, "COMPARED", ("triplet", "jigsaw", "order"))
     run = compare("tiles", "--labels", "labels.csv", *QUICK, "--out", "e", "--json")
     assert run.code == 0, run.err
     assert (data / "e" / "triplets.parquet").exists()

@@ -10,7 +10,7 @@ import typer
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.pipeline import (
     CLASSIFIER_NAMES,
-    SELF_SUPERVISED,
+    COMPARED,
     CompareConfig,
     ProbeConfig,
 )
@@ -35,7 +35,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="triplet,rotation,…",
-            help=f"Some of {', '.join(SELF_SUPERVISED)} (default: all that the tiles allow).",
+            help=f"Some of {', '.join(COMPARED)} (default: all that the tiles allow).",
         ),
     ] = None,
     encoder: Annotated[
@@ -78,7 +78,7 @@ def compare(
     Example: tile2vec compare tiles --labels landcover.tif --minutes 10 --out comparison
     """
     console = Console("compare", quiet, json)
-    names = None if objectives is None else parse_names("--objectives", objectives, SELF_SUPERVISED)
+    names = None if objectives is None else parse_names("--objectives", objectives, COMPARED)
     config = CompareConfig(
         minutes=minutes,
         objectives=None if names is None else tuple(dict.fromkeys(names)),

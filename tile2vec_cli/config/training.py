@@ -48,6 +48,11 @@ _USERS = {
 }
 
 
+def uses(objective: str, name: str) -> bool:
+    """Whether an objective uses a setting."""
+    return objective in _USERS.get(name, OBJECTIVE_NAMES)
+
+
 # What a recipe says where the user says nothing. Measured in benchmarks/RESULTS.md.
 RECIPES: dict[str, dict[str, Any]] = {
     "assisted": {"encoder": "texture", "place": True, "distants": "in-batch", "local": 0.5, "jitter": 0.8},
@@ -153,4 +158,4 @@ class TrainConfig:
 
     @property
     def _unused(self) -> list[str]:
-        return [name for name, users in _USERS.items() if self.objective not in users]
+        return [name for name in _USERS if not uses(self.objective, name)]

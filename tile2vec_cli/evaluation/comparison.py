@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tile2vec_cli.config.pipeline import SELF_SUPERVISED, CompareConfig, EmbedConfig, TripletConfig
+from tile2vec_cli.config.pipeline import COMPARED, CompareConfig, EmbedConfig, TripletConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError
@@ -191,7 +191,7 @@ def _allowed(tiles: TileSet, bench: Bench) -> tuple[list[str], dict[str, str]]:
     if config.objectives is not None:
         return list(config.objectives), {}
     names, left_out = [], {}
-    for name in SELF_SUPERVISED:
+    for name in COMPARED:
         try:
             objectives.require_examples(tiles, triplets, config.training(name))
             names.append(name)

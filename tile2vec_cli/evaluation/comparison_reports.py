@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tile2vec_cli.config.pipeline import SELF_SUPERVISED, CompareConfig
+from tile2vec_cli.config.pipeline import COMPARED, CompareConfig
 from tile2vec_cli.errors import Failure
 from tile2vec_cli.evaluation import comparison, comparison_figures, probing
 from tile2vec_cli.evaluation.comparison import Bench, Comparison
@@ -65,7 +65,7 @@ def run(bench: Bench) -> Report:
     before = records.reported(files[0], FORMAT, made_from, files, bench.overwrite, {"objectives": dict})
     if before is not None and config.objectives is not None:
         known = {*config.objectives, *before["objectives"]}
-        config = replace(config, objectives=tuple(name for name in SELF_SUPERVISED if name in known))
+        config = replace(config, objectives=tuple(name for name in COMPARED if name in known))
     found = comparison.compare(replace(bench, config=config))
     keys = _keys(found, config)
     up_to_date = keys == before and not found.made
