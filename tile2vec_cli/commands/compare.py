@@ -34,7 +34,7 @@ def compare(
     objectives: Annotated[
         str | None,
         typer.Option(
-            metavar="triplet,rotation,…",
+            metavar="assisted,triplet,…",
             help=f"Some of {', '.join(COMPARED)} (default: all that the tiles allow).",
         ),
     ] = None,
@@ -69,11 +69,14 @@ def compare(
 ) -> None:
     """Compare ways to learn without labels: the same tiles, encoder and minutes, judged on the same splits.
 
-    Trains each objective of `train`, embeds and probes, and sets beside them the mean and deviation of
-    bands, principal components, the untrained encoder, and the encoder trained end to end on the labels
-    alone in the same time. FOLDER gets compare.csv, compare.md, compare.json, compare.png, and the
-    models, embeddings and probes behind them, each made only where it is missing: stopped, the same
-    command goes on with the objective at hand, and more --objectives join those that are there.
+    Trains each objective of `train` without its place part, and as `assisted` the default of `train` with
+    it; `maf` is the place part alone, which has no steps. Embeds and probes them, and sets beside them the
+    mean and deviation of bands, principal components, random convolutional features, the untrained encoder,
+    and the encoder trained end to end on the labels alone in the same time.
+
+    FOLDER gets compare.csv, compare.md, compare.json, compare.png, and the models, embeddings and probes
+    behind them, each made only where it is missing: stopped, the same command goes on with the objective
+    at hand, and more --objectives join those that are there.
 
     Example: tile2vec compare tiles --labels landcover.tif --minutes 10 --out comparison
     """

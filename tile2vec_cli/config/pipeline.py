@@ -180,15 +180,14 @@ class CompareConfig:
         above("--margin", self.margin, 0)
 
     def training(self, objective: str) -> TrainConfig:
-        """How one of COMPARED is trained: each objective by itself, one part in its vectors."""
-        seed = self.probe.seed
-        if objective == MAF:
-            return TrainConfig(objective=MAF, seed=seed)
-        own = {"place": False, "objective": objective} if objective != ASSISTED else {}
-        margin = (
-            {"margin": self.margin} if uses(own.get("objective", TrainConfig.objective), "margin") else {}
-        )
-        return TrainConfig(encoder=self.encoder, minutes=self.minutes, seed=seed, **margin, **own)
+        """How one of COMPARED is trained: all but `assisted` make one part of its vectors alone."""
+        own: dict[str, Any] = {} if objective == ASSISTED else {"objective": objective}
+        if objective not in (ASSISTED, MAF):
+            own["place"] = False
+        for name in ("encoder", "margin", "minutes"):
+            if uses(own.get("objective", TrainConfig.objective), name):
+                own[name] = getattr(self, name)
+        return TrainConfig(**own, seed=self.probe.seed)
 
     @property
     def rivals(self) -> ProbeConfig:

@@ -48,11 +48,6 @@ _USERS = {
 }
 
 
-def uses(objective: str, name: str) -> bool:
-    """Whether an objective uses a setting."""
-    return objective in _USERS.get(name, OBJECTIVE_NAMES)
-
-
 # What a recipe says where the user says nothing. Measured in benchmarks/RESULTS.md.
 RECIPES: dict[str, dict[str, Any]] = {
     "assisted": {"encoder": "texture", "place": True, "distants": "in-batch", "local": 0.5, "jitter": 0.8},
@@ -61,6 +56,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 STEPS = 450  # of the assisted recipe: later ones add nothing that a probe could tell
 EPOCHS = 50  # of the paper's
+
+
+def uses(objective: str, name: str) -> bool:
+    """Whether an objective uses a setting."""
+    stepped = objective != MAF or name not in _STEPPED
+    return stepped and objective in _USERS.get(name, OBJECTIVE_NAMES)
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ class TrainConfig:
         at_least("--dim", self.dim, 2)
         above("--margin", self.margin, 0)
         at_least("--l2", self.l2, 0)
-        one_of("--distants", str(self.distants), ("in-batch", "saved"))
+        if self.distants is not None:
+            one_of("--distants", self.distants, ("in-batch", "saved"))
         share("--local", self.local or 0.0)
         at_least("--epochs", self.epochs, 1)
         at_least("--steps", self.steps, 1)
@@ -158,4 +160,4 @@ class TrainConfig:
 
     @property
     def _unused(self) -> list[str]:
-        return [name for name in _USERS if not uses(self.objective, name)]
+        return [name for name, users in _USERS.items() if self.objective not in users]
