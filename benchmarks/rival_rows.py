@@ -153,7 +153,8 @@ def trained(options: str, bench: Bench, seed: int) -> Vectors:
 def part(name: str, options: str, bench: Bench, seed: int) -> Vectors:
     """One part of the default's vectors."""
     vectors = trained(options, bench, seed)
-    parts = embedding_files.parts(embeddings.read(_vectors(options, bench, seed)).metadata)
+    read = embeddings.read(_vectors(options, bench, seed))
+    parts = embedding_files.parts(read.metadata, read.vectors.shape[1])
     if name not in parts:
         raise LeftOut(f"the default's vectors have no such part; they have {', '.join(parts) or 'none'}")
     return vectors[:, parts[name]]

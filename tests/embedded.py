@@ -20,8 +20,15 @@ from tile2vec_cli.job import interrupts
 from tile2vec_cli.tiling.tile_files import Part
 
 
-def write(path: Path, part: Part, vectors: np.ndarray, kind: str = "float32", model: str = "m") -> None:
-    """A file of the tiles of one part; vectors (N, D) in the part's order."""
+def write(
+    path: Path,
+    part: Part,
+    vectors: np.ndarray,
+    kind: str = "float32",
+    model: str = "m",
+    sizes: dict[str, int] | None = None,
+) -> None:
+    """A file of the tiles of one part; vectors (N, D) in the part's order, with parts of these sizes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scale = embedding_files.int8_scale(float(np.abs(vectors).max())) if kind == "int8" else None
     header = {
@@ -29,6 +36,7 @@ def write(path: Path, part: Part, vectors: np.ndarray, kind: str = "float32", mo
         "architecture": {"encoder": "small", "dim": vectors.shape[1]},
         "settings": {"dtype": kind},
         "parts": [],
+        **({embedding_files.PART_SIZES: sizes} if sizes else {}),
     }
     table = embedding_files.rows(part.index(), vectors.astype(np.float32), kind, scale)
     geoparquet.write(path, table, embedding_files.footer(header, {}, scale))

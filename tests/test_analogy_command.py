@@ -75,6 +75,31 @@ def test_tiles_and_places(analogy: Tool, data: Path, kind: str) -> None:
     assert [term["tile_id"] for term in run.report["terms"]] == [ids[3], ids[7], ids[100]]
 
 
+def test_one_part_of_the_vectors_alone(analogy: Tool, data: Path) -> None:
+    (part,) = TileSet.open(data / "tiles").parts
+    vectors = np.random.default_rng(1).normal(size=(part.count, 5))
+    write(data / "parts" / "a.parquet", part, vectors, sizes={"texture": 3, "place": 2})
+    ids, vectors, _ = truth(data / "parts")
+    kinds = pd.read_csv(data / "kinds.csv").set_index("tile_id")["kind"].reindex(ids).to_numpy()
+    run = analogy(
+        "parts",
+        KINDS[0],
+        ids[7],
+        ids[100],
+        "--labels",
+        "kinds.csv",
+        "--field",
+        "kind",
+        "--part",
+        "place",
+        "--json",
+    )
+    own = vectors[:, 3:]
+    wanted = own[kinds == KINDS[0]].mean(axis=0) - own[7] + own[100]
+    away = sorted(zip(np.linalg.norm(own - wanted, axis=1), ids, strict=True))
+    require_same(run, [(name, d) for d, name in away if name not in (ids[7], ids[100])][:20])
+
+
 def test_classes_are_means_and_may_answer(analogy: Tool, data: Path) -> None:
     ids, vectors, _ = truth(data / "float32")
     kinds = pd.read_csv(data / "kinds.csv").set_index("tile_id")["kind"].reindex(ids)

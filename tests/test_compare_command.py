@@ -93,6 +93,36 @@ def test_the_table_is_what_the_single_commands_say(compare: Tool, data: Path) ->
         assert report["objectives"][name]["steps"] == model["scores"]["steps"]
 
 
+def test_the_default_stands_beside_its_two_parts(compare: Tool, data: Path) -> None:
+    """`assisted` has both, each objective the trained one alone, `maf` the other, and no steps."""
+    names = ("assisted", "triplet", "infonce", "maf")
+    run = compare(*ask("p", "--objectives", ",".join(names[::-1]), "--margin", 5, "--json"))
+    assert run.code == 0, run.err
+    # What they learn from labels alone is the network of the others, whichever comes first.
+    probed = json.loads((data / "p" / "probes" / "rivals" / "report.json").read_text())
+    assert probed["made_from"]["settings"]["embeddings"].endswith("infonce.parquet")
+    known = run.report["objectives"]
+    assert {name: known[name]["encoder"] for name in names} == {
+        **dict.fromkeys(names, "texture"),
+        "maf": "none",
+    }
+    assert known["maf"]["steps"] == 0 < known["assisted"]["steps"]
+    width = {}
+    for name in names:
+        file = data / "p" / "embeddings" / f"{name}.parquet"
+        width[name] = len(pd.read_parquet(file)["embedding"][0])
+        settings = json.loads((data / "p" / "models" / name / "model.json").read_text())["settings"]
+        assert settings["place"] == (name in ("assisted", "maf"))
+        assert settings.get("margin") == (5 if name in ("assisted", "triplet") else None)
+    assert width["triplet"] == width["infonce"] == 128
+    assert width["assisted"] == 128 + width["maf"]
+    text = (data / "p" / "compare.md").read_text()
+    assert "Every objective trained the encoder `texture` for 0.0005 min at most" in text
+    assert "maf is the part in closed form alone, without a step." in text
+    rows = [line for line in text.splitlines() if line.startswith("| maf |")]
+    assert [line.split("|")[2].strip() for line in rows] == ["0"]
+
+
 def test_the_files_hold_the_same_table(compare: Tool, data: Path) -> None:
     report = compare(*ask("c", *TWO, "--json")).report
     saved = json.loads((data / "c" / "compare.json").read_text())
@@ -214,6 +244,7 @@ def test_more_objectives_join_the_table(compare: Tool, data: Path, monkeypatch: 
         "stats",
         "pca",
         "random",
+        "rcf",
         "end-to-end",
     }
 
@@ -221,7 +252,7 @@ def test_more_objectives_join_the_table(compare: Tool, data: Path, monkeypatch: 
 def test_what_the_tiles_do_not_allow_is_left_out_and_said(
     compare: Tool, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison, "SELF_SUPERVISED", ("triplet", "jigsaw", "order"))
+    monkeypatch.setattr(comparison, "COMPARED", ("triplet", "jigsaw", "order"))
     run = compare("tiles", "--labels", "labels.csv", *QUICK, "--out", "e", "--json")
     assert run.code == 0, run.err
     assert (data / "e" / "triplets.parquet").exists()
@@ -235,7 +266,11 @@ def test_what_the_tiles_do_not_allow_is_left_out_and_said(
     ("more", "code", "message"),
     [
         (("--minutes", 0), 2, "--minutes 0: needs a number above 0."),
-        (("--objectives", "rotations"), 2, "--objectives rotations: unknown; needs one of triplet,"),
+        (
+            ("--objectives", "rotations"),
+            2,
+            "--objectives rotations: unknown; needs one of assisted, triplet,",
+        ),
         (("--objectives", "supervised"), 2, "--objectives supervised"),
         (("--objectives", ""), 2, "--objectives: names none"),
         (("--encoder", "large"), 2, "--encoder large: unknown"),

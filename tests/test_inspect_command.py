@@ -40,6 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vectors[:, 3] = pixels[:, 1].mean(axis=(1, 2))
     vectors[:, 0] = 3 * pixels.std(axis=(2, 3)).mean(axis=1)
     write(folder / "good.parquet", part, vectors)
+    write(folder / "parts.parquet", part, vectors, sizes={"texture": 3, "place": 3})
     write(folder / "flat.parquet", part, np.full((part.count, 6), 2.0))
     write(folder / "few.parquet", part, vectors)
     pd.DataFrame(
@@ -92,6 +93,34 @@ def test_it_finds_what_the_vectors_were_made_of(inspect: Tool, data: Path, tmp_p
     order = frame["tile_id"].to_numpy()[np.argsort(values.U[:, 0])]
     assert {first["lowest"][0], first["highest"][0]} == {order[0], order[-1]}
     assert len(first["lowest"]) == 10
+
+
+def test_each_part_is_judged_by_itself(inspect: Tool, data: Path, tmp_path: Path) -> None:
+    """Contrast is in the one part, the mean of band 2 in the other."""
+    base = (*BASE[1:], "--labels", "labels.csv", "--field", "bright", "--json")
+    report = inspect("parts.parquet", *base, "--out", tmp_path / "i").report
+    vectors = np.stack(pd.read_parquet(data / "parts.parquet")["embedding"].to_list()).astype(np.float64)
+    total = vectors.var(axis=0, ddof=1).sum()
+    for name, columns, own, other in (
+        ("texture", slice(0, 3), "contrast", "band 2"),
+        ("place", slice(3, 6), "band 2", "contrast"),
+    ):
+        part = report["parts"][name]
+        variances = np.linalg.svd(vectors[:, columns] - vectors[:, columns].mean(axis=0))[1] ** 2 / 255
+        shares = variances / variances.sum()
+        assert part["dim"] == 3
+        assert part["share"] == pytest.approx(variances.sum() / total, abs=1e-3)
+        assert part["effective_rank"] == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), abs=1e-2)
+        assert part["factors"][own] > 0.99 > 0.7 > part["factors"][other]
+        assert f"; {name} alone: rank {part['effective_rank']:.1f} of 3" in report["verdicts"]["spread"]
+    scores = {s["features"]: s["accuracy"] for s in report["probe"]["scores"]}
+    assert set(scores) == {"embeddings", "texture", "place", "stats", "rcf"}
+    alone = f"(texture {scores['texture']:.3f}, place {scores['place']:.3f} alone)"
+    assert alone in report["verdicts"]["easier tasks"]
+    page = (tmp_path / "i" / "inspect.html").read_text()
+    assert "<th>R², texture</th><th>R², place</th>" in page and "<td>whole</td>" in page
+    assert "parts" not in inspect("good.parquet", *base, "--out", tmp_path / "j").report
+    assert "<td>whole</td>" not in (tmp_path / "j" / "inspect.html").read_text()
 
 
 def test_without_tiles_it_judges_places_alone(inspect: Tool, tmp_path: Path) -> None:

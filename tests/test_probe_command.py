@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import embedded
 import geopandas
 import numpy as np
 import pandas as pd
@@ -138,6 +139,29 @@ def test_embeddings_of_points(probe: Tool, data: Path) -> None:
     assert run.report["scores"][1]["accuracy"] > 0.85
 
 
+def test_each_part_stands_beside_the_whole(probe: Tool, data: Path) -> None:
+    """What a part reaches is what its numbers reach in a file of their own."""
+    (part,) = TileSet.open(data / "tiles").parts
+    vectors = np.random.default_rng(1).normal(size=(part.count, 12))
+    vectors[:, :8] += np.stack(geopandas.read_parquet(data / "ours.parquet")["embedding"])[:, :8]
+    embedded.write(data / "both.parquet", part, vectors, sizes={"texture": 8, "place": 4})
+    embedded.write(data / "texture.parquet", part, vectors[:, :8])
+    embedded.write(data / "place.parquet", part, vectors[:, 8:])
+    base = ("--labels", "labels.tif", *QUICK, "--json")
+    run = probe("both.parquet", *base, "--parts", "--beside", "texture.parquet", cwd=data)
+    assert run.code == 0, run.err
+    scores = {(s["features"], s["n_labels"]): s for s in run.report["scores"]}
+    beside = f"{data.name}/texture"
+    assert [*dict.fromkeys(name for name, _ in scores)] == ["embeddings", "texture", "place", beside]
+    for name in ("texture", "place"):
+        alone = probe(f"{name}.parquet", *base, cwd=data).report["scores"]
+        assert [{**s, "features": name} for s in alone] == [scores[name, n] for n in (40, 150)]
+    assert scores["texture", 150]["accuracy"] > 0.7 > 0.5 > scores["place", 150]["accuracy"]
+    assert probe("both.parquet", *base, cwd=data).report["scores"] == [
+        scores["embeddings", n] for n in (40, 150)
+    ]
+
+
 def test_baselines_lose_on_noise(probe: Tool, data: Path) -> None:
     options = ("--tiles", "tiles", "--baselines", "stats,pca,random,rcf")
     run = probe("ours.parquet", "--labels", "labels.tif", *QUICK, *options, "--json", cwd=data)
@@ -250,6 +274,7 @@ def test_two_undisturbed_runs_write_the_same_bytes(probe: Tool, data: Path) -> N
         ((*REGIONS, "states.csv", "--region-field", "state"), 2, "--field"),
         ((*REGIONS, "states.csv", "--field", "crop", "--region-field", "town"), 65, "town"),
         (("ours.parquet", "--labels", "labels.tif", "--block", "-5"), 2, "--block -5"),
+        (("ours.parquet", "--labels", "labels.tif", "--parts"), 65, "have no parts to judge by themselves"),
         (("ours.parquet", "--labels", "labels.tif", "--block", "1e6"), 65, "make --block smaller"),
         (("ours.parquet", "--labels", "labels.tif", "--baselines", "stats"), 2, "--tiles"),
         (("ours.parquet", "--labels", "labels.tif", "--tiles", "nowhere"), 66, "nowhere: no such folder"),

@@ -22,6 +22,7 @@ from tile2vec_cli.tiling.tiles import TileSet
 
 Tool = Callable[..., Run]
 DIM = 6
+SIZES = {"texture": 4, "place": 2}
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vectors = random.normal(0, 3 + number, (part.count, DIM))
         for kind in ("float32", "float16", "int8"):
             write(folder / kind / f"{part.name}.parquet", part, vectors, kind)
+            write(folder / f"{kind}-parts" / f"{part.name}.parquet", part, vectors, kind, sizes=SIZES)
     ids, vectors, shapes = truth(folder / "float32")
     theirs = geopandas.GeoDataFrame({"embeddings": list(vectors)}, geometry=list(shapes), crs="OGC:CRS84")
     theirs.to_crs("EPSG:32633").to_parquet(folder / "theirs.parquet")
@@ -144,6 +146,32 @@ def test_other_peoples_rows_go_by_their_number(similar: Tool, data: Path) -> Non
     point = shapes[17].centroid
     run = similar("theirs.parquet", f"--to={point.x},{point.y}", "--json")
     assert shapely.contains(shapes[run.report["examples"][0]], point)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+@pytest.mark.parametrize(("part", "columns"), [("texture", slice(0, 4)), ("place", slice(4, 6))])
+def test_one_part_of_the_vectors_alone(
+    similar: Tool, data: Path, kind: str, part: str, columns: slice
+) -> None:
+    ids, vectors, _ = truth(data / kind)
+    to, without = [ids[5], ids[300]], [ids[11]]
+    base = (f"{kind}-parts", "--to", to[0], "--to", to[1], "--not", without[0], "--json")
+    same(rows(similar(*base, "--part", part)), brute(ids, vectors[:, columns], to, without))
+    same(rows(similar(*base)), brute(ids, vectors, to, without))
+
+
+def test_a_part_that_is_not_there(similar: Tool, data: Path, tmp_path: Path) -> None:
+    ids, _, _ = truth(data / "float32")
+    for file, has in (("float32", "have no parts"), ("float32-parts", "are made of texture, place")):
+        run = similar(file, "--to", ids[0], "--part", "small", "--out", tmp_path / "near.csv")
+        assert (run.code, len(run.err.splitlines())) == (65, 1)
+        assert f": its vectors {has}; a part small is needed." in run.err
+    assert not list(tmp_path.iterdir())
+    whole = ("float32-parts", "--to", ids[0], "--out", tmp_path / "near.csv")
+    assert similar(*whole, "--part", "place").code == 0
+    run = similar(*whole)
+    assert run.code == 65
+    assert "near.csv: made with part = 'place'; this run has None" in run.err
 
 
 # --- what is written ---------------------------------------------------------------------------
@@ -266,6 +294,7 @@ def test_the_sheet_shows_the_tiles(similar: Tool, data: Path, tmp_path: Path, op
         (("--to", "a/9999/0"), 65, "float32: holds no tile a/9999/0;"),
         (("--to", "a/9999/9"), 65, "the nearest are a/120/8, a/120/16, a/112/8."),
         (("--to", "a/0/0", "--top", 0), 2, "--top 0: needs a number of at least 1."),
+        (("--to", "a/0/0", "--part", "colour"), 2, "--part colour: unknown; needs one of texture,"),
         (("--to", "@empty.txt"), 65, "empty.txt: is empty; --to needs one tile_id or X,Y a line."),
         (("--to", "@none.txt"), 66, "none.txt: No such file"),
         (("--to", ""), 2, "--to: names nothing"),

@@ -35,6 +35,7 @@ def analogy(
     label_nodata: options.LabelNodata = None,
     field: options.Field = None,
     min_purity: options.MinPurity = _DEFAULT.min_purity,
+    part: options.Part = None,
     top: Annotated[int, typer.Option(help="How many tiles to find.")] = _DEFAULT.top,
     out: options.TableOut = None,
     tiles: options.PictureTiles = None,
@@ -75,6 +76,7 @@ def analogy(
         raise UsageError("--score: writes no files; needs neither --out nor --picture. Use --json.")
     config = AnalogyConfig(
         terms=tuple(parse_place(term.strip()) for term in terms or ()),
+        part=part,
         field=field,
         min_purity=min_purity,
         top=top,

@@ -40,6 +40,7 @@ def change(
     after_scenes: Annotated[
         list[str] | None, typer.Option(metavar=_GLOB, help="Scenes of AFTER to compare. Repeatable.")
     ] = None,
+    part: options.Part = None,
     top: Annotated[
         int, typer.Option(help="How many of the most changed to name and to show.")
     ] = ChangeConfig.top,
@@ -95,6 +96,7 @@ def change(
     config = ChangeConfig(
         before_scenes=tuple(before_scenes or ()),
         after_scenes=tuple(after_scenes or ()),
+        part=part,
         within_m=within,
         centre=centre,
         top=top,

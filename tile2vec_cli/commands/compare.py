@@ -10,7 +10,7 @@ import typer
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.pipeline import (
     CLASSIFIER_NAMES,
-    SELF_SUPERVISED,
+    COMPARED,
     CompareConfig,
     ProbeConfig,
 )
@@ -36,8 +36,8 @@ def compare(
     objectives: Annotated[
         str | None,
         typer.Option(
-            metavar="triplet,rotation,…",
-            help=f"Some of {', '.join(SELF_SUPERVISED)} (default: all that the tiles allow).",
+            metavar="assisted,triplet,…",
+            help=f"Some of {', '.join(COMPARED)} (default: all that the tiles allow).",
         ),
     ] = None,
     encoder: Annotated[
@@ -71,16 +71,19 @@ def compare(
 ) -> None:
     """Compare ways to learn without labels: the same tiles, encoder and minutes, judged on the same splits.
 
-    Trains each objective of `train`, embeds and probes, and sets beside them the mean and deviation of
-    bands, principal components, the untrained encoder, and the encoder trained end to end on the labels
-    alone in the same time. FOLDER gets compare.csv, compare.md, compare.json, compare.png, and the
-    models, embeddings and probes behind them, each made only where it is missing: stopped, the same
-    command goes on with the objective at hand, and more --objectives join those that are there.
+    Trains each objective of `train` without its place part, and as `assisted` the default of `train` with
+    it; `maf` is the place part alone, which has no steps. Embeds and probes them, and sets beside them the
+    mean and deviation of bands, principal components, random convolutional features, the untrained encoder,
+    and the encoder trained end to end on the labels alone in the same time.
+
+    FOLDER gets compare.csv, compare.md, compare.json, compare.png, and the models, embeddings and probes
+    behind them, each made only where it is missing: stopped, the same command goes on with the objective
+    at hand, and more --objectives join those that are there.
 
     Example: tile2vec compare tiles --labels landcover.tif --minutes 10 --out comparison
     """
     console = Console("compare", quiet, json)
-    names = None if objectives is None else parse_names("--objectives", objectives, SELF_SUPERVISED)
+    names = None if objectives is None else parse_names("--objectives", objectives, COMPARED)
     config = CompareConfig(
         minutes=minutes,
         objectives=None if names is None else tuple(dict.fromkeys(names)),

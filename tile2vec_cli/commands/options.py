@@ -9,6 +9,7 @@ import typer
 
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.config.rules import one_of, parse_numbers
+from tile2vec_cli.config.training import PARTS
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.job.processors import usable_cpus
 
@@ -101,6 +102,14 @@ ProbeBlock = Annotated[
     ),
 ]
 LABEL_COUNTS = ",".join(map(str, ProbeConfig().n_labels))
+Part = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(PARTS),
+        help="Compare one part of the vectors alone: texture, what a tile shows, or place, what it shares "
+        "with its surroundings (default: whole vectors).",
+    ),
+]
 Rgb = Annotated[
     str | None,
     typer.Option(metavar="1,2,3", help="Bands of the tile set to show (default: the first three)."),

@@ -92,6 +92,10 @@ def probe(
             "tile_id, else by place. All are judged on the tiles they have in common.",
         ),
     ] = None,
+    parts: Annotated[
+        bool,
+        typer.Option("--parts", help="Also judge each part of the vectors alone, such as texture and place."),
+    ] = _DEFAULT.parts,
     tiles: Annotated[
         Path | None, typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded.")
     ] = None,
@@ -134,6 +138,7 @@ def probe(
         split=split,
         block_m=block,
         region_field=region_field,
+        parts=parts,
         baselines=() if tiles is None else tuple(dict.fromkeys(chosen)),
         end_to_end=end_to_end,
         end_to_end_repeats=end_to_end_repeats,

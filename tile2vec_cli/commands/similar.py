@@ -35,6 +35,7 @@ def similar(
             help="Counter-example: tiles nearer to it than to the examples are left out. Repeatable.",
         ),
     ] = None,
+    part: options.Part = None,
     top: Annotated[int, typer.Option(help="How many tiles to find.")] = SimilarConfig.top,
     out: options.TableOut = None,
     tiles: options.PictureTiles = None,
@@ -56,6 +57,7 @@ def similar(
     config = SimilarConfig(
         to=_examples("--to", to),
         without=_examples("--not", without or []),
+        part=part,
         top=top,
         rgb=None if rgb is None else parse_ints("--rgb", rgb),
     )

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tile2vec_cli.config.rules import above, at_least, chosen_bands, one_of, share
-from tile2vec_cli.config.training import ENCODER_NAMES, LABELLED, OBJECTIVE_NAMES, TrainConfig
+from tile2vec_cli.config.training import ENCODER_NAMES, LABELLED, MAF, OBJECTIVE_NAMES, TrainConfig, uses
 from tile2vec_cli.errors import UsageError
 
 CLASSIFIER_NAMES = ("logistic", "forest", "mlp", "knn")
@@ -129,6 +129,7 @@ class ProbeConfig:
     split: str = "blocks"
     block_m: float | None = None  # None: 20 times the tile's side
     region_field: str | None = None  # for --split region: where the labels' file holds the regions
+    parts: bool = False  # whether each part of the vectors is judged by itself, too
     baselines: tuple[str, ...] = ()
     end_to_end: float | None = None  # minutes for each network that learns from the pixels themselves
     end_to_end_repeats: int = 3  # draws for these; the first ones
@@ -159,10 +160,13 @@ class ProbeConfig:
             found["end_to_end_repeats"] = None
         if self.region_field is None:
             del found["region_field"]
+        if not self.parts:
+            del found["parts"]
         return found
 
 
-SELF_SUPERVISED = tuple(name for name in OBJECTIVE_NAMES if name not in LABELLED)
+ASSISTED = "assisted"  # what `train` does where nothing is said: a trained part and one in closed form
+COMPARED = (ASSISTED, *(name for name in OBJECTIVE_NAMES if name not in LABELLED))
 
 
 @dataclass(frozen=True)
@@ -181,24 +185,24 @@ class CompareConfig:
             if name in LABELLED:
                 raise UsageError(
                     f"--objectives {name}: learns from labels, and would be judged by what it was told. "
-                    f"Needs some of {', '.join(SELF_SUPERVISED)}."
+                    f"Needs some of {', '.join(COMPARED)}."
                 )
-            one_of("--objectives", name, SELF_SUPERVISED)
+            one_of("--objectives", name, COMPARED)
         if self.objectives is not None and not self.objectives:
-            raise UsageError(f"--objectives: names none; needs some of {', '.join(SELF_SUPERVISED)}.")
+            raise UsageError(f"--objectives: names none; needs some of {', '.join(COMPARED)}.")
         if self.encoder is not None:
             one_of("--encoder", self.encoder, ENCODER_NAMES)
         above("--margin", self.margin, 0)
 
     def training(self, objective: str) -> TrainConfig:
-        """How an objective is trained."""
-        return TrainConfig(
-            objective=objective,
-            encoder=self.encoder,
-            margin=self.margin,
-            minutes=self.minutes,
-            seed=self.probe.seed,
-        )
+        """How one of COMPARED is trained: all but `assisted` make one part of its vectors alone."""
+        own: dict[str, Any] = {} if objective == ASSISTED else {"objective": objective}
+        if objective not in (ASSISTED, MAF):
+            own["place"] = False
+        for name in ("encoder", "margin", "minutes"):
+            if uses(own.get("objective", TrainConfig.objective), name):
+                own[name] = getattr(self, name)
+        return TrainConfig(**own, seed=self.probe.seed)
 
     @property
     def rivals(self) -> ProbeConfig:

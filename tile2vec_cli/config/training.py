@@ -15,6 +15,7 @@ from tile2vec_cli.errors import UsageError
 ENCODER_NAMES = ("auto", "texture", "resnet18", "small")
 MAF = "maf"  # the objective that has no steps, and
 NONE = "none"  # the encoder of what is not trained in steps
+PARTS = (*(name for name in ENCODER_NAMES if name != "auto"), "place")  # that vectors may be made of
 OBJECTIVE_NAMES = (
     *("triplet", "autoencoder", "rotation", "context", "jigsaw", "colorization", "inpainting"),
     *("order", "contrastive", "infonce", "supervised", MAF),
@@ -55,6 +56,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 STEPS = 450  # of the assisted recipe: later ones tell places apart, and forget what stands in a tile
 EPOCHS = 50  # of the paper's
+
+
+def uses(objective: str, name: str) -> bool:
+    """Whether an objective uses a setting."""
+    stepped = objective != MAF or name not in _STEPPED
+    return stepped and objective in _USERS.get(name, OBJECTIVE_NAMES)
 
 
 @dataclass(frozen=True)

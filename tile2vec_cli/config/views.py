@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, on_earth, share
+from tile2vec_cli.config.rules import above, at_least, on_earth, one_of, share
+from tile2vec_cli.config.training import PARTS
 from tile2vec_cli.errors import UsageError
 
 
@@ -16,16 +17,29 @@ def _shown_bands(rgb: tuple[int, ...] | None) -> None:
         )
 
 
+def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Settings that decide the result; `part` counts where one is asked for."""
+    aside = {*names, *(["part"] if settings["part"] is None else [])}
+    return {name: value for name, value in settings.items() if name not in aside}
+
+
+def _part(name: str | None) -> None:
+    if name is not None:
+        one_of("--part", name, PARTS)
+
+
 @dataclass(frozen=True)
 class SimilarConfig:
     """Which tiles to look for. Examples are tile_ids, or (longitude, latitude) of points in a tile."""
 
     to: tuple[str | tuple[float, float], ...] = ()
     without: tuple[str | tuple[float, float], ...] = ()  # the examples of --not
+    part: str | None = None  # of the vectors; None: whole ones
     top: int = 20
     rgb: tuple[int, ...] | None = None  # bands of the picture; None: the first three, or the first
 
     def __post_init__(self) -> None:
+        _part(self.part)
         at_least("--top", self.top, 1)
         on_earth((*self.to, *self.without))
         _shown_bands(self.rgb)
@@ -34,7 +48,7 @@ class SimilarConfig:
         """What decides the rows, as JSON."""
         both = {"to": self.to, "not": self.without}
         named = {key: [[*x] if isinstance(x, tuple) else x for x in places] for key, places in both.items()}
-        return {**named, "top": self.top}
+        return {**named, **({"part": self.part} if self.part else {}), "top": self.top}
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,7 @@ class AnalogyConfig:
     """A - B + C: what to look for. Terms are tile_ids, places in tiles, or names of classes."""
 
     terms: tuple[str | tuple[float, float], ...] = ()  # three; none for the score
+    part: str | None = None  # of the vectors; None: whole ones
     field: str | None = None  # of the labels
     min_purity: float = 0.8
     top: int = 20
@@ -72,6 +87,7 @@ class AnalogyConfig:
             )
         if not self.score and self.terms[0] == self.terms[1]:
             raise UsageError("A and B are the same: A - B + C is C. Name two things that differ.")
+        _part(self.part)
         share("--min-purity", self.min_purity)
         at_least("--top", self.top, 1)
         on_earth(self.terms)
@@ -82,9 +98,7 @@ class AnalogyConfig:
 
     def settings(self) -> dict[str, Any]:
         """What decides the rows and the score, as JSON."""
-        found = asdict(self)
-        del found["rgb"]
-        return found
+        return _without(asdict(self), "rgb")
 
 
 @dataclass(frozen=True)
@@ -93,21 +107,21 @@ class ChangeConfig:
 
     before_scenes: tuple[str, ...] = ()  # globs of names; none: all scenes
     after_scenes: tuple[str, ...] = ()
+    part: str | None = None  # of the vectors; None: whole ones
     within_m: float | None = None  # between the centres of a pair at most; None: half the tile's side
     centre: bool = True  # leave out what the two dates differ in everywhere
     top: int = 20
     rgb: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        _part(self.part)
         above("--within", self.within_m, 0)
         at_least("--top", self.top, 1)
         _shown_bands(self.rgb)
 
     def settings(self) -> dict[str, Any]:
         """What decides the pairs, their distances and which are named, as JSON."""
-        found = asdict(self)
-        del found["rgb"]
-        return found
+        return _without(asdict(self), "rgb")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tile2vec_cli.outputs.parts import is_version_of, require_format
 
 FORMAT = "tile2vec-embeddings/1"
 KEY = "tile2vec"  # of the footer
+PART_SIZES = "vector_parts"  # what it calls the parts of a vector; its `parts` are those of the tile set
 COLUMNS = ("tile_id", "scene", "row", "col", "datetime", "valid_share")
 
 Vectors = NDArray[np.float32]
@@ -89,7 +91,7 @@ def footer(header: Mapping[str, Any], chip_layout: Mapping[str, Any], scale: flo
         quantization |= {"scale": [scale], "offset": [0]}
     emb = {
         "type": "chip",
-        "dimensions": sum(header["vector_parts"].values()) if "vector_parts" in header else model["dim"],
+        "dimensions": sum(header[PART_SIZES].values()) if PART_SIZES in header else model["dim"],
         "data_type": dtype,
         "chip_layout": dict(chip_layout),
         "quantization": quantization,
@@ -114,10 +116,10 @@ def header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     return found
 
 
-def parts(metadata: Mapping[str, Any]) -> dict[str, slice]:
-    """Where in each vector its parts stand, by what the file says of its model; {} where it names none."""
-    found, start = {}, 0
-    for name, length in metadata.get("vector_parts", {}).items():
-        found[name] = slice(start, start + length)
-        start += length
-    return found
+def parts(metadata: Mapping[str, Any], dim: int) -> dict[str, slice]:
+    """Where the parts of vectors of so many numbers stand, by what the file says; {} where it names none."""
+    sizes = metadata.get(PART_SIZES)
+    if not isinstance(sizes, dict) or not all(isinstance(size, int) and size > 0 for size in sizes.values()):
+        return {}
+    ends = [*accumulate(sizes.values(), initial=0)]
+    return dict(zip(sizes, map(slice, ends, ends[1:]), strict=True)) if ends[-1] == dim else {}

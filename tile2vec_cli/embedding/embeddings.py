@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
-from tile2vec_cli.embedding.embedding_files import Vectors, header
+from tile2vec_cli.embedding.embedding_files import Vectors, header, parts
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo import antimeridian, geoparquet
 from tile2vec_cli.geo.grid import ECCENTRICITY_SQUARED, METRES_PER_DEGREE, Floats, Ints
@@ -49,6 +49,25 @@ class Embeddings:
         return replace(self, **kept)
 
     @cached_property
+    def parts(self) -> dict[str, slice]:
+        """Where in each vector its parts stand, by name; {} where the file names none."""
+        return parts(self.metadata, self.vectors.shape[1])
+
+    def part(self, name: str | None) -> Embeddings:
+        """One part of the vectors alone, None for whole ones. Raises DataError where the file lacks it."""
+        if name is None:
+            return self
+        if name not in self.parts:
+            own = f"are made of {', '.join(self.parts)}" if self.parts else "have no parts"
+            raise DataError(
+                f"{self.path}: its vectors {own}; a part {name} is needed. "
+                "Choose another part, or embed with a model that has it."
+            )
+        here = self.parts[name]
+        scale = self.scale if self.scale is None or self.scale.size == 1 else self.scale[here]
+        return replace(self, vectors=self.vectors[:, here], scale=scale)
+
+    @cached_property
     def lonlat(self) -> Floats:
         """(N, 2) centres in degrees on WGS 84."""
         return geoparquet.centres(self.geometry)
@@ -64,14 +83,16 @@ class Embeddings:
         return float(np.median(np.sqrt(shapely.area(self.geometry) * up * across)))
 
 
-def read(path: Path) -> Embeddings:
+def read(path: Path, part: str | None = None) -> Embeddings:
     """Read a GeoParquet file of embeddings, or all such files of a folder.
 
-    Ours, or any with a column `embedding` (or `embeddings`) of lists of numbers; in any CRS.
+    Ours, or any with a column `embedding` (or `embeddings`) of lists of numbers; in any CRS. part: of
+    the vectors, None for whole ones.
     Raises InputError where nothing is; DataError where vectors are missing, of unequal length or not
-    finite, where geometry is missing, and where the files of a folder come from different models.
+    finite, or lack the part, where geometry is missing, and where the files of a folder come from different
+    models.
     """
-    found = [_read_file(file) for file in _files(path)]
+    found = [_read_file(file).part(part) for file in _files(path)]
     for other in found[1:]:
         require_alike(found[0], other)
     if len(found) == 1:
@@ -126,7 +147,7 @@ def positions(embeddings: Embeddings, tiles: TileSet, needed: str, rows: Ints | 
     return ids
 
 
-def batches(path: Path, rows: int, stored: bool = False) -> Iterator[Embeddings]:
+def batches(path: Path, rows: int, stored: bool = False, part: str | None = None) -> Iterator[Embeddings]:
     """What `read` returns, at most so many rows at a time, in the same order; errors as there.
 
     stored: int8 vectors stay int8, which takes a quarter of the memory, and have a `scale`.
@@ -135,7 +156,7 @@ def batches(path: Path, rows: int, stored: bool = False) -> Iterator[Embeddings]
     for file in _files(path):
         layout = _layout(file)
         for table in geoparquet.batches(file, layout.columns, rows):
-            found = _of_table(file, table, layout, stored)
+            found = _of_table(file, table, layout, stored).part(part)
             first = first or replace(found, vectors=found.vectors[:1].copy(), geometry=found.geometry[:1])
             require_alike(first, found)
             yield found

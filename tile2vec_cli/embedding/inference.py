@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from tile2vec_cli.config.pipeline import EmbedConfig
+from tile2vec_cli.embedding import embedding_files
 from tile2vec_cli.embedding import embedding_outputs as outputs
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embedding_outputs import Files, largest
@@ -78,7 +79,7 @@ def embed(
         "settings": config.settings(),
     }
     if "place" in model.architecture:
-        header["vector_parts"] = encoders.part_sizes(model.architecture)
+        header[embedding_files.PART_SIZES] = encoders.part_sizes(model.architecture)
     present = [part for part in tiles.parts if part.count]
     one_file = out.suffix == ".parquet"
     others = 0

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from tile2vec_cli.config.labels import LabelSource
-from tile2vec_cli.config.pipeline import SELF_SUPERVISED, CompareConfig, EmbedConfig, TripletConfig
+from tile2vec_cli.config.pipeline import COMPARED, CompareConfig, EmbedConfig, TripletConfig
+from tile2vec_cli.config.training import MAF
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError
@@ -104,6 +105,8 @@ class Bench:
     def judge_rivals(self, objectives: list[str]) -> Report:
         """Probe what learns otherwise, beside the vectors of one objective or another."""
         out = self.folder / "probes" / RIVALS
+        # Their encoder is that of these vectors, which `maf` alone has not.
+        objectives = [name for name in objectives if name != MAF] or objectives
         beside, same = self.embeddings(objectives[0]), True
         if (out / probe_reports.REPORT).exists():
             report = read_json(out / probe_reports.REPORT, probe_reports.FORMAT, {"made_from": dict})
@@ -192,7 +195,7 @@ def _allowed(tiles: TileSet, bench: Bench) -> tuple[list[str], dict[str, str]]:
     if config.objectives is not None:
         return list(config.objectives), {}
     names, left_out = [], {}
-    for name in SELF_SUPERVISED:
+    for name in COMPARED:
         try:
             objectives.require_examples(tiles, triplets, config.training(name))
             names.append(name)

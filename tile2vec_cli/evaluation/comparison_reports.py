@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tile2vec_cli.config.pipeline import SELF_SUPERVISED, CompareConfig
+from tile2vec_cli.config.pipeline import ASSISTED, COMPARED, CompareConfig
+from tile2vec_cli.config.training import MAF
 from tile2vec_cli.errors import Failure
 from tile2vec_cli.evaluation import comparison, comparison_figures, probing
 from tile2vec_cli.evaluation.comparison import Bench, Comparison
@@ -65,7 +66,7 @@ def run(bench: Bench) -> Report:
     before = records.reported(files[0], FORMAT, made_from, files, bench.overwrite, {"objectives": dict})
     if before is not None and config.objectives is not None:
         known = {*config.objectives, *before["objectives"]}
-        config = replace(config, objectives=tuple(name for name in SELF_SUPERVISED if name in known))
+        config = replace(config, objectives=tuple(name for name in COMPARED if name in known))
     found = comparison.compare(replace(bench, config=config))
     keys = _keys(found, config)
     up_to_date = keys == before and not found.made
@@ -163,9 +164,15 @@ def markdown(keys: Mapping[str, Any]) -> str:
     given = keys["end_to_end"]
     if given and given["repeats"] < repeats:
         said += f" (end-to-end: the first {given['repeats']})"
-    encoder = next(iter(keys["objectives"].values()))["encoder"]
-    said += f". Every objective trained the encoder `{encoder}` for {keys['minutes']:g} min"
-    said += ", end-to-end as long on the labels alone." if given else "."
+    objectives, most = keys["objectives"], f"for {keys['minutes']:g} min"
+    stepped = [one["encoder"] for name, one in objectives.items() if name != MAF]
+    learned = [f"Every objective trained the encoder `{stepped[0]}` {most} at most"] if stepped else []
+    learned += [f"End-to-end learned {most} from the labels alone"] if given else []
+    if ASSISTED in objectives:
+        learned.append(f"{ASSISTED}, the default of `train`, has a part in closed form besides")
+    if MAF in objectives:
+        learned.append(f"{MAF} is the part in closed form alone, without a step")
+    said = ". ".join([said, *learned]) + "."
     said += f" The commonest class makes {keys['majority_class']:.3f}."
     left_out = [f"- {name} is left out: {reason}" for name, reason in keys["left_out"].items()]
     return "\n\n".join(filter(None, [said, "\n".join(lines), "\n".join(left_out)])) + "\n"

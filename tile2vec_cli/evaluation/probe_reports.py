@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tile2vec_cli import figures
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import ProbeConfig
+from tile2vec_cli.config.training import PARTS
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.embedding.embeddings import read as read_embeddings
 from tile2vec_cli.errors import UsageError
@@ -60,7 +61,7 @@ def run(
     report made with other settings, OutputError where it cannot be written.
     """
     tile_set = None if tiles is None else TileSet.open(tiles)
-    others = names(beside, (probing.OWN, *figures.NAMES))
+    others = names(beside, (probing.OWN, *(PARTS if config.parts else ()), *figures.NAMES))
     if out is None:
         verdict = _judge(embeddings, source, config, tile_set, model, others, Fits(), on_progress)
         return Report(verdict.report(), (), False)

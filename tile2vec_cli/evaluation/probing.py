@@ -69,7 +69,8 @@ def probe(
     task = choose(embeddings, labels, config, regions)
     others = {} if common is None else {name: one[task.rows] for name, one in common.others.items()}
     own = embeddings.vectors[task.rows]
-    features = {OWN: own, **others, **_baselines(embeddings, task.rows, config, tiles)}
+    parts = _parts(embeddings, own) if config.parts else {}
+    features = {OWN: own, **parts, **others, **_baselines(embeddings, task.rows, config, tiles)}
     draws = _draws(task, embeddings, config)
     most = min(len(draw.order) for draw in draws)
     n_labels = sorted({min(n, most) for n in config.n_labels})
@@ -121,6 +122,15 @@ def probe(
 
 
 # --- features ---------------------------------------------------------------------------------
+
+
+def _parts(embeddings: Embeddings, vectors: Vectors) -> dict[str, Vectors]:
+    if not embeddings.parts:
+        raise DataError(
+            f"{embeddings.path}: its vectors have no parts to judge by themselves; those of a model with "
+            "several are needed. Leave out --parts."
+        )
+    return {name: vectors[:, here] for name, here in embeddings.parts.items()}
 
 
 def _baselines(

@@ -120,9 +120,7 @@ def reported(
         return None
     found = parts.read_json(report, format, {"made_from": dict, **(keys or {})})
     wanted = at_home(wanted, found["made_from"])
-    before = found["made_from"].get("settings", {})
-    # What it was made with and is not given now differs as well.
-    parts.require_same_settings(report.parent, before, {**dict.fromkeys(before), **wanted["settings"]})
+    _require_same(report.parent, found["made_from"].get("settings", {}), wanted["settings"])
     if found["made_from"] != wanted or not all(file.exists() for file in files):
         return None
     return {key: value for key, value in found.items() if key not in {"format", "made_from"}}
@@ -149,8 +147,13 @@ def current(output: Output, overwrite: bool) -> Keys | None:
         return None
     if foreign:
         raise _unrelated(output, foreign[0])
-    parts.require_same_settings(output.path, record["made_from"]["settings"], made_from["settings"])
+    _require_same(output.path, record["made_from"]["settings"], made_from["settings"])
     return dict(record["found"]) if same and len(present) == len(files) else None
+
+
+def _require_same(path: Path, before: Keys, wanted: Keys) -> None:
+    # What it was made with and is not given now differs as well.
+    parts.require_same_settings(path, before, {**dict.fromkeys(before), **wanted})
 
 
 def write(output: Output, makers: Mapping[Path, Maker], found: Keys, overwrite: bool) -> None:

@@ -86,14 +86,18 @@ def answer(
         listed = ", ".join(names[:_NAMED]) + ", …" * (len(names) > _NAMED)
         hint = f" The classes of {source} are: {listed}."
     tiles = exemplars.resolve(
-        path, [p for p in config.terms if p not in codes], lambda rows: on_progress(rows, total), hint
+        path,
+        [p for p in config.terms if p not in codes],
+        lambda rows: on_progress(rows, total),
+        hint,
+        config.part,
     )
     found: dict[Place, Term] = {
         place: Term(one.tile_id, one.vector, shown=(one.tile_id,)) for place, one in tiles.items()
     }
     if labelled is not None:
         for place, code in codes.items():
-            found[place] = _mean(path, labelled.labels, code, shown)
+            found[place] = _mean(path, labelled.labels, code, shown, config.part)
     terms = tuple(found[place] for place in config.terms)
     a, b, c = (term.vector for term in terms)
     target, left_out = (a - b + c)[None], {one.tile_id for one in tiles.values()}
@@ -106,7 +110,7 @@ def answer(
         on_progress(total // 2 + done, total)
         return np.asarray(distance)
 
-    near = tuple(nearest(exemplars.batches(path), distances, config.top))
+    near = tuple(nearest(exemplars.batches(path, config.part), distances, config.top))
     if not near:
         raise DataError(f"{path}: holds no tile but those of A, B and C; the answer needs another.")
     if labelled is None:
@@ -130,11 +134,11 @@ def _labelled(path: Path, source: str | LabelSource, config: AnalogyConfig) -> _
     return _Labelled(ids, found)
 
 
-def _mean(path: Path, found: Labels, code: int, shown: int) -> Term:
+def _mean(path: Path, found: Labels, code: int, shown: int, part: str | None) -> Term:
     """The mean of a class's vectors."""
     total: Floats = np.zeros(0)
     count, start = 0, 0
-    for batch in exemplars.batches(path):
+    for batch in exemplars.batches(path, part):
         own = batch.vectors[found.codes[start : start + len(batch.ids)] == code].astype(np.float64)
         total = (total if len(total) else np.zeros(own.shape[1])) + own.sum(axis=0)
         count, start = count + len(own), start + len(batch.ids)
@@ -142,10 +146,13 @@ def _mean(path: Path, found: Labels, code: int, shown: int) -> Term:
     if not count:
         raise DataError(f"--labels: no tile is of class {name}; at least one is needed. Name another class.")
     mean = total / count
-    return Term(name, mean, count, is_class=True, shown=_typical(path, found.codes == code, mean, shown))
+    typical = _typical(path, found.codes == code, mean, shown, part)
+    return Term(name, mean, count, is_class=True, shown=typical)
 
 
-def _typical(path: Path, members: NDArray[np.bool_], mean: Floats, shown: int) -> tuple[TileId, ...]:
+def _typical(
+    path: Path, members: NDArray[np.bool_], mean: Floats, shown: int, part: str | None
+) -> tuple[TileId, ...]:
     """The members (N,) that are nearest to their mean."""
     start = 0
 
@@ -158,4 +165,4 @@ def _typical(path: Path, members: NDArray[np.bool_], mean: Floats, shown: int) -
 
     if not shown:
         return ()
-    return tuple(one.tile_id for one in nearest(exemplars.batches(path), distances, shown))
+    return tuple(one.tile_id for one in nearest(exemplars.batches(path, part), distances, shown))

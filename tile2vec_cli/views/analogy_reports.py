@@ -51,7 +51,7 @@ def score(
     path: Path, config: AnalogyConfig, source: str | LabelSource, on_progress: Progress = silent
 ) -> analogy_scores.Score:
     """How often class arithmetic is right. Errors as `embeddings.read`, `labels.read` and of the score."""
-    every = embeddings.read(path)
+    every = embeddings.read(path, config.part)
     found = labels.read(
         source, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
     )

@@ -128,7 +128,8 @@ def compare(
         (after, config.after_scenes, "--after-scenes"),
     ):
         spool = stack.enter_context(TemporaryFile())  # noqa: SIM115 - which closes it
-        sides.append(dates.read(path, scenes, option, spool, _count(on_progress, done, total)))
+        on_rows = _count(on_progress, done, total)
+        sides.append(dates.read(path, scenes, option, config.part, spool, on_rows))
         done += embeddings.count(path)
     one, other = sides
     _require_comparable(one, other)

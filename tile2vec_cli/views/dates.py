@@ -47,9 +47,14 @@ class Side:
 
 
 def read(
-    path: Path, scenes: Sequence[str], option: str, spool: IO[bytes], on_rows: Callable[[int], None]
+    path: Path,
+    scenes: Sequence[str],
+    option: str,
+    part: str | None,
+    spool: IO[bytes],
+    on_rows: Callable[[int], None],
 ) -> Side:
-    """The tiles of the scenes that match a glob, or of all; their vectors go to the file `spool`.
+    """The tiles of the scenes that match a glob, or of all; their vectors, or a part, go to the file `spool`.
 
     Raises InputError and DataError as `embeddings.read`; DataError, naming `option`, where no scene matches.
     """
@@ -58,7 +63,7 @@ def read(
     seen: set[str] = set()
     count = 0
     kind: Embeddings | None = None
-    for batch in embeddings.batches(path, ROWS):
+    for batch in embeddings.batches(path, ROWS, part=part):
         kept = _kept(batch, scenes, option, seen)
         names = np.arange(count, count + len(batch)).astype(str) if batch.tile_id is None else batch.tile_id
         count += len(batch)
@@ -67,13 +72,13 @@ def read(
             continue
         _spool(spool, batch.vectors[kept])
         shapes = batch.geometry[kept]
-        part = Embeddings(path, batch.vectors[:0], shapes, None, None, None, batch.metadata)
-        kind = kind or replace(part, geometry=shapes[:0])
-        sides.append(part.side_m)
+        places = Embeddings(path, batch.vectors[:0], shapes, None, None, None, batch.metadata)
+        kind = kind or replace(places, geometry=shapes[:0])
+        sides.append(places.side_m)
         found.append(
             (
                 pa.array(names[kept], pa.string()),
-                part.lonlat,
+                places.lonlat,
                 pa.array(shapely.to_wkb(shapes), pa.binary()),
                 None if batch.datetime is None else pa.array(batch.datetime[kept]).cast(_TIME),
                 None if batch.scene is None else pa.array(batch.scene[kept], pa.string()),

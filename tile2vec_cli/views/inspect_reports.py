@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -17,7 +17,7 @@ from tile2vec_cli.outputs.records import Keys, Report
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import contact_sheets, inspect_figures, inspection
 from tile2vec_cli.views.contact_sheets import Group, Source
-from tile2vec_cli.views.inspection import Component, Inspection
+from tile2vec_cli.views.inspection import Component, Inspection, Part
 from tile2vec_cli.views.predictability import Told
 from tile2vec_cli.views.spectra import Spectrum
 
@@ -31,6 +31,7 @@ _FEW = 0.1  # of the dimensions: an effective rank below is low
 _RIVALS = {"stats": "band statistics", "rcf": "random convolutional features"}
 
 _SAID = {"verdicts": dict, "pictures": list}
+_FACTOR = ("factor", "together", "alone", "dimension")
 _CAPTIONS = {
     FACTORS: "Left: how well a linear rule tells each factor on blocks that were left out, from all "
     "dimensions and from the best one. Right: squared correlation of each dimension with each factor.",
@@ -132,6 +133,17 @@ def _keys(seen: Inspection) -> Keys:
             for one in seen.components
         ],
         "probe": None if seen.probe is None else seen.probe.report(),
+        **({"parts": {name: _part(part) for name, part in seen.parts.items()}} if seen.parts else {}),
+    }
+
+
+def _part(part: Part) -> Keys:
+    return {
+        "dim": part.spread.dim,
+        "share": round(part.share, 4),
+        "effective_rank": round(part.spread.effective_rank, 3),
+        "components_for_90": part.spread.components_for(0.9),
+        "factors": _rounded(part.told),
     }
 
 
@@ -141,33 +153,39 @@ def _rounded(found: dict[str, Any]) -> dict[str, Any]:
 
 def _verdicts(seen: Inspection) -> dict[str, str]:
     return {
-        "spread": _spread(seen.spectrum),
-        "easier tasks": _easier(None if seen.probe is None else seen.probe.scores),
+        "spread": _spread(seen.spectrum, seen.parts),
+        "easier tasks": _easier(None if seen.probe is None else seen.probe.scores, seen.parts),
         "disentangled": _disentangled(seen.told, seen.blocks),
         "interpretable": _interpretable(seen.components),
     }
 
 
-def _spread(own: Spectrum) -> str:
+def _spread(own: Spectrum, parts: Mapping[str, Part]) -> str:
     if own.effective_rank < 1.5:
         what = "collapsed: the vectors vary in one direction at most"
     elif own.effective_rank < _FEW * own.dim:
         what = "narrow: few directions hold most of the variance"
     else:
         what = "no collapse"
-    return (
+    text = (
         f"{what}; effective rank {own.effective_rank:.1f} of {own.dim}, {own.components_for(0.9)} components "
         f"hold 90 % of the variance, {own.dead} dimensions are dead, mean cosine {own.mean_cosine:.2f}"
     )
+    for name, part in parts.items():
+        text += f"; {name} alone: rank {part.spread.effective_rank:.1f} of {part.spread.dim}"
+    return text
 
 
-def _easier(scores: tuple[Score, ...] | None) -> str:
+def _easier(scores: tuple[Score, ...] | None, parts: Collection[str]) -> str:
     if scores is None:
         return "not judged: give labels with --labels"
     most = max(score.n_labels for score in scores)
     found = {score.features: score for score in scores if score.n_labels == most}
     own = found.pop("embeddings")
     text = f"accuracy {own.accuracy:.3f} with {most:,} labels"
+    if parts:
+        alone = [f"{name} {found.pop(name).accuracy:.3f}" for name in parts]
+        text += f" ({', '.join(alone)} alone)"
     if not found:
         return f"{text}; --tiles would tell what {_listed([*_RIVALS.values()])} reach"
     rival = max(found.values(), key=lambda score: score.accuracy)
@@ -229,9 +247,29 @@ def _page(title: str, keys: Keys) -> str:
         f'<figure><img src="{name}" alt=""><figcaption>{escape(_CAPTIONS[name])}</figcaption></figure>\n'
         for name in keys["pictures"]
     )
+    parts = keys.get("parts", {})
     factors = _table(
-        ["factor", "R², all dimensions", "R², best one", "that dimension"],
-        [[row[key] for key in ("factor", "together", "alone", "dimension")] for row in keys["factors"]],
+        [
+            "factor",
+            "R², all dimensions",
+            *(f"R², {name}" for name in parts),
+            "R², best one",
+            "that dimension",
+        ],
+        [
+            [name, together, *(part["factors"][name] for part in parts.values()), alone, dimension]
+            for row in keys["factors"]
+            for name, together, alone, dimension in [[row[key] for key in _FACTOR]]
+        ],
+    )
+    whole = {**keys, "share": 1.0}
+    spread = _table(
+        ["part of the vectors", "numbers", "share of the variance", "effective rank", "components for 90 %"],
+        [
+            [name, *(own[key] for key in ("dim", "share", "effective_rank", "components_for_90"))]
+            for name, own in {"whole": whole, **parts}.items()
+            if parts
+        ],
     )
     scores = (keys["probe"] or {"scores": []})["scores"]
     probe = _table(
@@ -243,7 +281,7 @@ def _page(title: str, keys: Keys) -> str:
         f"<style>{_STYLE}</style>\n<h1>{escape(title)}</h1>\n"
         f"<p>{keys['tiles']:,} tiles, vectors of {keys['dim']:,} numbers; factors and labels judged on "
         f"{keys['sample']:,} tiles in {keys['blocks']:,} blocks.</p>\n"
-        f"<dl>\n{verdicts}</dl>\n{figures}{probe}{factors}</html>\n"
+        f"<dl>\n{verdicts}</dl>\n{figures}{spread}{probe}{factors}</html>\n"
     )
 
 

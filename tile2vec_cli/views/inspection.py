@@ -17,6 +17,7 @@ from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import probing, tasks
@@ -28,7 +29,7 @@ from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import factors, predictability
 from tile2vec_cli.views.factors import Factors
 from tile2vec_cli.views.predictability import Told
-from tile2vec_cli.views.spectra import Spectrum
+from tile2vec_cli.views.spectra import Spectrum, Spread
 
 ENDS = 10  # tiles at either end of a component
 RIVALS = ("stats", "rcf")  # that the probe puts beside the vectors
@@ -54,10 +55,20 @@ class Component:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One part of the vectors by itself."""
+
+    spread: Spread
+    share: float  # of the whole vectors' variance
+    told: dict[str, float]  # factor -> R² from this part alone
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What was found. The sample has M tiles."""
 
     spectrum: Spectrum
+    parts: dict[str, Part]  # of the vectors, by name; none where the file names none
     sample: int
     blocks: int
     told: list[Told]  # one a factor; none where all tiles lie in one block
@@ -99,18 +110,28 @@ def inspect(
     known = factors.of(sample, tiles, config)
     blocks = spatial_blocks(sample.lonlat, _block_m(sample, config))
     n_blocks = len(np.unique(blocks))
-    told = []
-    if known.names and n_blocks > 1:
-        told = predictability.told(sample.vectors, known, blocks, sample.geometry)
+
+    def judged(vectors: Vectors) -> list[Told]:
+        if not known.names or n_blocks < 2:
+            return []
+        return predictability.told(vectors, known, blocks, sample.geometry)
+
     squared = np.square(predictability.correlations(sample.vectors, known.values))
     components = _components(
         path, spectrum, sample, known, config, lambda done: on_progress(count + done, 2 * count)
     )
+    variance = spectrum.eigenvalues.sum() or 1.0
+    parts = {}
+    for name, here in sample.parts.items():
+        spread = spectrum.part(here)
+        own = {one.factor: one.together for one in judged(sample.vectors[:, here])}
+        parts[name] = Part(spread, float(spread.eigenvalues.sum() / variance), own)
     return Inspection(
         spectrum,
+        parts,
         len(sample),
         n_blocks,
-        told,
+        judged(sample.vectors),
         squared,
         components,
         _cosines(sample, config.seed),
@@ -153,6 +174,7 @@ def _probe(
         field=config.field,
         min_purity=config.min_purity,
         block_m=config.block_m,
+        parts=bool(sample.parts),
         baselines=() if tiles is None else RIVALS,
         seed=config.seed,
     )

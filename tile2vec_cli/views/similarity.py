@@ -60,7 +60,9 @@ def search(path: Path, config: SimilarConfig, on_progress: Progress = silent) ->
     Raises InputError and DataError as `embeddings.read`, and DataError for an example that is not there.
     """
     total = 2 * embeddings.count(path)
-    meant = exemplars.resolve(path, (*config.to, *config.without), lambda done: on_progress(done, total))
+    meant = exemplars.resolve(
+        path, (*config.to, *config.without), lambda done: on_progress(done, total), part=config.part
+    )
     wanted = {meant[place].tile_id: meant[place].vector for place in config.to}
     unwanted = {meant[place].tile_id: meant[place].vector for place in config.without}
     for tile_id in wanted:
@@ -68,7 +70,11 @@ def search(path: Path, config: SimilarConfig, on_progress: Progress = silent) ->
             raise DataError(f"{tile_id}: given with --to and with --not; a tile is one or the other.")
     half = total // 2
     near, ruled_out = rank(
-        exemplars.batches(path), wanted, unwanted, config.top, lambda done: on_progress(half + done, total)
+        exemplars.batches(path, config.part),
+        wanted,
+        unwanted,
+        config.top,
+        lambda done: on_progress(half + done, total),
     )
     if not near:
         raise DataError(f"{path}: holds no tile but those given and those ruled out. Give fewer examples.")
