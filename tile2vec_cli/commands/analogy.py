@@ -32,6 +32,8 @@ def analogy(
         ),
     ] = None,
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     min_purity: options.MinPurity = _DEFAULT.min_purity,
     top: Annotated[int, typer.Option(help="How many tiles to find.")] = _DEFAULT.top,
     out: options.TableOut = None,
@@ -74,6 +76,8 @@ def analogy(
     config = AnalogyConfig(
         terms=tuple(parse_place(term.strip()) for term in terms or ()),
         field=field,
+        layer=layer,
+        crs=crs,
         min_purity=min_purity,
         top=top,
         rgb=None if rgb is None else parse_ints("--rgb", rgb),
@@ -95,6 +99,7 @@ def analogy(
 
         with console.progress("analogy", "draws") as on_progress:
             found = analogy_reports.score(embeddings, config, labels, on_progress)
+        console.left_out(labels, found.labels_left_out)
         for name, why in found.left_out.items():
             console.say(f"class {name} is left out: {why}, too few.")
         shares = (*found.classes, found.all)
@@ -109,6 +114,7 @@ def analogy(
     with console.progress("analogy", "rows") as on_progress:
         outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
         report = analogy_reports.run(embeddings, config, labels, outputs, on_progress)
+    console.left_out(labels, report.keys.get("labels_left_out", {}))
     near = report.keys["nearest"]
     if len(near) < top:
         console.say(f"{len(near):,} tiles are all there are.")

@@ -30,6 +30,8 @@ def compare(
     minutes: Annotated[float, typer.Option(help="How long each objective, and each end-to-end fit, trains.")],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for everything that is made.")],
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     min_purity: options.MinPurity = _PROBE.min_purity,
     objectives: Annotated[
         str | None,
@@ -85,6 +87,8 @@ def compare(
         margin=margin,
         probe=ProbeConfig(
             field=field,
+            layer=layer,
+            crs=crs,
             min_purity=min_purity,
             classifiers=tuple(dict.fromkeys(classifier or CompareConfig.probe.classifiers)),
             n_labels=tuple(sorted(set(parse_ints("--n-labels", n_labels)))),
@@ -102,9 +106,10 @@ def compare(
     report = comparison_reports.run(bench)
     for name, reason in report.keys["left_out"].items():
         console.say(f"{name} left out: {reason}")
+    console.left_out(labels, report.labels_left_out)
     header, rows = comparison_reports.table(report.keys)
     console.report(
-        report.keys,
+        {**report.keys, "labels_left_out": report.labels_left_out},
         inputs=[tiles, labels, *([triplets] if triplets else [])],
         outputs=report.files,
         rows=rows,

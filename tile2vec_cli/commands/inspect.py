@@ -35,6 +35,8 @@ def inspect(
         ),
     ] = None,
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     min_purity: options.MinPurity = _DEFAULT.min_purity,
     red: Annotated[
         int | None, typer.Option(metavar="BAND", help="Red among the tiles' bands, for NDVI (of four: 1).")
@@ -68,14 +70,17 @@ def inspect(
 
     Example: tile2vec inspect embeddings.parquet --tiles tiles --out inspect
     """
-    if labels is None and field is not None:
-        raise UsageError("--field: names a field of --labels. Give both or neither.")
+    for option, value in (("--field", field), ("--layer", layer), ("--crs", crs)):
+        if labels is None and value is not None:
+            raise UsageError(f"{option}: names a {option[2:]} of --labels. Give both or neither.")
     if tiles is None and (red is not None or rgb is not None):
         raise UsageError(
             "--red, --nir and --rgb: name bands of --tiles. Give the tile set that was embedded."
         )
     config = InspectConfig(
         field=field,
+        layer=layer,
+        crs=crs,
         min_purity=min_purity,
         red=red,
         nir=nir,
@@ -99,6 +104,8 @@ def inspect(
             overwrite=overwrite,
             on_progress=on_progress,
         )
+    if report.keys["probe"]:
+        console.left_out(labels, report.keys["probe"]["left_out"])
     console.report(
         report.keys,
         inputs=[embeddings, *filter(None, (tiles, labels))],

@@ -50,6 +50,15 @@ Embeddings = Annotated[
     ),
 ]
 Field = Annotated[str | None, typer.Option(help="Field or column that holds the classes.")]
+Layer = Annotated[str | None, typer.Option(metavar="NAME", help="Layer of a vector file that holds several.")]
+LabelCrs = Annotated[
+    str | None,
+    typer.Option(
+        "--crs",
+        metavar="EPSG:N",
+        help="CRS of a table's coordinates (default: degrees), or of a vector file that names none.",
+    ),
+]
 MinPurity = Annotated[
     float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
 ]

@@ -28,6 +28,8 @@ def probe(
         ),
     ],
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     min_purity: options.MinPurity = _DEFAULT.min_purity,
     classifier: Annotated[
         list[str] | None,
@@ -114,6 +116,8 @@ def probe(
     chosen = BASELINE_NAMES if baselines is None else parse_names("--baselines", baselines, BASELINE_NAMES)
     config = ProbeConfig(
         field=field,
+        layer=layer,
+        crs=crs,
         min_purity=min_purity,
         classifiers=tuple(dict.fromkeys(classifier or _DEFAULT.classifiers)),
         n_labels=tuple(sorted(set(parse_ints("--n-labels", n_labels)))),
@@ -142,6 +146,7 @@ def probe(
             overwrite=overwrite,
             on_progress=on_progress,
         )
+    console.left_out(labels, report.keys["left_out"])
     dropped = list(report.keys["dropped_classes"].items())
     for name, reason in dropped[:_NAMED]:
         console.say(f"Class {name} dropped: {reason}.")

@@ -39,6 +39,8 @@ def train(
         ),
     ] = TrainConfig.labels,
     field: options.Field = TrainConfig.field,
+    layer: options.Layer = TrainConfig.layer,
+    crs: options.LabelCrs = TrainConfig.crs,
     min_purity: options.MinPurity = TrainConfig.min_purity,
     init: Annotated[
         str | None,
@@ -131,6 +133,8 @@ def train(
         objective=objective,
         labels=labels,
         field=field,
+        layer=layer,
+        crs=crs,
         min_purity=min_purity,
         init=init,
         temperature=temperature,
@@ -164,6 +168,7 @@ def train(
         )
     if process.rank:
         return
+    console.left_out(labels, report.left_out)
     keys = asdict(report)
     up_to_date = keys.pop("up_to_date")
     inputs = [triplets, tiles, *(path for path in (labels, init) if path)]

@@ -36,6 +36,8 @@ def weak_segment(
         ),
     ] = "pixel",
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     positive: Annotated[
         str,
         typer.Option(
@@ -110,6 +112,8 @@ def weak_segment(
     config = WeakConfig(
         supervision=tuple(dict.fromkeys(item.strip() for item in supervision.split(","))),
         field=field,
+        layer=layer,
+        crs=crs,
         positive=None if positive == CROPLAND else positive,
         n_labels=_counts(n_labels),
         recipe=recipe,
@@ -134,8 +138,7 @@ def weak_segment(
 
     with console.progress("Train", "steps") as on_progress:
         report = weak_reports.run(tiles, labels, out, config, overwrite=overwrite, on_progress=on_progress)
-    if report.points_outside:
-        console.say(f"{labels}: {report.points_outside:,} points lie on no valid pixel of a tile.")
+    console.left_out(labels, report.keys.get("left_out", {}))
     header, rows = _table(report.keys)
     console.report(
         report.keys,

@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, one_of, share
+from tile2vec_cli.config.rules import above, at_least, one_of, said, share
 from tile2vec_cli.errors import UsageError
 
 ENCODER_NAMES = ("auto", "resnet18", "small")
@@ -95,6 +95,8 @@ _USERS = {
     "temperature": ("infonce",),
     "labels": LABELLED,
     "field": LABELLED,
+    "layer": LABELLED,
+    "crs": LABELLED,
     "min_purity": LABELLED,
     "augment": tuple(name for name in OBJECTIVE_NAMES if name != "rotation"),
 }
@@ -114,6 +116,8 @@ class TrainConfig:
     temperature: float = 0.1  # of infonce
     labels: str | None = None  # file of the classes that a labelled objective learns
     field: str | None = None
+    layer: str | None = None  # of their file, where it holds several
+    crs: str | None = None  # of their places, where their file names none
     min_purity: float = 0.8
     epochs: int | None = None  # None: 50, or no limit where steps or minutes set one
     steps: int | None = None  # stop after so many steps
@@ -175,7 +179,7 @@ class TrainConfig:
         aside = {"device", "compile", "labels", "init", *self._unused}
         if self.objective == TrainConfig.objective:
             aside.add("objective")
-        return {name: value for name, value in found.items() if name not in aside}
+        return said({name: value for name, value in found.items() if name not in aside})
 
     @property
     def _unused(self) -> list[str]:
@@ -205,7 +209,9 @@ class EmbedConfig:
 class ProbeConfig:
     """How embeddings are judged."""
 
-    field: str | None = None
+    field: str | None = None  # of the labels
+    layer: str | None = None  # of their file, where it holds several
+    crs: str | None = None  # of their places, where their file names none
     min_purity: float = 0.8
     classifiers: tuple[str, ...] = ("logistic", "forest")
     n_labels: tuple[int, ...] = (100, 1000, 10000)
@@ -244,7 +250,7 @@ class ProbeConfig:
             found["end_to_end_repeats"] = None
         if self.region_field is None:
             del found["region_field"]
-        return found
+        return said(found)
 
 
 SELF_SUPERVISED = tuple(name for name in OBJECTIVE_NAMES if name not in LABELLED)

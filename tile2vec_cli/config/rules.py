@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tile2vec_cli.errors import UsageError
+
+UNSAID = ("layer", "crs")
+"""Settings that are left out where they are not used: what was made before they came knows none of them."""
+
+
+def said(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without those of UNSAID that are not used."""
+    return {name: value for name, value in settings.items() if name not in UNSAID or value is not None}
 
 
 def one_of(option: str, value: str, choices: Sequence[str]) -> None:

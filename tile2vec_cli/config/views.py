@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, on_earth, share
+from tile2vec_cli.config.rules import above, at_least, on_earth, said, share
 from tile2vec_cli.errors import UsageError
 
 
@@ -57,6 +57,8 @@ class AnalogyConfig:
 
     terms: tuple[str | tuple[float, float], ...] = ()  # three; none for the score
     field: str | None = None  # of the labels
+    layer: str | None = None  # of their file, where it holds several
+    crs: str | None = None  # of their places, where their file names none
     min_purity: float = 0.8
     top: int = 20
     rgb: tuple[int, ...] | None = None
@@ -84,7 +86,7 @@ class AnalogyConfig:
         """What decides the rows and the score, as JSON."""
         found = asdict(self)
         del found["rgb"]
-        return found
+        return said(found)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,9 @@ class ChangeConfig:
 class InspectConfig:
     """How embeddings are looked into."""
 
-    field: str | None = None
+    field: str | None = None  # of the labels
+    layer: str | None = None  # of their file, where it holds several
+    crs: str | None = None  # of their places, where their file names none
     min_purity: float = 0.8
     red: int | None = None  # bands of the tile set, from 1; None: 1 and 4 where it has four
     nir: int | None = None
@@ -139,4 +143,4 @@ class InspectConfig:
         at_least("--seed", self.seed, 0)
 
     def settings(self) -> dict[str, Any]:
-        return asdict(self)
+        return said(asdict(self))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, one_of, parse_classes, share
+from tile2vec_cli.config.rules import above, at_least, one_of, parse_classes, said, share
 from tile2vec_cli.errors import UsageError
 
 SUPERVISIONS = ("pixel", "image", "full")
@@ -18,6 +18,8 @@ class WeakConfig:
 
     supervision: tuple[str, ...] = ("pixel",)  # of several, the first one's model is kept
     field: str | None = None
+    layer: str | None = None  # of the labels' file, where it holds several
+    crs: str | None = None  # of the labels, where their file names none
     positive: str | None = None  # codes such as 1-60,66-77, or class names; None: CROPLAND
     n_labels: tuple[int | None, ...] = (None,)  # training tiles used; None: all
     recipe: str = "assisted"
@@ -68,7 +70,7 @@ class WeakConfig:
         del found["device"]
         if self.init is None:
             del found["init"]
-        return found
+        return said(found)
 
 
 @dataclass(frozen=True)

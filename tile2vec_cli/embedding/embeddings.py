@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -67,15 +67,24 @@ def read(path: Path) -> Embeddings:
     found = [_read_file(file) for file in _files(path)]
     for other in found[1:]:
         require_alike(found[0], other)
-    if len(found) == 1:
-        return found[0]
+    return found[0] if len(found) == 1 else joined(path, found)
 
-    def joined(name: str) -> Any:
-        columns = [getattr(one, name) for one in found]
-        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+def joined(path: Path, pieces: Sequence[Embeddings]) -> Embeddings:
+    """One of several of one model. A tile of a piece without dates has none beside dated ones."""
+    if any(one.datetime is not None for one in pieces):
+        unknown = np.datetime64("NaT", "ms")
+        pieces = [
+            one if one.datetime is not None else replace(one, datetime=np.full(len(one), unknown))
+            for one in pieces
+        ]
+
+    def column(name: str) -> Any:
+        columns = [getattr(one, name) for one in pieces]
+        return None if any(own is None for own in columns) else np.concatenate(columns)
 
     names = ("vectors", "geometry", "tile_id", "scene", "datetime")
-    return Embeddings(path, **{name: joined(name) for name in names}, metadata=found[0].metadata)
+    return Embeddings(path, **{name: column(name) for name in names}, metadata=pieces[0].metadata)
 
 
 def _files(path: Path) -> list[Path]:

@@ -92,7 +92,13 @@ def _judge(
 ) -> Verdict:
     vectors = read_embeddings(embeddings)
     found = labels.read(
-        label_path, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
+        label_path,
+        vectors.geometry,
+        vectors.tile_id,
+        field=config.field,
+        layer=config.layer,
+        crs=config.crs,
+        min_purity=config.min_purity,
     )
     regions = _regions(label_path, vectors, found, config)
     return probing.probe(vectors, found, config, tiles, model, fits, regions, on_progress)
@@ -106,7 +112,14 @@ def _regions(path: str, vectors: Embeddings, found: Labels, config: ProbeConfig)
         raise UsageError(f"--region-field: {path} is a raster, without fields. Use a vector file or a table.")
     if config.field is None:
         raise UsageError("--region-field: the file holds classes too. Name their field with --field.")
-    return labels.read(path, vectors.geometry, vectors.tile_id, field=config.region_field)
+    return labels.read(
+        path,
+        vectors.geometry,
+        vectors.tile_id,
+        field=config.region_field,
+        layer=config.layer,
+        crs=config.crs,
+    )
 
 
 # --- files -------------------------------------------------------------------------------------

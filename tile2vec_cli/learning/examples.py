@@ -6,7 +6,8 @@ come round again, each as often as the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +59,7 @@ class Examples:
     val: Ints  # (V, K), all or the first of whose tiles lie in held-out blocks
     codes: NDArray[np.int64]  # (U,) class of each tile in use; UNLABELLED without one
     classes: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)  # what of the labels plays no part, by reason
 
 
 def triplets(source: Source, config: TrainConfig) -> Examples:
@@ -89,9 +91,12 @@ def labelled(source: Source, config: TrainConfig) -> Examples:
         source.tiles.footprints(source.used),
         source.tiles.index(["tile_id"])["tile_id"].to_numpy()[source.used],
         field=config.field,
+        layer=config.layer,
+        crs=config.crs,
         min_purity=config.min_purity,
     )
     examples = _single(source, found.codes.astype(np.int64), len(found.classes))
+    examples = replace(examples, left_out=found.left_out)
     present = np.unique(examples.codes[examples.train])
     if len(present) < 2:
         of = f", all of class {found.classes[present[0]]}" if len(present) else ""

@@ -56,6 +56,7 @@ class TrainReport:
     val_triplet_accuracy: float | None
     device: str
     precision: str
+    left_out: dict[str, int]  # what of the labels plays no part, by reason
     up_to_date: bool = False
 
 
@@ -185,6 +186,7 @@ def _prepare(
             **{name: origin.settings[name] for name in origin.paths},
             "paths": origin.paths,
             "tiles": _fingerprint(tiles, used),
+            **({"labels_left_out": dict(found.left_out)} if found.left_out else {}),
         },
     )
     encoder = encoders.untrained(name, tiles.shape[1], dim, mean, std, config.seed)
@@ -262,6 +264,7 @@ def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: b
         "objective": model.settings.get("objective", TrainConfig.objective),
         "encoder": model.architecture["encoder"],
         "triplets_per_second": last.get("triplets_per_second"),
+        "left_out": model.provenance.get("labels_left_out", {}),
     }
     scores = {field.name: model.scores.get(field.name) for field in fields(TrainReport)}
     return TrainReport(**{**scores, **computed, "up_to_date": up_to_date})

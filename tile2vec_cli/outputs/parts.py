@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tile2vec_cli.config.rules import UNSAID
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
 
 Progress = Callable[[int, int], None]
@@ -247,7 +248,7 @@ def fingerprint(*texts: str) -> str:
 
 def require_same_settings(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raise DataError that names the first setting in which existing output differs."""
-    for key, value in wanted.items():
+    for key, value in {**dict.fromkeys(UNSAID), **wanted}.items():
         if found.get(key) != value:
             raise DataError(
                 f"{path}: made with {key} = {found.get(key)!r}; this run has {value!r}. "

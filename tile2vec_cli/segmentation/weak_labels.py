@@ -5,8 +5,9 @@ The state of a pixel or a tile is 1 for the class, 0 for any other, UNKNOWN with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.rules import parse_classes
 from tile2vec_cli.config.weak import CROPLAND, WeakConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import rasters
+from tile2vec_cli.geo import rasters, tables, vectors
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling import cdl, label_rasters, label_tables, labels
 from tile2vec_cli.segmentation import weak_points
@@ -32,7 +33,7 @@ class WeakLabels:
     kind: str  # "raster", "points", "polygons" or "table"
     pixels: States | None  # (N, S, S); None where the file speaks of whole tiles only
     tiles: States  # (N,) majority; UNKNOWN without a label, or with as many of both
-    outside: int = 0  # points that lie in no tile
+    left_out: Mapping[str, int] = dataclass_field(default_factory=dict)  # what labels none, by reason
 
     def usable(self, supervision: str) -> Ints:
         """Positions of the tiles that have what this supervision takes."""
@@ -65,9 +66,9 @@ def read(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
     occur, or where labels of this kind can't serve `config.supervision`; else as `labels.read`.
     """
     rasters.exists(path)
-    suffix = Path(path).suffix.lower()
-    is_table = suffix in label_tables.SUFFIXES
-    if not is_table and suffix not in labels.VECTORS:
+    is_table = tables.is_table(path)
+    if not is_table and not vectors.is_vector(path):
+        labels.require_raster(path, config.layer, config.crs)
         pixels = raster_states(path, tiles, config.positive)
         return WeakLabels("raster", pixels, majority(pixels))
     if config.supervision == ("image",):
@@ -79,17 +80,19 @@ def read(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
             f"{path}: labels whole tiles; --supervision pixel needs a raster or points. "
             "Use --supervision image."
         )
-    classes, found = weak_points.read(Path(path), tiles, config.field)
+    classes, found = weak_points.read(Path(path), tiles, config.field, config.layer, config.crs)
     states = found.states(is_positive(path, classes, config.positive), tiles)
-    return WeakLabels("points", states, majority(states), found.outside)
+    return WeakLabels("points", states, majority(states), found.left_out)
 
 
 def _of_tiles(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
     names = tiles.index(["tile_id"])["tile_id"].to_numpy()
-    found = labels.read(path, tiles.footprints(), names, field=config.field)
+    found = labels.read(
+        path, tiles.footprints(), names, field=config.field, layer=config.layer, crs=config.crs
+    )
     positive = is_positive(path, found.classes, config.positive)
     states = np.where(found.codes < 0, UNKNOWN, positive[found.codes]).astype(np.uint8)
-    return WeakLabels(found.kind, None, states)
+    return WeakLabels(found.kind, None, states, found.left_out)
 
 
 def raster_states(path: str, tiles: TileSet, positive: str | None) -> States:

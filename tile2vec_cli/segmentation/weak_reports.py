@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.device import Runtime, choose
-from tile2vec_cli.outputs import records, workspaces
+from tile2vec_cli.outputs import workspaces
 from tile2vec_cli.outputs.parts import (
     Progress,
     dump_json,
@@ -24,6 +23,7 @@ from tile2vec_cli.outputs.parts import (
     write_json,
 )
 from tile2vec_cli.outputs.provenance import content, relative
+from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.segmentation import (
     segmenters,
     weak_draws,
@@ -40,13 +40,6 @@ from tile2vec_cli.tiling.tiles import TileSet
 FORMAT = "tile2vec-weak/1"
 REPORT, CURVE = "report.json", "curve.png"
 _BEGUN = "begun.json"
-
-
-@dataclass(frozen=True)
-class Report(records.Report):
-    """And how many label points lie in no tile."""
-
-    points_outside: int = 0
 
 
 def run(
@@ -85,10 +78,12 @@ def run(
         _begin(room, made_from)
         results, learned = _results(units, task, room, runtime, on_progress)
         keys = weak_study.report(results, config)
+        if task.labels.left_out:
+            keys["left_out"] = dict(task.labels.left_out)
         with new_folder(out) as folder:
             _write(folder, keys, made_from, learned, task)
         remove(room)
-    return Report(keys, _files(out), False, task.labels.outside)
+    return Report(keys, _files(out), False)
 
 
 # --- what is there, what it is made from -------------------------------------------------------

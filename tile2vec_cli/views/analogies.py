@@ -6,7 +6,7 @@ word representations"), which Jean et al. (2019) show for tiles. Distances are E
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Answer:
     terms: tuple[Term, ...]
     near: tuple[Near, ...]
     classes: tuple[str | None, ...] | None  # of these tiles; None where there are no labels
+    labels_left_out: Mapping[str, int]  # what of the labels plays no part, by reason
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def answer(
     if not near:
         raise DataError(f"{path}: holds no tile but those of A, B and C; the answer needs another.")
     classes = None if labelled is None else labelled.classes_of([one.tile_id for one in near])
-    return Answer(terms, near, classes)
+    return Answer(terms, near, classes, {} if labelled is None else labelled.labels.left_out)
 
 
 def _labelled(path: Path, label_path: str, config: AnalogyConfig) -> _Labelled:
@@ -117,7 +118,13 @@ def _labelled(path: Path, label_path: str, config: AnalogyConfig) -> _Labelled:
         names.append(batch.rows.tile_id)
     known = None if any(one is None for one in names) else np.array(ids, dtype=object)
     found = labels.read(
-        label_path, np.concatenate(geometry), known, field=config.field, min_purity=config.min_purity
+        label_path,
+        np.concatenate(geometry),
+        known,
+        field=config.field,
+        layer=config.layer,
+        crs=config.crs,
+        min_purity=config.min_purity,
     )
     return _Labelled(ids, found)
 

@@ -8,7 +8,7 @@ from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.outputs.records import Report
+from tile2vec_cli.outputs.records import Keys, Report
 from tile2vec_cli.views import analogies, analogy_scores, contact_sheets, near_reports, near_tables
 from tile2vec_cli.views.analogies import Answer, Term
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
@@ -36,7 +36,10 @@ def run(
         terms = [
             {"class" if term.is_class else "tile_id": term.name, "tiles": term.tiles} for term in found.terms
         ]
-        return Finding(found.near, rows, {"terms": terms, "nearest": rows}, lambda s: _groups(found, s))
+        keys: Keys = {"terms": terms, "nearest": rows}
+        if found.labels_left_out:
+            keys["labels_left_out"] = dict(found.labels_left_out)
+        return Finding(found.near, rows, keys, lambda s: _groups(found, s))
 
     inputs = {"embeddings": path, "labels": label_path}
     return near_reports.run("analogy", config.settings(), inputs, outputs, find)
@@ -48,7 +51,13 @@ def score(
     """How often class arithmetic is right. Errors as `embeddings.read`, `labels.read` and of the score."""
     every = embeddings.read(path)
     found = labels.read(
-        label_path, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
+        label_path,
+        every.geometry,
+        every.tile_id,
+        field=config.field,
+        layer=config.layer,
+        crs=config.crs,
+        min_purity=config.min_purity,
     )
     return analogy_scores.score(every, found, config, on_progress)
 

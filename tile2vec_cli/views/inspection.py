@@ -93,7 +93,7 @@ def inspect(
             on_progress(start, 2 * count)
 
     spectrum = Spectrum.of(first_pass())
-    sample = _joined(path, drawn)
+    sample = embeddings.joined(path, drawn)
     known = factors.of(sample, tiles, config)
     blocks = spatial_blocks(sample.lonlat, _block_m(sample, config))
     n_blocks = len(np.unique(blocks))
@@ -128,15 +128,6 @@ def _rows(batch: Embeddings, rows: Any) -> Embeddings:
     )
 
 
-def _joined(path: Path, drawn: list[Embeddings]) -> Embeddings:
-    def column(name: str) -> Any:
-        columns = [getattr(one, name) for one in drawn]
-        return None if any(own is None for own in columns) else np.concatenate(columns)
-
-    names = ("vectors", "geometry", "tile_id", "scene", "datetime")
-    return Embeddings(path, **{name: column(name) for name in names}, metadata=drawn[0].metadata)
-
-
 def _block_m(sample: Embeddings, config: InspectConfig) -> float:
     return config.block_m or tasks.BLOCK_SIDES * sample.side_m or tasks.POINT_BLOCK_M
 
@@ -152,7 +143,13 @@ def _cosines(sample: Embeddings, seed: int) -> Floats:
 
 def _probe(sample: Embeddings, label_path: str, tiles: TileSet | None, config: InspectConfig) -> Verdict:
     found = labels.read(
-        label_path, sample.geometry, sample.tile_id, field=config.field, min_purity=config.min_purity
+        label_path,
+        sample.geometry,
+        sample.tile_id,
+        field=config.field,
+        layer=config.layer,
+        crs=config.crs,
+        min_purity=config.min_purity,
     )
     settings = ProbeConfig(
         classifiers=("logistic",),
