@@ -46,7 +46,8 @@ Embeddings = Annotated[
     Path,
     typer.Argument(
         metavar="EMBEDDINGS",
-        help="File or folder of `embed`, or any GeoParquet with a column `embedding` of lists.",
+        help="File or folder of `embed`, or any GeoParquet (or table with coordinates) with a column "
+        "`embedding` of lists or numbered columns (A00, A01, …).",
     ),
 ]
 Field = Annotated[str | None, typer.Option(help="Field or column that holds the classes.")]

@@ -174,7 +174,8 @@ def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = N
                 waiting = waiting.slice(ROWS_PER_GROUP)
 
         yield append
-        file.write_table(waiting)
+        if len(waiting):  # a row group without rows has no statistics of its boxes
+            file.write_table(waiting)
         footer = {"geo": _geo(bounds, kinds), **(metadata or {})}
         file.add_key_value_metadata({"ARROW:schema": _arrow_schema(schema, footer), **footer})
 

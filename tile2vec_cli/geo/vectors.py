@@ -46,7 +46,7 @@ class Features:
         left_out = {**left_out, f"{unit} without a usable geometry": int((~there).sum())}
         frame = frame[there].to_crs("OGC:CRS84")
         bounds = frame.geometry.bounds.to_numpy()
-        there = np.isfinite(bounds).all(axis=1) & (np.abs(bounds[:, [1, 3]]) <= 90).all(axis=1)
+        there = np.isfinite(bounds).all(axis=1) & (bounds[:, 1] <= 90) & (bounds[:, 3] >= -90)
         left_out |= {f"{unit} off the Earth": int((~there).sum())}
         left_out = {reason: count for reason, count in left_out.items() if count}
         if not there.any():
