@@ -53,6 +53,22 @@ def test_tables_styles_and_empty_layers_do_not_count(tmp_path: Path) -> None:
         vectors.read(path, "owners")
 
 
+def test_layers_of_other_formats(tmp_path: Path) -> None:
+    point = '<wpt lat="50" lon="9"><name>a</name></wpt>'
+    (tmp_path / "a.gpx").write_text(
+        f'<gpx version="1.1" creator="x" xmlns="http://www.topografix.com/GPX/1/1">{point}</gpx>'
+    )
+    assert vectors.read(tmp_path / "a.gpx").frame.name.tolist() == ["a"]  # of five layers one holds something
+    mark = "<Folder><name>{0}</name><Placemark><name>{0}</name><Point><coordinates>9,50</coordinates></Point>"
+    marks = "".join(f"{mark.format(name)}</Placemark></Folder>" for name in ("one", "two"))
+    (tmp_path / "a.kml").write_text(
+        f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document>{marks}</Document></kml>'
+    )
+    with pytest.raises(DataError, match="holds the layers one, two"):
+        vectors.read(tmp_path / "a.kml")
+    assert vectors.read(tmp_path / "a.kml", "two").frame.Name.tolist() == ["two"]
+
+
 def test_an_area_is_looked_for_among_layers_of_polygons(tmp_path: Path) -> None:
     path = layer(tmp_path / "a.gpkg", "wells", [NORTH.centroid])
     with pytest.raises(DataError, match="have no area; polygons are needed"):

@@ -24,7 +24,7 @@ def probe(
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Label raster, polygons or points, or a table with `tile_id` or coordinates (CSV or Parquet).",
+            help="Label raster, polygons or points, or a table with `tile_id` or coordinates (CSV, Parquet).",
         ),
     ],
     field: options.Field = None,

@@ -128,7 +128,7 @@ def layers(path: Path) -> list[Layer]:
         found, counts = [], []
         for name, kind in kinds:
             if name not in _STYLES:
-                info = pyogrio.read_info(path, layer=name)
+                info = pyogrio.read_info(path, layer=name, force_feature_count=True)
                 found.append(Layer(name, tuple(map(str, info["fields"])), _dimension(str(kind))))
                 counts.append(int(info["features"]))
     return [layer for layer, count in zip(found, counts, strict=True) if count] or found
