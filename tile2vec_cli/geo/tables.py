@@ -23,12 +23,8 @@ SUFFIXES = (*_SEPARATORS, *(f"{suffix}.gz" for suffix in _SEPARATORS), *PARQUETS
 
 _SHAPES = (".geo", "wkt", "wkt_geom", "geometry", "geom", "the_geom")
 # x only ever goes with its own y: a column X may well count the rows.
-_DEGREES = tuple(
-    product(
-        ("longitude", "lon", "long", "lng", "decimallongitude"),
-        ("latitude", "lat", "decimallatitude"),
-    )
-)
+_LONGITUDES = ("longitude", "lon", "long", "lng", "decimallongitude")
+_DEGREES = tuple(product(_LONGITUDES, ("latitude", "lat", "decimallatitude")))
 _EITHER = (("x", "y"), ("point_x", "point_y"))
 _METRES = (("easting", "northing"),)
 
