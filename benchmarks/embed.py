@@ -41,7 +41,7 @@ def make_model(folder: Path, tiles: TileSet, name: str) -> Path:
     """An untrained model of the tiles: the arithmetic is that of a trained one."""
     bands = len(tiles.bands)
     dim = encoders.ENCODERS[name].dim
-    encoder = encoders.untrained(name, bands, dim, [120.0] * bands, [60.0] * bands, SEED)
+    encoder = encoders.untrained(name, bands, dim, tiles.size, [120.0] * bands, [60.0] * bands, SEED)
     return write_model(folder / f"model-{name}", tiles, name, encoder)
 
 
@@ -58,7 +58,7 @@ def write_model(path: Path, tiles: TileSet, name: str, encoder: encoders.Encoder
 def alone(tiles: TileSet, name: str) -> float:
     """Tiles a second of the network on one batch in memory."""
     runtime, row, bands = device.choose(), encoders.ENCODERS[name], len(tiles.bands)
-    encoder = encoders.untrained(name, bands, row.dim, [120.0] * bands, [60.0] * bands, SEED)
+    encoder = encoders.untrained(name, bands, row.dim, tiles.size, [120.0] * bands, [60.0] * bands, SEED)
     encoder = encoders.fused(encoder.eval()).to(runtime.device)
     batch = torch.from_numpy(tiles.pixels(np.arange(min(row.embed_batch_size, len(tiles))))).to(
         runtime.device

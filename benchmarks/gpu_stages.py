@@ -25,12 +25,13 @@ try:
 except ImportError:  # what the loop imports and never calls here
     sys.modules["safetensors"] = sys.modules["safetensors.torch"] = MagicMock()
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding.forward import Forward
 from tile2vec_cli.learning import losses, watch
 from tile2vec_cli.learning.checkpoints import State
+from tile2vec_cli.learning.examples import Examples
 from tile2vec_cli.learning.loop import Run
-from tile2vec_cli.learning.objectives import Task
+from tile2vec_cli.learning.objectives import Task, chosen
 from tile2vec_cli.learning.ranks import Ranks
 from tile2vec_cli.neural import batches, device, encoders
 
@@ -85,7 +86,9 @@ class Bench:
             torch.cuda.synchronize()
 
     def network(self, name: str) -> encoders.Encoder:
-        return encoders.untrained(name, BANDS, encoders.ENCODERS[name].dim, MEAN, STD, seed=0)
+        return encoders.untrained(
+            name, BANDS, encoders.ENCODERS[name].dim, self.tiles.shape[-1], MEAN, STD, seed=0
+        )
 
     def rate(self, work: Callable[[], object]) -> float:
         """Calls a second."""
@@ -160,6 +163,9 @@ class Bench:
         encoder = self.network(name).to(self.runtime.device)
         row = encoders.ENCODERS[name]
         places = np.random.default_rng(2).uniform(0, 1e6, (self.tiles.count, 3))
+        kinds = 3 if config.distants == "saved" else 2
+        nothing = np.zeros(self.tiles.count, np.int64)
+        examples = Examples(self.triplets[:, :kinds], self.triplets[:0], places, nothing)
         return Unsaved(
             config=config,
             runtime=self.runtime,
@@ -167,11 +173,10 @@ class Bench:
             model=SimpleNamespace(architecture={"encoder": name, "bands": BANDS}),  # type: ignore[arg-type]
             pixels=pixels,
             task=Task(
-                config=config,
-                train=self.triplets if config.distants == "saved" else self.triplets[:, :2],
-                val=self.triplets[:0],
+                objective=chosen(config),
+                examples=examples,
                 places=torch.from_numpy(places).to(self.runtime.device),
-                codes=torch.zeros(self.tiles.count, dtype=torch.int64, device=self.runtime.device),
+                codes=torch.from_numpy(examples.codes).to(self.runtime.device),
                 distant_min_m=100.0,
                 standardise=encoder.standardise,
                 heads=nn.ModuleList(nn.Identity() for _ in encoder.shares),

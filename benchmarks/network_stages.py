@@ -20,13 +20,14 @@ from torch import nn
 from torch.optim import Adam
 from workbench import MEAN, STD, Bench, few
 
-from tile2vec_cli.config.pipeline import EmbedConfig, TrainConfig
+from tile2vec_cli.config.pipeline import EmbedConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.learning import losses, training
 from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import weak_recipes, weak_training
-from tile2vec_cli.segmentation.unet import Standardise
 from tile2vec_cli.tiling.tiles import TileSet
 
 
@@ -60,7 +61,7 @@ def train(bench: Bench) -> Iterator[Row]:
 def bare_step(bench: Bench, name: str, distants: str) -> Callable[[], None]:
     """Forward and backward of a step on pixels in memory, without the update."""
     made = encoders.ENCODERS[name]
-    encoder = encoders.untrained(name, 4, made.dim, MEAN, STD, 0).train()
+    encoder = encoders.untrained(name, 4, made.dim, bench.tiles.size, MEAN, STD, 0).train()
     kinds = 3 if distants == "saved" else 2
     ids = np.random.default_rng(0).integers(len(bench.tiles), size=kinds * made.batch_size)
     pixels = torch.from_numpy(bench.tiles.pixels(ids)).to(bench.runtime.device)
@@ -103,7 +104,7 @@ def embed(bench: Bench) -> Iterator[Row]:
     for name in ("resnet18", "small"):
         made = encoders.ENCODERS[name]
         model = make_model(bench.folder, bench.tiles, name)
-        encoder = encoders.untrained(name, 4, made.dim, MEAN, STD, 0)
+        encoder = encoders.untrained(name, 4, made.dim, bench.tiles.size, MEAN, STD, 0)
         batch = torch.from_numpy(bench.tiles.pixels(np.arange(made.embed_batch_size)))
         bare = limits.forward(encoders.fused(encoder), batch.to(bench.runtime.device), bench.runtime)
         bare()

@@ -26,10 +26,11 @@ from tile2vec_cli.learning.training import BETAS
 from tile2vec_cli.neural import encoders
 
 MARGIN, L2, BATCH = 10.0, 0.01, 50
+SIDE = 50  # of a tile in pixels
 Triplet = tuple[int, int, int]
 
 
-def cut(scene: Path, folder: Path, size: int = 50) -> list[Path]:
+def cut(scene: Path, folder: Path, size: int = SIDE) -> list[Path]:
     """Each window of the scene as a .npy file."""
     folder.mkdir(parents=True)
     files = []
@@ -89,9 +90,14 @@ class TileNet:
     """The paper's network (or another encoder) in float32, and Adam."""
 
     def __init__(
-        self, bands: int, mean: Sequence[float], std: Sequence[float], name: str = "resnet18"
+        self,
+        bands: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        name: str = "resnet18",
+        size: int = SIDE,
     ) -> None:
-        self.encoder = encoders.untrained(name, bands, encoders.ENCODERS[name].dim, mean, std, seed=0)
+        self.encoder = encoders.untrained(name, bands, encoders.ENCODERS[name].dim, size, mean, std, seed=0)
         self.encoder.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.optimizer = Adam(self.encoder.parameters(), 1e-3, BETAS)
 
@@ -150,7 +156,7 @@ def segmenting(network: nn.Module, files: Sequence[Path], batch_size: int = 32) 
     return step
 
 
-def mapped(network: nn.Module, scene: Path, size: int = 50) -> NDArray[np.bool_]:
+def mapped(network: nn.Module, scene: Path, size: int = SIDE) -> NDArray[np.bool_]:
     """The scene classified window by window."""
     network.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     with rasterio.open(scene) as source, torch.inference_mode():

@@ -1,16 +1,24 @@
 """`tile2vec tile` against reading a scene's blocks in order and writing the same bytes once.
 
     python benchmarks/tile.py FOLDER [--side 20000] [--scenes DIR] [--runs 3]
+    python benchmarks/tile.py FOLDER --again 1000 [--than CHECKOUT]
 
 Makes a deflated scene of side × side × 4 uint8 in FOLDER (once), then alternates the two. With
 --scenes, does the same for the rasters in DIR. Prints the median ratio and the peak memory.
+
+With --again, cuts so many small scenes once, and measures what it takes to find that they are up to date:
+processor time, of this version and, in turn, of the one in CHECKOUT.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import resource
 import shutil
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import limits
@@ -53,6 +61,45 @@ def compare(name: str, paths: list[Path], folder: Path, runs: int) -> None:
     print(f"| {name} | {plain:.2f} | {ours:.2f} | {statistics.median(ratios):.2f} | {max(peaks):,} |")
 
 
+def again(folder: Path, count: int, than: Path | None, runs: int) -> None:
+    scenes, tiles = folder / f"again_{count}", folder / f"again_{count}_tiles"
+    if not tiles.exists():
+        scenes.mkdir(exist_ok=True)
+        rng = np.random.default_rng(0)
+        for number in range(count):
+            profile = {"driver": "GTiff", "dtype": "uint8", "count": 2, "width": 40, "height": 40}
+            place = {"crs": "EPSG:32614", "transform": from_origin(500_000 + 400 * number, 4_400_000, 10, 10)}
+            with rasterio.open(scenes / f"scene_{number:05d}.tif", "w", **profile, **place) as target:
+                target.write(rng.integers(1, 255, (2, 40, 40), dtype=np.uint8))
+    command = [
+        sys.executable,
+        "-m",
+        "tile2vec_cli",
+        "tile",
+        scenes,
+        "--out",
+        tiles,
+        "--size",
+        "20",
+        "--quiet",
+    ]
+    versions = {"this version": Path(__file__).resolve().parents[1]} | (
+        {} if than is None else {"than": than}
+    )
+    seconds: dict[str, list[float]] = {name: [] for name in versions}
+    for run in range(runs + 1):
+        for name, checkout in versions.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            env = {**os.environ, "PYTHONPATH": str(checkout)}
+            subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, env=env)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if run:  # the first one cuts
+                seconds[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    print(f"| {count:,} scenes, up to date | processor time, s |\n|---|---:|")
+    for name, found in seconds.items():
+        print(f"| {name} | {statistics.median(found):.2f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -61,8 +108,13 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=20_000)
     parser.add_argument("--scenes", type=Path)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--again", type=int)
+    parser.add_argument("--than", type=Path)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    if arguments.again:
+        again(arguments.folder, arguments.again, arguments.than, arguments.runs)
+        return
     scene = arguments.folder / f"scene_{arguments.side}.tif"
     if not scene.exists():
         make_scene(scene, arguments.side)

@@ -28,12 +28,8 @@ MEAN, STD = [127.5] * 4, [73.9] * 4
 Step = Callable[[Tensor], None]
 
 
-def untrained(name: str) -> encoders.Encoder:
-    return encoders.untrained(name, 4, encoders.ENCODERS[name].dim, MEAN, STD, seed=0)
-
-
-def one_batch(name: str, runtime: device.Runtime) -> Step:
-    encoder = untrained(name)
+def one_batch(name: str, size: int, runtime: device.Runtime) -> Step:
+    encoder = encoders.untrained(name, 4, encoders.ENCODERS[name].dim, size, MEAN, STD, seed=0)
     optimizer = Adam(encoder.parameters(), 1e-3, BETAS, fused=True)
 
     def step(triplets: Tensor) -> None:
@@ -66,8 +62,8 @@ def main() -> None:
     shape = (3 * options.batch_size, 4, options.size, options.size)
     triplets = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
     ways = {
-        "three passes, fp32": published.TileNet(4, MEAN, STD, options.encoder).step,
-        f"one batch, {runtime.precision}": one_batch(options.encoder, runtime),
+        "three passes, fp32": published.TileNet(4, MEAN, STD, options.encoder, options.size).step,
+        f"one batch, {runtime.precision}": one_batch(options.encoder, options.size, runtime),
     }
     times: dict[str, list[float]] = {way: [] for way in ways}
     for step in ways.values():

@@ -28,16 +28,21 @@ from torch import Tensor
 from torch.nn.functional import softplus
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TrainConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import embeddings, inference
 from tile2vec_cli.evaluation import probing
 from tile2vec_cli.labelling import labels
-from tile2vec_cli.learning import loop, losses, training
+from tile2vec_cli.learning import loop, losses, optimise, training, watch
 from tile2vec_cli.learning.loop import Run
+from tile2vec_cli.learning.optimise import Descent
+from tile2vec_cli.learning.schedules import Schedule
 from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural.residual import residual
 
 Rows = dict[str, dict[str, list[float]]]
 Patches = tuple[tuple[Any, str, Any], ...]
+SMALL = ((16, 32, 64), (32, 64, 128))  # channels of its columns' stages but the last
 _CROP = 32  # pixels a side, for the first half of a progressive training
 
 
@@ -49,7 +54,11 @@ class Trial:
 
 def _rate(share: Callable[[float], float]) -> Patches:
     """A learning rate that follows the share of the time that is over."""
-    return ((Run, "rate", property(lambda self: self.lr * share(self.share))),)
+
+    def rate(self: Schedule, step: int, seconds: float = 0.0) -> float:
+        return self.lr * share(self.share(step, seconds))
+
+    return ((Schedule, "rate", rate),)
 
 
 def _hinges(reduced: Callable[[Tensor, Tensor, float], Tensor]) -> Patches:
@@ -81,34 +90,36 @@ def _all(gaps: Tensor, far: Tensor, margin: float) -> Tensor:
     return ((gaps + margin).clamp(min=0) * far).sum() / far.sum().clamp(min=1)
 
 
-def _cropped(self: Run, network: Any, numbers: Any, pixels: Tensor, step: Any = Run._step) -> None:
+def _cropped(self: Run, network: Any, numbers: Any, pixels: Tensor, loss: Any = Run._loss) -> Tensor:
     """The middle of the tiles while half of the time is not over."""
-    if self.share < 0.5:
+    if self.descent.share < 0.5:
         edge = (pixels.shape[-1] - _CROP) // 2
         pixels = pixels[..., edge : edge + _CROP, edge : edge + _CROP].contiguous()
-    step(self, network, numbers, pixels)
+    found: Tensor = loss(self, network, numbers, pixels)
+    return found
 
 
 def _averaging(first: float, decay: float | None) -> Patches:
     """The mean of the weights from a share of the time on, all alike or the later the more."""
-    steps, loops = Run._step, Run.loop
+    updates, loops = Descent.update, Run.loop
 
     def mean(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
         return old + (new - old) * (1 / (count + 1) if decay is None else 1 - decay)
 
-    def step(self: Run, *batch: Any) -> None:
-        steps(self, *batch)
+    def update(self: Descent, loss: Any) -> None:
+        updates(self, loss)
         if self.share >= first:
+            encoder = self.networks[0]
             if not hasattr(self, "mean"):
-                self.mean = AveragedModel(self.encoder, avg_fn=mean, use_buffers=False)
-            self.mean.update_parameters(self.encoder)
+                self.mean = AveragedModel(encoder, avg_fn=mean, use_buffers=False)
+            self.mean.update_parameters(encoder)
 
     def whole(self: Run, on_progress: Any) -> None:
         loops(self, on_progress)
-        self.encoder.load_state_dict(self.mean.module.state_dict())
+        self.encoder.load_state_dict(self.descent.mean.module.state_dict())
         _norms(self)
 
-    return (Run, "_step", step), (Run, "loop", whole)
+    return (Descent, "update", update), (Run, "loop", whole)
 
 
 def _norms(self: Run) -> None:
@@ -122,8 +133,9 @@ def _renormed(self: Run, on_progress: Any, loops: Any = Run.loop) -> None:
     _norms(self)
 
 
-def _shape(**changes: Any) -> Trial:
-    rows = {**encoders.ENCODERS, "small": replace(encoders.ENCODERS["small"], **changes)}
+def _shape(*columns: tuple[int, ...], blocks: int = 1, stem_stride: int = 2) -> Trial:
+    made = residual(*columns or SMALL, blocks=blocks, stem_stride=stem_stride)
+    rows = {**encoders.ENCODERS, "small": replace(encoders.ENCODERS["small"], columns=made)}
     return Trial(patches=((encoders, "ENCODERS", rows),))
 
 
@@ -155,15 +167,15 @@ TRIALS = {
     "weights averaged over the last half": Trial(patches=_averaging(0.5, None)),
     "weights averaged, decay 0.95": Trial(patches=_averaging(0.0, 0.95)),
     "batch norms anew at the end": Trial(patches=((Run, "loop", _renormed),)),
-    "tiles of 32 pixels for the first half": Trial(patches=((Run, "_step", _cropped),)),
+    "tiles of 32 pixels for the first half": Trial(patches=((Run, "_loss", _cropped),)),
     "float32 (bf16)": Trial({"precision": "fp32"}),
     "compiled": Trial({"compile": True}),
     "stem at full resolution (half)": _shape(stem_stride=1),
     "two blocks a stage (one)": _shape(blocks=2),
-    "half the widths": _shape(columns=((8, 16, 32), (16, 32, 64))),
-    "one stage less": _shape(columns=((16, 32), (32, 64))),
-    "one stage more": _shape(columns=((16, 32, 64, 64), (32, 64, 128, 128))),
-    "one column": _shape(columns=((32, 64, 128),)),
+    "half the widths": _shape((8, 16, 32), (16, 32, 64)),
+    "one stage less": _shape((16, 32), (32, 64)),
+    "one stage more": _shape((16, 32, 64, 64), (32, 64, 128, 128)),
+    "one column": _shape((32, 64, 128)),
     "256 dimensions (128)": Trial({"dim": 256}),
 }
 
@@ -172,7 +184,8 @@ TRIALS = {
 def patched(trial: Trial) -> Iterator[None]:
     """The clock of processor time, and what the trial changes."""
     clock = SimpleNamespace(monotonic=time.process_time)
-    patches = [mock.patch.object(*patch) for patch in ((loop, "time", clock), *trial.patches)]
+    clocks = [(module, "time", clock) for module in (loop, optimise, watch)]
+    patches = [mock.patch.object(*patch) for patch in (*clocks, *trial.patches)]
     for patch in patches:
         patch.start()
     try:

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from tile2vec_cli.config.pipeline import BASELINE_NAMES, TileConfig
 from tile2vec_cli.evaluation import baselines
 from tile2vec_cli.evaluation.baselines import BASELINES, Architecture
-from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural import encoders, random_features
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -66,16 +66,40 @@ def test_components_from_a_sample(tiles: TileSet, monkeypatch: pytest.MonkeyPatc
     assert not np.allclose(np.abs(one), np.abs(other))
 
 
+def test_they_can_be_fitted_on_other_tiles(tiles: TileSet) -> None:
+    source, ids = np.arange(70), np.array([3, 90, 99])
+    exact = PCA(64, svd_solver="full").fit(tiles.pixels(source).reshape(70, -1).astype(float))
+    expected = exact.transform(tiles.pixels(ids).reshape(3, -1).astype(float))
+    found = baselines.pca(tiles, ids, 0, ANY, source)
+    assert np.abs(np.abs(found[:, :8]) - np.abs(expected[:, :8])).max() < 0.01 * np.abs(expected[:, :8]).max()
+    filters = random_features.fitted(tiles, source, 4, 5)
+    seen = torch.from_numpy(tiles.pixels(ids)), torch.from_numpy(tiles.valid(ids))
+    expected = filters.features(*seen).numpy()
+    assert np.abs(baselines.rcf(tiles, ids, 5, ANY, source, 4) - expected).max() < 0.05 * expected.max()
+
+
 def test_random_is_the_encoder_before_training(tiles: TileSet) -> None:
     ids = np.arange(20)
     found = baselines.random(tiles, ids, 3, Architecture("small", 16))
     pixels = tiles.pixels(ids).astype(np.float64)
     mean, std = pixels.mean(axis=(0, 2, 3)), pixels.std(axis=(0, 2, 3))
-    encoder = encoders.untrained("small", 2, 16, mean.tolist(), std.tolist(), 3).eval()
+    encoder = encoders.untrained("small", 2, 16, 8, mean.tolist(), std.tolist(), 3).eval()
     with torch.inference_mode():
         expected = encoder(torch.from_numpy(tiles.pixels(ids))).numpy()
     assert found.shape == (20, 16)
     assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()  # bf16 where the CPU has it
+
+
+def test_random_features_are_those_of_the_filters(tiles: TileSet) -> None:
+    ids = np.array([0, 7, 55, 3])
+    found = baselines.rcf(tiles, ids, 3, ANY)
+    filters = random_features.fitted(tiles, ids, baselines.FILTERS, 3)
+    valid = tiles.valid(ids)
+    with torch.inference_mode():
+        expected = filters.features(torch.from_numpy(tiles.pixels(ids)), torch.from_numpy(valid)).numpy()
+    assert not valid.all()
+    assert found.shape == (4, 512)
+    assert np.abs(found - expected).max() < 0.05 * expected.max()  # bf16 where the CPU has it
 
 
 def test_the_architecture_comes_from_the_embeddings() -> None:

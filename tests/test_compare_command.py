@@ -70,7 +70,7 @@ def test_the_table_is_what_the_single_commands_say(compare: Tool, data: Path) ->
     assert (report["format"], report["command"]) == ("tile2vec-report/1", "compare")
     assert report["outputs"] == [f"c/compare.{suffix}" for suffix in ("json", "csv", "md", "png")]
     rows = {(s["features"], s["n_labels"]): s for s in report["scores"]}
-    names = {"rotation", "triplet", "stats", "pca", "random", "end-to-end"}
+    names = {"rotation", "triplet", "stats", "pca", "random", "rcf", "end-to-end"}
     assert {name for name, _ in rows} == names
     assert len(rows) == len(report["scores"]) == 2 * len(names)
     assert "compare: 3 made, 0 skipped (up to date), 0 failed" in run.err
@@ -109,7 +109,7 @@ def test_the_files_hold_the_same_table(compare: Tool, data: Path) -> None:
     means = [
         np.mean([s["accuracy"] for s in report["scores"] if f"| {s['features']} |" in x]) for x in lines[2:]
     ]
-    assert len(means) == 6
+    assert len(means) == 7
     assert means == sorted(means, reverse=True)
     shown = compare(*ask("c", *TWO)).out.splitlines()
     assert [line.split()[0] for line in shown[1:]] == [line.split()[1] for line in lines[2:]]

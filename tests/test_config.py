@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tile2vec_cli.config import pipeline, rules
-from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig, TrainConfig, TripletConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig, TripletConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import UsageError
 
 
@@ -52,8 +53,9 @@ def test_bands_and_names_are_parsed() -> None:
 
 
 def test_settings_are_plain_json() -> None:
-    found = TileConfig(bands=(2, 1), nodata=float("nan")).settings()
+    found = TileConfig(bands=(2, 1), nodata=float("nan"), scaled=True).settings()
     assert found["bands"] == [2, 1]
     assert found["nodata"] == "nan"
     assert found["stride"] == 50
-    assert set(found) == {field.name for field in fields(TileConfig)}
+    assert set(found) == {field.name for field in fields(TileConfig)} - {"any_names"}
+    assert set(found) - set(TileConfig().settings()) == {"scaled"}  # older tile sets say nothing of it

@@ -260,11 +260,16 @@ def test_scenes_smaller_than_a_tile_are_counted(
 
 
 def test_two_scenes_of_one_name_are_refused(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> None:
-    first, second = write_scene("x/a.tif", noise(1, 40, 40)), write_scene("y/a.tif", noise(1, 40, 40))
-    report = cut(paths(first, second), tmp_path / "out", TileConfig(size=20))
-    assert [f.name for f in report.failed] == [str(second)]
-    report = cut(paths(second), tmp_path / "out", TileConfig(size=20))
-    assert "same name" in report.failed[0].message
+    first, second = write_scene("x/a.tif", noise(1, 40, 40)), write_scene("y/a.tif", noise(1, 40, 40) // 2)
+    third = write_scene("b.tif", noise(1, 40, 40))
+    report = cut(paths(first, second, third), tmp_path / "out", TileConfig(size=20))
+    assert [f.name for f in report.failed] == paths(first, second)  # neither is the right one
+    assert [f.exit_code for f in report.failed] == [65, 65] and report.made == 1
+    cut(paths(first), tmp_path / "out", TileConfig(size=20))
+    for scenes in (paths(second), paths(first, second)):
+        report = cut(scenes, tmp_path / "out", TileConfig(size=20))
+        assert [f.name for f in report.failed] == paths(second)
+        assert "same name" in report.failed[0].message and "--name-by path" in report.failed[0].message
     first.unlink()  # moved, not another
     assert not cut(paths(second), tmp_path / "out", TileConfig(size=20)).failed
 

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from tile2vec_cli.neural import encoders
 from tile2vec_cli.neural.encoders import ENCODERS, Encoder
+from tile2vec_cli.neural.standardise import Standardise
 
 
 def untrained(name: str = "small", bands: int = 4, dim: int | None = None, seed: int = 0) -> Encoder:
     mean, std = [100.0 + band for band in range(bands)], [20.0 + band for band in range(bands)]
-    return encoders.untrained(name, bands, dim or ENCODERS[name].dim, mean, std, seed)
+    return encoders.untrained(name, bands, dim or ENCODERS[name].dim, 16, mean, std, seed)
 
 
 def tiles(count: int, bands: int = 4, side: int = 16, seed: int = 0) -> Tensor:
@@ -110,7 +111,7 @@ def test_any_number_type(dtype: torch.dtype) -> None:
 
 
 def test_the_first_layer_standardises() -> None:
-    layer = encoders.Standardise([10.0, 20.0], [2.0, 4.0])
+    layer = Standardise([10.0, 20.0], [2.0, 4.0])
     pixels = torch.tensor([10.0, 20.0])[:, None, None].expand(1, 2, 3, 3).clone()
     assert torch.equal(layer(pixels), torch.zeros(1, 2, 3, 3))
     assert torch.equal(layer(pixels + 4.0)[0, :, 0, 0], torch.tensor([2.0, 1.0]))
@@ -121,8 +122,8 @@ def test_the_first_layer_standardises() -> None:
 
 def test_scaled_pixels_with_scaled_statistics_are_the_same() -> None:
     pixels = tiles(3)
-    one = encoders.untrained("small", 4, 16, [100.0] * 4, [20.0] * 4, 0).eval()
-    ten = encoders.untrained("small", 4, 16, [1000.0] * 4, [200.0] * 4, 0).eval()
+    one = encoders.untrained("small", 4, 16, 16, [100.0] * 4, [20.0] * 4, 0).eval()
+    ten = encoders.untrained("small", 4, 16, 16, [1000.0] * 4, [200.0] * 4, 0).eval()
     with torch.no_grad():
         assert torch.allclose(one(pixels), ten(pixels.to(torch.int32) * 10), atol=1e-5)
 

@@ -16,12 +16,14 @@ import pytest
 import torch
 from conftest import Run
 
-from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig, TrainConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.evaluation import end_to_end, fits, probe_reports, scores
-from tile2vec_cli.evaluation.end_to_end import END_TO_END, FINE_TUNED, Budget, Rivals
+from tile2vec_cli.evaluation.end_to_end import END_TO_END, FINE_TUNED, Rivals
 from tile2vec_cli.learning import training
+from tile2vec_cli.learning.schedules import Budget
 from tile2vec_cli.neural import models
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
@@ -43,7 +45,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 256 tiles, a model, its embeddings, and labels: whether a tile is rough."""
     folder = tmp_path_factory.mktemp("end_to_end")
     tiles_path, triplets = landscapes.make(folder, count=100)
-    config = TrainConfig(encoder="small", dim=8, steps=2, batch_size=16, val_fraction=0, precision="fp32")
+    config = TrainConfig(
+        encoder="small", place=False, dim=8, steps=2, batch_size=16, val_fraction=0, precision="fp32"
+    )
     for name, seed in (("model", 0), ("another", 1)):
         training.train(triplets, tiles_path, folder / name, replace(config, seed=seed))
     inference.embed(tiles_path, folder / "model", folder / "e.parquet", EmbedConfig(precision="fp32"))

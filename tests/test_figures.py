@@ -30,6 +30,16 @@ def test_curves(tmp_path: Path, classifiers: tuple[str, ...], n_labels: tuple[in
     assert 900 < picture.shape[1] < 2200
 
 
+def test_what_stands_beside_has_colours_of_its_own(tmp_path: Path) -> None:
+    lines = [("embeddings", points(100, 1000)), ("theirs", points(100, 1000)), ("rcf", points(100, 1000))]
+    lines.append(("others", points(100, 1000)))
+    figures.curves(tmp_path / "curve.png", {"logistic": lines}, 0.3, 10)
+    picture = matplotlib.image.imread(tmp_path / "curve.png")[..., :3]
+    for colour in ("#0072B2", "#999999", "#56B4E9", "#E69F00"):
+        own = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+        assert (np.abs(picture - own) < 0.02).all(axis=-1).sum() > 50
+
+
 @pytest.mark.parametrize("classes", [2, 6, 15, 16, 60])
 def test_confusion_fits_a_page_and_has_a_cell_for_each_pair(tmp_path: Path, classes: int) -> None:
     matrix = np.eye(classes, dtype=np.int64) * 7

@@ -20,7 +20,7 @@ from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Tile2VecError
 from tile2vec_cli.geo import vectors
-from tile2vec_cli.labelling import label_rasters
+from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.segmentation import mapping
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
@@ -78,7 +78,7 @@ def test_a_virtual_raster_in_disguise_reads_no_other_file(
     scene.write_text(VIRTUAL.format(attributes="", inside="", source=secret))
     refused(scene, tmp_path / "out")
     with pytest.raises(DataError, match=name):
-        label_rasters.votes(str(scene), np.array([place(500_105, 4_399_895)]))
+        LabelRasters(scene).votes(np.array([place(500_105, 4_399_895)]))
 
 
 @pytest.mark.parametrize("asked", [None, "YES", "TRUSTED_MODULES"])
@@ -100,7 +100,7 @@ def test_code_in_a_virtual_raster_is_not_run(
     )
     refused(scene, tmp_path / "out")
     with pytest.raises(Tile2VecError):
-        label_rasters.votes(str(scene), np.array([place(500_105, 4_399_895)]))
+        LabelRasters(scene).votes(np.array([place(500_105, 4_399_895)]))
     assert not mark.exists()
 
 
@@ -131,7 +131,7 @@ def test_labels_of_real_numbers_with_nan(write_scene: SceneWriter) -> None:
     codes[0, 19, 19] = np.inf
     path = write_scene("labels.tif", codes)
     places = [place(500_005, 4_399_995), place(500_105, 4_399_895)]  # without a label, with one
-    found = label_rasters.votes(str(path), np.array(places))
+    found = LabelRasters(path).votes(np.array(places))
     assert found.classes == ("3",)
     assert (found.tile.tolist(), found.count.tolist()) == ([1], [1])
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding.forward import Forward
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.learning.training import train
@@ -23,7 +23,9 @@ from tile2vec_cli.tiling.tiles import TileSet
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu.py"
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
-CONFIG = TrainConfig(encoder="small", dim=16, batch_size=16, steps=120, val_fraction=0.2, device="cuda")
+CONFIG = TrainConfig(
+    encoder="small", place=False, dim=16, batch_size=16, steps=120, val_fraction=0.2, device="cuda"
+)
 
 # Without what a machine with a GPU may lack.
 BARE = """
@@ -105,7 +107,7 @@ def test_what_diverges_keeps_weights_that_are_numbers(data: tuple[Path, Path], t
 @pytest.mark.parametrize("name", ["small", "resnet18"])
 def test_a_gpu_embeds_as_a_cpu(data: tuple[Path, Path], name: str) -> None:
     parts = TileSet.open(data[0]).parts
-    encoder = encoders.fused(encoders.untrained(name, 3, 32, [100.0] * 3, [50.0] * 3, seed=0))
+    encoder = encoders.fused(encoders.untrained(name, 3, 32, 24, [100.0] * 3, [50.0] * 3, seed=0))
     found = {}
     for runtime, batch_size in ((Runtime(torch.device("cpu"), "fp32"), 32), (choose("cuda", "fp32"), 100)):
         forward = Forward(encoder.to(runtime.device), runtime, batch_size)

@@ -16,7 +16,8 @@ from rasterio.warp import Resampling, reproject
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.labelling import cdl, label_rasters
+from tile2vec_cli.labelling import cdl
+from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -47,7 +48,7 @@ def squares(side_m: float, count: int, crs: str = UTM, left: float = LEFT, top: 
 
 def counts(path: Path, geometry: np.ndarray) -> np.ndarray:
     """(N, 256) votes a code."""
-    votes = label_rasters.votes(str(path), geometry)
+    votes = LabelRasters(path).votes(geometry)
     table = np.zeros((len(geometry), 256), int)
     np.add.at(table, (votes.tile, np.array([int(name) for name in votes.classes])[votes.code]), votes.count)
     return table
@@ -126,10 +127,10 @@ def test_nodata_outside_and_unlabelled_pixels_do_not_vote(write_scene: SceneWrit
 def test_background_and_clouds_of_the_cropland_data_layer_are_nodata(write_scene: SceneWriter) -> None:
     codes = np.array([[[0, 81], [1, 5]]], np.uint8)
     path = write_scene("labels.tif", codes, transform=from_origin(LEFT, TOP, 100, 100))
-    assert label_rasters.votes(str(path), squares(100, 2)).classes == ("0", "1", "5", "81")
+    assert LabelRasters(path).votes(squares(100, 2)).classes == ("0", "1", "5", "81")
     with rasterio.open(path, "r+") as target:
         target.write_colormap(1, {code: cdl.colour(code) for code in (1, 5, 24, 81, 111)})
-    assert label_rasters.votes(str(path), squares(100, 2)).classes == ("Corn", "Soybeans")
+    assert LabelRasters(path).votes(squares(100, 2)).classes == ("Corn", "Soybeans")
 
 
 AUX = "<PAMDataset><PAMRasterBand band='1'>{}</PAMRasterBand></PAMDataset>"
@@ -157,13 +158,13 @@ def test_names_of_classes_from_the_sidecar(
 ) -> None:
     path = write_scene("labels.tif", np.array([[[1, 2]]], np.uint8))
     Path(f"{path}.aux.xml").write_text(sidecar)
-    assert label_rasters.votes(str(path), squares(20, 1)).classes == names
+    assert LabelRasters(path).votes(squares(20, 1)).classes == names
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint32"])
 def test_whole_numbers_of_any_type(write_scene: SceneWriter, dtype: str) -> None:
     codes = np.array([[[1, 2], [300, 300]]]).astype(dtype)
-    votes = label_rasters.votes(str(write_scene("labels.tif", codes)), squares(20, 1))
+    votes = LabelRasters(write_scene("labels.tif", codes)).votes(squares(20, 1))
     assert votes.classes == ("1", "2", "300")
     assert votes.count.tolist() == [16, 16, 32]
 
@@ -171,7 +172,7 @@ def test_whole_numbers_of_any_type(write_scene: SceneWriter, dtype: str) -> None
 def test_measurements_are_no_labels(write_scene: SceneWriter) -> None:
     path = write_scene("labels.tif", np.array([[[1, 0.37]]], np.float32))
     with pytest.raises(DataError, match=r"labels.tif: holds values such as 0.37; whole class codes"):
-        label_rasters.votes(str(path), squares(20, 1))
+        LabelRasters(path).votes(squares(20, 1))
 
 
 def test_a_shape_across_the_antimeridian(write_scene: SceneWriter) -> None:
@@ -205,7 +206,7 @@ def test_label_pixels_under_the_pixels_of_tiles(write_scene: SceneWriter, tmp_pa
     cutting.cut(scenes, tmp_path / "tiles", TileConfig(size=16))
     tiles = TileSet.open(tmp_path / "tiles")
     ids = np.array([20, 0, 7])
-    found, valid = label_rasters.tile_pixels(str(labels), tiles, ids)
+    found, valid = LabelRasters(labels).tile_pixels(tiles, ids)
     index = tiles.index().to_pandas()
     for number, pixels, known in zip(ids, found, valid, strict=True):
         row, col = index.row[number], index.col[number]
@@ -220,7 +221,7 @@ def test_real_labels_by_tile() -> None:
     with rasterio.open(path) as source:
         codes = source.read(1)[:300, :300]
         left, top, crs = source.bounds.left, source.bounds.top, str(source.crs)
-    votes = label_rasters.votes(str(path), squares(300, 30, crs=crs, left=left, top=top))
+    votes = LabelRasters(path).votes(squares(300, 30, crs=crs, left=left, top=top))
     windows = codes.reshape(30, 10, 30, 10).swapaxes(1, 2).reshape(900, -1)
     majority = votes.majority(900, 0.8)
     for window, code in zip(windows, majority, strict=True):

@@ -17,6 +17,7 @@ from rasterio.transform import from_origin
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import WeakConfig
+from tile2vec_cli.labelling import labels
 from tile2vec_cli.segmentation import weak_labels
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
@@ -104,12 +105,12 @@ def test_layers_are_asked_for_and_stay_what_they_were(call: Tool, data: Path) ->
 
 
 def test_weak_labels_too(data: Path) -> None:
-    tiles, path = TileSet.open(data / "tiles"), str(data / "labels.gpkg")
-    config = {"field": "crop", "layer": "crops", "positive": "rye"}
-    found = weak_labels.read(path, tiles, WeakConfig(**config))
+    tiles, source = TileSet.open(data / "tiles"), labels.named([str(data / "labels.gpkg")], layer="crops")
+    config = {"field": "crop", "positive": "rye"}
+    found = weak_labels.read(source, tiles, WeakConfig(**config))
     assert found.left_out == {
         "features without a class": 1,
         "features that are no points": 1,
         "points on no valid pixel of a tile": 2,
     }
-    assert weak_labels.read(path, tiles, WeakConfig(**config, supervision=("image",))).left_out == LEFT_OUT
+    assert weak_labels.read(source, tiles, WeakConfig(**config, supervision=("image",))).left_out == LEFT_OUT

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from rio_cogeo.cogeo import cog_validate
 
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
+from tile2vec_cli.geo import scene_choice
 from tile2vec_cli.geo.scenes import Scene
 from tile2vec_cli.neural.device import choose
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import mapping, segmenters
-from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.segmentation.unet import Segmenter, UNet
 
 SMALL = MapConfig(probability=True, window=64, device="cpu", precision="fp32")
 
@@ -136,11 +139,37 @@ def test_new_and_changed_scenes_only(land: Path, tmp_path: Path) -> None:
     assert run(scenes, land / "model", out, workers=2).made == 1
     assert run(scenes, land / "model", out).made == 0
     os.utime(scenes[0], (1, 1))
+    assert run(scenes, land / "model", out).made == 0  # the same bytes
+    scenes[0].write_bytes(scenes[0].read_bytes() + b"\0")
     assert run(scenes, land / "model", out).made == 1
     assert read(out / "a.tif").tobytes() == read(out / "b.tif").tobytes()
     (out / "b.probability.tif").unlink()
     assert run(scenes, land / "model", out).made == 1
     assert len(first) and not list(out.glob(".tmp-*"))
+
+
+def test_a_stack_is_mapped_as_one_file_is(land: Path, tmp_path: Path) -> None:
+    scene, bands = land / "scenes" / "land.tif", ("b1", "b2", "b3")
+    (tmp_path / "s").mkdir()
+    with rasterio.open(scene) as source:
+        for number, band in enumerate(bands, 1):
+            with rasterio.open(
+                tmp_path / "s" / f"land_{band}.tif", "w", **{**source.profile, "count": 1}
+            ) as one:
+                one.write(source.read(number), 1)
+    chosen = scene_choice.choose([str(tmp_path / "s")], stack=bands, by_path=True)
+    config = replace(SMALL, stack=bands)
+    stacked = partial(
+        mapping.run, chosen.scenes, land / "model", tmp_path / "maps", config, names=chosen.names
+    )
+    assert (stacked().made, stacked().made) == (1, 0)
+    run([scene], land / "model", tmp_path / "whole")
+    assert (read(tmp_path / "maps" / "s" / "land.tif") == read(tmp_path / "whole" / "land.tif")).all()
+    os.utime(tmp_path / "s" / "land_b2.tif", (1, 1))
+    assert stacked().made == 0
+    twice = {f"{folder}/land.tif": "land" for folder in ("x", "y")}
+    with pytest.raises(DataError, match=r"called land.*--name-by path"):
+        mapping.run(list(twice), land / "model", tmp_path / "maps", SMALL, names=twice)
 
 
 def test_shards_make_what_one_run_makes(land: Path, tmp_path: Path) -> None:

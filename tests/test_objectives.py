@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,30 @@ from test_training import stop_at
 from torch import Tensor
 
 from tile2vec_cli.config import pipeline as configs
-from tile2vec_cli.config.pipeline import OBJECTIVE_NAMES, TileConfig, TrainConfig, TripletConfig
+from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
+from tile2vec_cli.config.training import MAF, OBJECTIVE_NAMES, TrainConfig
 from tile2vec_cli.errors import DataError, InputError, Interrupted, UsageError
-from tile2vec_cli.learning import heads, losses, pretexts, questions
+from tile2vec_cli.learning import heads, label_objectives, losses, pretexts, triplet_objectives
+from tile2vec_cli.learning.objective import Batch, Objective
 from tile2vec_cli.learning.objectives import OBJECTIVES
-from tile2vec_cli.learning.questions import Batch
 from tile2vec_cli.learning.training import TrainReport, train
 from tile2vec_cli.neural import encoders, models
-from tile2vec_cli.neural.encoders import Standardise
+from tile2vec_cli.neural.residual import residual
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
 
 CONFIG = TrainConfig(
-    encoder="small", dim=8, batch_size=16, steps=2, lr=0.02, val_fraction=0.2, device="cpu", precision="fp32"
+    encoder="small",
+    place=False,
+    local=0,
+    dim=8,
+    batch_size=16,
+    steps=2,
+    lr=0.02,
+    val_fraction=0.2,
+    device="cpu",
+    precision="fp32",
 )
 SIDE = 24
 
@@ -41,7 +52,7 @@ def one_thread() -> None:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, and an encoder of two columns that learns in no time."""
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
-    row = replace(encoders.ENCODERS["small"], columns=((8,), (8,)))
+    row = replace(encoders.ENCODERS["small"], columns=residual((8,), (8,), blocks=1, stem_stride=2))
     monkeypatch.setitem(encoders.ENCODERS, "small", row)
 
 
@@ -65,7 +76,24 @@ def batch(pixels: Tensor, examples: int | None = None, **known: Any) -> Batch:
     return Batch(pixels, examples or len(pixels), **{**fields, **known})
 
 
-def answered(question: questions.Question, expected: np.ndarray, answers: int) -> float:
+@dataclass(frozen=True)
+class Asked:
+    """An objective's views of a batch, and its judgement of their vectors."""
+
+    objective: Objective[Any]
+    seen: Tensor
+    answers: Any
+
+    def judge(self, vectors: Tensor, head: torch.nn.Module) -> Tensor:
+        return self.objective.loss(vectors, self.answers, head)
+
+
+def asked(kind: type[Objective[Any]], batch: Batch, config: TrainConfig = CONFIG) -> Asked:
+    views = kind(config).views(batch)
+    return Asked(kind(config), views.seen, views.answers)
+
+
+def answered(question: Asked, expected: np.ndarray, answers: int) -> float:
     """The loss of who gives the expected answers, and is sure of them."""
     logits = 100.0 * torch.nn.functional.one_hot(torch.from_numpy(expected), answers)
     head = torch.nn.Module()
@@ -83,7 +111,7 @@ def corners(seen: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_context_asks_for_the_direction() -> None:
-    question = pretexts.context(batch(numbered()), CONFIG)
+    question = asked(pretexts.Context, batch(numbered()))
     assert question.seen.shape == (80, 2, 6, 6)
     assert question.seen[:, 1, 0, 0].tolist() == [*range(40), *range(40)]
     rows, cols = (found.reshape(2, 40) for found in corners(question.seen))
@@ -98,7 +126,7 @@ def test_context_asks_for_the_direction() -> None:
 
 
 def test_jigsaw_asks_for_the_order() -> None:
-    question = pretexts.jigsaw(batch(numbered()), CONFIG)
+    question = asked(pretexts.Jigsaw, batch(numbered()))
     assert question.seen.shape == (160, 2, 9, 9)
     rows, cols = (found.reshape(4, 40) for found in corners(question.seen))
     orders = (rows // 12 * 2 + cols // 12).T
@@ -116,7 +144,7 @@ def test_the_permutations_are_far_apart() -> None:
 
 def test_rotation_asks_for_the_turn() -> None:
     pixels = numbered()
-    question = pretexts.rotation(batch(pixels), CONFIG)
+    question = asked(pretexts.Rotation, batch(pixels))
     expected = [
         next(k for k in range(4) if np.array_equal(np.rot90(tile, k, (1, 2)), seen))
         for tile, seen in zip(pixels.numpy(), question.seen.numpy(), strict=True)
@@ -136,7 +164,7 @@ class Fixed(torch.nn.Module):
 
 def test_inpainting_looks_at_the_hole_only() -> None:
     pixels = numbered()
-    question = pretexts.inpainting(batch(pixels), CONFIG)
+    question = asked(pretexts.Inpainting, batch(pixels))
     hole = question.seen.isnan()
     assert (hole.sum((1, 2, 3)) == 2 * 12 * 12).all()
     assert torch.equal(question.seen[~hole], pixels.float()[~hole])
@@ -148,9 +176,9 @@ def test_inpainting_looks_at_the_hole_only() -> None:
 
 def test_colorization_shows_the_mean_of_the_bands() -> None:
     pixels = numbered()
-    asked = batch(pixels)
-    question = pretexts.colorization(asked, CONFIG)
-    shown, truth = asked.standardise(question.seen), (pixels.float() - 10) / 4
+    given = batch(pixels)
+    question = asked(pretexts.Colorization, given)
+    shown, truth = given.standardise(question.seen), (pixels.float() - 10) / 4
     mean = truth.mean(1, keepdim=True)
     assert torch.allclose(shown, mean.expand_as(truth), atol=1e-3)
     assert float(question.judge(torch.zeros(40, 4), Fixed(truth - mean))) == pytest.approx(0, abs=1e-4)
@@ -159,14 +187,14 @@ def test_colorization_shows_the_mean_of_the_bands() -> None:
 
 def test_autoencoder_asks_for_the_tile() -> None:
     pixels = numbered()
-    question = pretexts.autoencoder(batch(pixels), CONFIG)
+    question = asked(pretexts.Autoencoder, batch(pixels))
     truth = (pixels.float() - 10) / 4
     assert float(question.judge(torch.zeros(40, 4), Fixed(truth - 3))) == pytest.approx(9, rel=1e-3)
 
 
 def test_order_shows_the_head_both_ways() -> None:
     """Vectors are 0 for the earlier tile and 1 for the later; so the head can tell which way it sees."""
-    question = questions.order(batch(numbered(), examples=20), CONFIG)
+    question = asked(triplet_objectives.Order, batch(numbered(), examples=20))
     times = torch.cat([torch.zeros(20, 1), torch.ones(20, 1)])
     seen = []
 
@@ -199,7 +227,7 @@ def test_info_nce_is_the_share_of_the_neighbor() -> None:
     assert all(torch.isfinite(rows.grad).all() for rows in vectors)
 
     near = replace(batch(numbered(12), examples=6), distant_min_m=-1.0)  # one place: all count as far
-    question = questions.infonce(near, replace(CONFIG, objective="infonce", temperature=0.3))
+    question = asked(triplet_objectives.InfoNCE, near, replace(CONFIG, objective="infonce", temperature=0.3))
     pair = [rows.detach() for rows in vectors]
     everything = losses.info_nce(*pair, torch.ones(6, 12, dtype=torch.bool), 0.3)
     assert torch.isclose(question.judge(torch.cat(pair), torch.nn.Identity()), everything)
@@ -214,7 +242,7 @@ def test_contrastive_is_the_course_s_formula() -> None:
             gap = np.linalg.norm(vectors[i] - vectors[j])
             found.append(gap**2 if codes[i] == codes[j] else max(0.0, 5.0 - gap) ** 2)
     config = TrainConfig(objective="contrastive", labels="x", margin=5.0)
-    question = questions.contrastive(batch(numbered(9), codes=torch.from_numpy(codes)), config)
+    question = asked(label_objectives.Contrastive, batch(numbered(9), codes=torch.from_numpy(codes)), config)
     loss = question.judge(torch.from_numpy(vectors), torch.nn.Identity())
     assert float(loss) == pytest.approx(np.mean(found), rel=1e-5)
 
@@ -270,10 +298,10 @@ def chosen(name: str, data: Data, folder: Path) -> TrainConfig:
 
 
 def test_the_table_has_all_the_names() -> None:
-    assert tuple(OBJECTIVES) == OBJECTIVE_NAMES
+    assert (*OBJECTIVES, MAF) == OBJECTIVE_NAMES
 
 
-@pytest.mark.parametrize("name", OBJECTIVE_NAMES)
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_ends_in_a_model_like_any_other(name: str, data: Data, tmp_path: Path) -> None:
     config = chosen(name, data, tmp_path)
     report = run(data, tmp_path / "model", config)
@@ -345,14 +373,14 @@ def test_tiles_without_a_label_are_left_out(data: Data, tmp_path: Path) -> None:
     from tile2vec_cli.learning import loop
 
     seen: list[np.ndarray] = []
-    step = loop.Run._step
+    loss = loop.Run._loss
 
-    def spy(self: Any, network: Any, numbers: np.ndarray, pixels: Tensor) -> None:
+    def spy(self: Any, network: Any, numbers: np.ndarray, pixels: Tensor) -> Tensor:
         seen.append(self.pixels.ids[numbers])
-        step(self, network, numbers, pixels)
+        return loss(self, network, numbers, pixels)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Run, "_step", spy)
+        patch.setattr(loop.Run, "_loss", spy)
         run(data, tmp_path / "model", replace(config, steps=12))
     cols = np.asarray(TileSet.open(data[0]).index()["col"])
     assert set(cols[np.concatenate(seen).ravel()]) == {0, SIDE, 2 * SIDE}
@@ -361,11 +389,11 @@ def test_tiles_without_a_label_are_left_out(data: Data, tmp_path: Path) -> None:
 # --- settings and starts -----------------------------------------------------------------------
 
 
-def test_settings_of_triplets_are_what_they_were() -> None:
-    """So that a model of an earlier version is up to date."""
+def test_settings_are_those_that_the_objective_uses() -> None:
+    """And no others: models are up to date by these."""
     assert list(TrainConfig().settings()) == [
-        *("encoder", "dim", "margin", "l2", "distants", "epochs", "steps", "minutes", "batch_size", "lr"),
-        *("augment", "jitter", "val_fraction", "patience", "precision", "seed"),
+        *("encoder", "dim", "place", "margin", "l2", "distants", "local", "epochs", "steps", "minutes"),
+        *("batch_size", "lr", "augment", "jitter", "val_fraction", "patience", "precision", "seed"),
     ]
     found = TrainConfig(objective="rotation").settings()
     assert found["objective"] == "rotation"

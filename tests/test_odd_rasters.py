@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from conftest import real
+from conftest import SceneWriter, real
 from numpy.lib.stride_tricks import sliding_window_view
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
@@ -150,3 +150,14 @@ def test_a_raster_that_cannot_be_cut(tmp_path: Path, name: str, words: str) -> N
     assert caught.value.exit_code == 65
     assert words in message and "\n" not in message and ". " in message
     assert not list((tmp_path / "out" / "parts").glob("*")) or "all-nodata" in name
+
+
+def test_undeclared_fill_too_large_to_be_summed_up(write_scene: SceneWriter, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).random((2, 20, 20))
+    pixels[1, :5] = np.finfo(np.float64).max
+    path = write_scene("a.tif", pixels)
+    report = cut([str(path)], tmp_path / "tiles", TileConfig(size=10))
+    assert [failure.exit_code for failure in report.failed] == [65]
+    assert report.failed[0].message.startswith(f"{path}: the numbers in band 2 are too large")
+    named = TileConfig(size=10, nodata=float(np.finfo(np.float64).max))
+    assert cut([str(path)], tmp_path / "named", named).tiles == 2

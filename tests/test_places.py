@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pyproj
 import pytest
+from conftest import SceneWriter
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.places import from_lonlat, ground_m, to_lonlat
+from tile2vec_cli.geo.rasters import describe
 
 
 def test_there_and_back() -> None:
@@ -30,8 +37,26 @@ def test_longitudes_are_brought_home_and_the_sky_is_infinite() -> None:
     ],
 )
 def test_what_has_no_way_to_the_earth(crs: str | None) -> None:
-    with pytest.raises(DataError, match=r"a\.tif"):
+    with pytest.raises(DataError, match=r"a\.tif: .*`rio edit-info"):
         to_lonlat(crs, np.zeros((1, 2)), "a.tif")
+
+
+@pytest.mark.parametrize("crs", ['LOCAL_CS["local grid",UNIT["metre",1]]', "IAU_2015:49900"])
+def test_the_advice_for_a_crs_without_a_way_to_the_earth_helps(
+    crs: str, write_scene: SceneWriter, noise: Callable[..., np.ndarray]
+) -> None:
+    path = write_scene("local.tif", noise(1, 9, 9), crs=crs)
+    raster = describe(str(path))
+    with pytest.raises(
+        DataError, match=r"local\.tif: its CRS, .*, has no way to places on the Earth"
+    ) as raised:
+        raster.bounds_lonlat  # noqa: B018
+    command = str(raised.value).split("`")[1]
+    subprocess.run(
+        [str(Path(sys.executable).with_name("rio")), *command.split()[1:], "EPSG:32614", path], check=True
+    )
+    mine = describe(str(write_scene("utm.tif", noise(1, 9, 9))))
+    assert describe(str(path)).bounds_lonlat == mine.bounds_lonlat
 
 
 def test_ground_distances() -> None:

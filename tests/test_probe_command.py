@@ -139,14 +139,14 @@ def test_embeddings_of_points(probe: Tool, data: Path) -> None:
 
 
 def test_baselines_lose_on_noise(probe: Tool, data: Path) -> None:
-    options = ("--tiles", "tiles", "--baselines", "stats,pca,random")
+    options = ("--tiles", "tiles", "--baselines", "stats,pca,random,rcf")
     run = probe("ours.parquet", "--labels", "labels.tif", *QUICK, *options, "--json", cwd=data)
     assert run.code == 0, run.err
     last = {
         score["features"]: score["accuracy"] for score in run.report["scores"] if score["n_labels"] == 150
     }
-    assert list(last) == ["embeddings", "stats", "pca", "random"]
-    assert max(last[name] for name in ("stats", "pca", "random")) < 0.5 < last["embeddings"]
+    assert list(last) == ["embeddings", "stats", "pca", "random", "rcf"]
+    assert max(last[name] for name in ("stats", "pca", "random", "rcf")) < 0.5 < last["embeddings"]
 
 
 def test_the_table(probe: Tool, tile2vec: Tool, data: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from conftest import Run, SceneWriter
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.geo import remote
+from tile2vec_cli.geo.scene_choice import choose
 from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
@@ -43,7 +45,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}/scene.tif"
 
 
-PATHS = ("/scene.tif", "/scene")  # one file by two names
+PATHS = ("/scene.tif", "/scene", "/scene_red.tif", "/scene_nir.tif")  # one file by several names
 
 
 @pytest.fixture
@@ -121,6 +123,25 @@ def test_a_remote_scene_gives_the_same_tiles(
     assert not tile2vec(
         "tile", prefix + server.url, "--out", tmp_path / "far", "--size", 50, "--json"
     ).report["up_to_date"]
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_a_stack_of_remote_files(server: Server, tmp_path: Path, virtual: bool) -> None:
+    urls = [server.url.replace("scene", f"scene_{band}") for band in ("nir", "red", "qa")]
+    chosen = choose(urls, stack=("red", "nir"))
+    assert (chosen.names, list(chosen.left_out.values())) == ({chosen.scenes[0]: "scene"}, [1])
+    config = TileConfig(size=50, stack=("red", "nir"), virtual=virtual)
+    assert cut(chosen.scenes, tmp_path / "far", config).made == 1
+    assert cut(chosen.scenes, tmp_path / "far", config).made == 0
+    with rasterio.open(tmp_path / "scene.tif") as source:
+        expected = source.read(window=((0, 50), (50, 100)))
+    found = TileSet.open(tmp_path / "far").pixels(np.array([1]))[0]
+    assert (found == np.concatenate([expected, expected])).all()
+    server.etag = '"3"'
+    assert cut(chosen.scenes, tmp_path / "far", config).made == 1
+    missing = choose(urls, stack=("red", "green"))
+    with pytest.raises(InputError, match=r"scene_green\.tif: .*404"):
+        cut(missing.scenes, tmp_path / "none", replace(config, stack=("red", "green")))
 
 
 def test_pixels_that_stay_on_the_server(tile2vec: Callable[..., Run], server: Server, tmp_path: Path) -> None:

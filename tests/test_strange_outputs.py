@@ -25,8 +25,9 @@ from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.embedding.inference import embed
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.neural import encoders, models
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import mapping, segmenters
-from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.tiling import triplets
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
@@ -43,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiles = fields.tile_set(folder)
     config = TripletConfig(count=50, neighborhood_m=700)
     triplets.save(folder / "triplets.parquet", triplets.draw(tiles, config))
-    encoder = encoders.untrained("small", 3, 4, [1050.0] * 3, [150.0] * 3, 0)
+    encoder = encoders.untrained("small", 3, 4, 8, [1050.0] * 3, [150.0] * 3, 0)
     architecture = {"encoder": "small", "bands": 3, "dim": 4}
     described = models.Model("encoder", architecture, (1, 2, 3), "int16", fields.SIDE, {}, {}, {})
     (folder / "encoder").mkdir()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
 from tile2vec_cli.learning import draws, loop, watch
 from tile2vec_cli.learning.training import TrainReport, train
@@ -22,6 +22,8 @@ from tile2vec_cli.tiling.tiles import TileSet
 
 CONFIG = TrainConfig(
     encoder="small",
+    place=False,
+    local=0,
     dim=16,
     batch_size=16,
     steps=30,

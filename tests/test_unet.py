@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet, padded
+from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.segmentation.unet import Segmenter, UNet, padded
 
 
 def network(levels: int = 3, **options: object) -> UNet:
@@ -65,7 +66,7 @@ def test_pixels_that_are_not_valid_count_as_the_mean_whatever_they_hold() -> Non
     standardise = Standardise([10.0, 20.0], [2.0, 4.0])
     pixels = torch.tensor([12.0, float("nan"), 1e9, 8.0]).reshape(1, 1, 2, 2).expand(1, 2, 2, 2)
     valid = torch.tensor([[[True, False], [False, True]]])
-    found = standardise(pixels, valid)
+    found = standardise.clipped(pixels, valid)
     assert found[0, 0].tolist() == [[1.0, 0.0], [0.0, -1.0]]
     assert found[0, 1].tolist() == [[-2.0, 0.0], [0.0, -3.0]]
 

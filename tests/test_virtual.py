@@ -15,7 +15,8 @@ import pytest
 from conftest import Run, SceneWriter
 
 from tile2vec_cli.checks import check
-from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TrainConfig, TripletConfig
+from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TripletConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding.inference import embed
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
 from tile2vec_cli.evaluation.baselines import BASELINES, Architecture
@@ -57,7 +58,7 @@ def both(root: Project, config: TileConfig = CONFIG) -> tuple[TileSet, TileSet]:
 
 def model(root: Project) -> Path:
     path = root / "model"
-    encoder = encoders.untrained("small", 3, 4, [125.0] * 3, [70.0] * 3, 0)
+    encoder = encoders.untrained("small", 3, 4, 8, [125.0] * 3, [70.0] * 3, 0)
     path.mkdir()
     architecture = {"encoder": "small", "bands": 3, "dim": 4}
     description = models.Model("encoder", architecture, (1, 2, 3), "uint8", 8, {}, {}, {})
@@ -171,7 +172,9 @@ def test_vectors_triplets_and_weights_are_the_same_bytes(
         triplets.save(project / f"{name}.triplets", drawn)
         embed(project / name, encoder, project / f"{name}-vectors", FP32, workers=1)
         embed(project / name, encoder, project / f"{name}.parquet", FP32, workers=1)
-        options = TrainConfig(encoder="small", dim=4, steps=3, epochs=None, batch_size=16, device="cpu")
+        options = TrainConfig(
+            encoder="small", place=False, dim=4, steps=3, epochs=None, batch_size=16, device="cpu"
+        )
         for trained, free in (("resident", 1 << 40), ("streamed", 0)):
             monkeypatch.setattr(batches, "free_memory", lambda _device, free=free: free)
             train(project / f"{name}.triplets", project / name, project / f"{name}-{trained}", options)
@@ -238,7 +241,7 @@ def test_again_nothing_and_only_what_is_new(project: Project, write_scene: Scene
     write_scene("root/scenes/d.tif", noise(3, 20, 20))
     assert tile(project, "virtual").made == 1
     os.utime(project / "scenes" / "a.tif", (1, 1))
-    assert tile(project, "virtual").made == 1
+    assert tile(project, "virtual").made == 0
     TileSet.open(project / "virtual").pixels(np.arange(100))
 
 
@@ -253,7 +256,9 @@ def readers(root: Project) -> dict[str, Callable[[], object]]:
         tiles = TileSet.open(virtual)
         triplets.save(drawn, triplets.draw(tiles, TripletConfig(count=100, neighborhood_m=150)))
     encoder = root / "model" if (root / "model").exists() else model(root)
-    options = TrainConfig(encoder="small", dim=4, steps=1, epochs=None, batch_size=16, device="cpu")
+    options = TrainConfig(
+        encoder="small", place=False, dim=4, steps=1, epochs=None, batch_size=16, device="cpu"
+    )
 
     def whole() -> None:
         damaged = check(virtual).damaged

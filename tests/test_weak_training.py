@@ -12,9 +12,10 @@ import torch
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.neural.batches import normalisation
 from tile2vec_cli.neural.device import choose
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import weak_training
 from tile2vec_cli.segmentation.segmenters import probabilities
-from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.segmentation.weak_training import Lessons, Schedule
 from tile2vec_cli.tiling.tiles import TileSet
 

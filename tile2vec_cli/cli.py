@@ -94,6 +94,7 @@ def _say_wrong_usage(error: Any) -> None:
 def main() -> None:
     """Run the app; turn every error a user can cause into one line and its exit code."""
     interrupts.install()
+    console.take_over_warnings()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no UTF-8, and JSON spells it so too
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -7,20 +7,23 @@ the sake of `--help`.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from tile2vec_cli.errors import Failure
+from tile2vec_cli.errors import Failure, Remark
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.outputs.parts import Progress, silent
 
 _LOG_EVERY_S = 10.0
 
 _errors_muted = False
+_current: Console | None = None  # that of the command that runs
 
 Row = Sequence[object]
 
@@ -33,6 +36,17 @@ class Console:
     quiet: bool = False
     as_json: bool = False
     _started: float = field(default_factory=time.monotonic)
+    _remarks: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        global _current
+        _current = self
+
+    def remark(self, text: str) -> None:
+        """As `say`, but once."""
+        if text not in self._remarks:
+            self._remarks.add(text)
+            self.say(text)
 
     def say(self, text: str) -> None:
         """A remark on stderr."""
@@ -117,6 +131,18 @@ def mute_errors() -> None:
     """For all processes of a run but the first, which speaks for them."""
     global _errors_muted
     _errors_muted = True
+
+
+def take_over_warnings() -> None:
+    """Show remarks as lines of ours, and of what libraries warn of or log nothing: users cannot act on it."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("always", Remark)
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_place: object, **_more: object) -> None:
+    if _current is not None and issubclass(category, Remark):
+        _current.remark(str(message))
 
 
 def error(message: str) -> None:

@@ -56,6 +56,10 @@ class Interrupted(BaseException):
         self.exit_code = exit_code
 
 
+class Remark(UserWarning):
+    """What a person should know although nothing failed; on the command line one line on stderr."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """One unit of work (a scene, a part) that could not be done while the others were."""

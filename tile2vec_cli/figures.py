@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,14 +31,19 @@ _RIVALS: dict[str, tuple[str, str, Any]] = {
     "stats": ("#D55E00", "s", (0, (5, 1.5))),
     "pca": ("#009E73", "^", (0, (1, 1.2))),
     "random": ("#CC79A7", "D", (0, (4, 1.2, 1, 1.2))),
+    "rcf": ("#56B4E9", "X", (0, (2, 1, 1, 1))),
     "end-to-end": ("#000000", "v", (0, (7, 1.2))),
     "fine-tuned": ("#E69F00", "P", "-"),
 }
+# Of vectors that stand beside them.
+_OTHERS = (("#999999", "<", "-"), ("#E69F00", ">", "-"), ("#000000", "h", "-"), ("#009E73", "*", "-"))
 NAMES = {
     "stats": "mean and deviation of bands",
     "pca": "principal components",
     "random": "untrained encoder",
+    "rcf": "random convolutional features",
     "end-to-end": "end to end",
+    "fine-tuned": "fine-tuned",
 }
 CLASSIFIERS = {
     "logistic": "Logistic regression",
@@ -111,8 +117,10 @@ def _panel(axis: Axes, lines: Sequence[tuple[str, Floats]], floor: float, notes:
     axis.set_xscale("log")
     if len(ticks) == 1:
         axis.set_xlim(ticks[0] / 2, ticks[0] * 2)
-    for name, points in lines:
-        colour, marker, dash = _RIVALS.get(name, _LINE)
+    others = [name for name, _ in lines[1:] if name not in _RIVALS]
+    styles = {lines[0][0]: _LINE, **dict(zip(others, cycle(_OTHERS), strict=False)), **_RIVALS}
+    for place, (name, points) in enumerate(lines):
+        colour, marker, dash = styles[name]
         n, accuracy, deviation, by_chance = points.T
         label = NAMES.get(name, name) + (f" ({notes[name]})" if name in notes else "")
         axis.plot(n, accuracy, color=colour, marker=marker, linestyle=dash, label=label, zorder=3)
@@ -122,7 +130,7 @@ def _panel(axis: Axes, lines: Sequence[tuple[str, Floats]], floor: float, notes:
             )
         else:
             axis.errorbar(n, accuracy, deviation, color=colour, linewidth=0.8, capsize=2)
-        if name not in NAMES and np.isfinite(by_chance).all():
+        if not place and np.isfinite(by_chance).all():
             label = f"{name}, if split at random"
             axis.plot(
                 n, by_chance, color=colour, marker=marker, markerfacecolor="white", linewidth=0.6, label=label

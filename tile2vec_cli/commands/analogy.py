@@ -24,13 +24,15 @@ def analogy(
         ),
     ] = None,
     labels: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Label raster, polygons or points, or a table with `tile_id`: classes that terms may name.",
+            help="Labels as for `probe`: classes that terms may name. Repeatable.",
         ),
     ] = None,
+    label_band: options.LabelBand = None,
+    label_nodata: options.LabelNodata = None,
     field: options.Field = None,
     layer: options.Layer = None,
     crs: options.LabelCrs = None,
@@ -76,8 +78,6 @@ def analogy(
     config = AnalogyConfig(
         terms=tuple(parse_place(term.strip()) for term in terms or ()),
         field=field,
-        layer=layer,
-        crs=crs,
         min_purity=min_purity,
         top=top,
         rgb=None if rgb is None else parse_ints("--rgb", rgb),
@@ -86,20 +86,22 @@ def analogy(
         block_m=block,
         seed=seed,
     )
-    if score and labels is None:
+    source = options.optional_labels(labels, label_band, label_nodata, layer, crs)
+    if score and source is None:
         raise UsageError("--score: needs classes. Give --labels.")
     console = Console("analogy", quiet, json)
-    inputs = [embeddings, *filter(None, (labels, tiles))]
+    inputs = [embeddings, *(labels or ()), *([tiles] if tiles else [])]
 
     from tile2vec_cli.views import analogy_reports, near_tables
     from tile2vec_cli.views.near_reports import Outputs
 
-    if score and labels is not None:
+    if score and source is not None:
         from tile2vec_cli.views import analogy_scores
 
         with console.progress("analogy", "draws") as on_progress:
-            found = analogy_reports.score(embeddings, config, labels, on_progress)
-        console.left_out(labels, found.labels_left_out)
+            found = analogy_reports.score(embeddings, config, source, on_progress)
+        options.say_label_rasters(console, found.label_rasters)
+        console.left_out(source, found.labels_left_out)
         for name, why in found.left_out.items():
             console.say(f"class {name} is left out: {why}, too few.")
         shares = (*found.classes, found.all)
@@ -113,8 +115,9 @@ def analogy(
         return
     with console.progress("analogy", "rows") as on_progress:
         outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
-        report = analogy_reports.run(embeddings, config, labels, outputs, on_progress)
-    console.left_out(labels, report.keys.get("labels_left_out", {}))
+        report = analogy_reports.run(embeddings, config, source, outputs, on_progress)
+    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
+    console.left_out(source, report.keys.get("labels_left_out", {}))
     near = report.keys["nearest"]
     if len(near) < top:
         console.say(f"{len(near):,} tiles are all there are.")

@@ -10,12 +10,12 @@ import typer
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.pipeline import (
     CLASSIFIER_NAMES,
-    ENCODER_NAMES,
     SELF_SUPERVISED,
     CompareConfig,
     ProbeConfig,
 )
 from tile2vec_cli.config.rules import parse_ints, parse_names
+from tile2vec_cli.config.training import ENCODER_NAMES
 from tile2vec_cli.console import Console
 
 _PROBE = ProbeConfig()
@@ -24,11 +24,13 @@ _PROBE = ProbeConfig()
 def compare(
     tiles: options.Tiles,
     labels: Annotated[
-        str,
-        typer.Option("--labels", metavar="PATH", help="Labels to judge by, as for `probe`."),
+        list[str],
+        typer.Option("--labels", metavar="PATH", help="Labels to judge by, as for `probe`. Repeatable."),
     ],
     minutes: Annotated[float, typer.Option(help="How long each objective, and each end-to-end fit, trains.")],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for everything that is made.")],
+    label_band: options.LabelBand = None,
+    label_nodata: options.LabelNodata = None,
     field: options.Field = None,
     layer: options.Layer = None,
     crs: options.LabelCrs = None,
@@ -41,7 +43,8 @@ def compare(
         ),
     ] = None,
     encoder: Annotated[
-        str, typer.Option(metavar="|".join(ENCODER_NAMES), help="The network that all of them train.")
+        str | None,
+        typer.Option(metavar="|".join(ENCODER_NAMES), help="The network that all of them train."),
     ] = CompareConfig.encoder,
     margin: Annotated[float, typer.Option(help="Margin of the triplet loss.")] = CompareConfig.margin,
     triplets: Annotated[
@@ -87,8 +90,6 @@ def compare(
         margin=margin,
         probe=ProbeConfig(
             field=field,
-            layer=layer,
-            crs=crs,
             min_purity=min_purity,
             classifiers=tuple(dict.fromkeys(classifier or CompareConfig.probe.classifiers)),
             n_labels=tuple(sorted(set(parse_ints("--n-labels", n_labels)))),
@@ -102,15 +103,17 @@ def compare(
     from tile2vec_cli.evaluation import comparison_reports
     from tile2vec_cli.evaluation.comparison import Bench
 
-    bench = Bench(tiles, labels, out, config, console.progress, triplets, overwrite, strict)
+    source = options.label_source(labels, label_band, label_nodata, layer, crs)
+    bench = Bench(tiles, source, out, config, console.progress, triplets, overwrite, strict)
     report = comparison_reports.run(bench)
+    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
     for name, reason in report.keys["left_out"].items():
         console.say(f"{name} left out: {reason}")
-    console.left_out(labels, report.labels_left_out)
+    console.left_out(source, report.labels_left_out)
     header, rows = comparison_reports.table(report.keys)
     console.report(
         {**report.keys, "labels_left_out": report.labels_left_out},
-        inputs=[tiles, labels, *([triplets] if triplets else [])],
+        inputs=[tiles, *labels, *([triplets] if triplets else [])],
         outputs=report.files,
         rows=rows,
         header=header,

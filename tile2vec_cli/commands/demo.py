@@ -13,6 +13,7 @@ from typing import IO, Annotated
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.rules import above
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import InputError
 
@@ -35,6 +36,7 @@ def demo(
 
     Example: tile2vec demo --out tile2vec-demo
     """
+    above("--minutes", minutes, 0)
     console = Console("demo", quiet, json)
     started = time.monotonic()
     sample = _sample()
@@ -70,7 +72,7 @@ def pipeline(sample: Path, out: Path, budget: str) -> list[list[str]]:
             --out {{out}}/cropland
         map {{sample}}/scenes --model {{out}}/cropland --out {{out}}/maps
         probe {{out}}/embeddings.parquet --labels {{sample}}/labels.tif --tiles {{out}}/tiles --block 150
-            --n-labels 100,400 --baselines stats,pca,random --out {{out}}/probe
+            --n-labels 100,400 --baselines stats,pca,random,rcf --out {{out}}/probe
     """
     steps = lines.replace("\n            ", " ").strip().splitlines()
     return [[word.format(sample=sample, out=out) for word in step.split()] for step in steps]

@@ -27,13 +27,15 @@ def inspect(
         typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded: factors from pixels."),
     ] = None,
     labels: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Labels as for `probe`: are they told better than from band statistics?",
+            help="Labels as for `probe`: are they told better than from pixels? Repeatable.",
         ),
     ] = None,
+    label_band: options.LabelBand = None,
+    label_nodata: options.LabelNodata = None,
     field: options.Field = None,
     layer: options.Layer = None,
     crs: options.LabelCrs = None,
@@ -64,23 +66,21 @@ def inspect(
 ) -> None:
     """Ask whether embeddings are a good representation, in three senses.
 
-    Easier tasks: do labels follow from them better than from band statistics? Disentangled: are band
-    means, NDVI, contrast, gradient, date and place told by single dimensions? Interpretable: which
-    tiles lie at the ends of the principal components? And whether the vectors collapsed.
+    Easier tasks: do labels follow from them better than from band statistics and random features?
+    Disentangled: are band means, NDVI, contrast, gradient, date and place told by single dimensions?
+    Interpretable: which tiles lie at the ends of the principal components? And whether the vectors
+    collapsed.
 
     Example: tile2vec inspect embeddings.parquet --tiles tiles --out inspect
     """
-    for option, value in (("--field", field), ("--layer", layer), ("--crs", crs)):
-        if labels is None and value is not None:
-            raise UsageError(f"{option}: names a {option[2:]} of --labels. Give both or neither.")
+    if labels is None and field is not None:
+        raise UsageError("--field: names a field of --labels. Give both or neither.")
     if tiles is None and (red is not None or rgb is not None):
         raise UsageError(
             "--red, --nir and --rgb: name bands of --tiles. Give the tile set that was embedded."
         )
     config = InspectConfig(
         field=field,
-        layer=layer,
-        crs=crs,
         min_purity=min_purity,
         red=red,
         nir=nir,
@@ -91,6 +91,7 @@ def inspect(
         seed=seed,
     )
     console = Console("inspect", quiet, json)
+    source = options.optional_labels(labels, label_band, label_nodata, layer, crs)
 
     from tile2vec_cli.views import inspect_reports
 
@@ -100,15 +101,16 @@ def inspect(
             config,
             out,
             tiles=tiles,
-            labels=labels,
+            labels=source,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    if report.keys["probe"]:
-        console.left_out(labels, report.keys["probe"]["left_out"])
+    probe = report.keys["probe"] or {}
+    options.say_label_rasters(console, probe.get("label_rasters", {}))
+    console.left_out(source, probe.get("left_out", {}))
     console.report(
         report.keys,
-        inputs=[embeddings, *filter(None, (tiles, labels))],
+        inputs=[embeddings, *([tiles] if tiles else []), *(labels or ())],
         outputs=report.files,
         rows=[*report.keys["verdicts"].items(), ("output", ", ".join(map(str, report.files)))],
         up_to_date=report.up_to_date,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.rules import parse_ints, parse_stack
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.outputs.parts import Shard
@@ -28,10 +29,19 @@ def map_scenes(
     any_resolution: Annotated[
         bool, typer.Option("--any-resolution", help="Map scenes of another resolution than the model's, too.")
     ] = False,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,2,3,4", help="The scenes' bands, in the model's order (default: as it was trained)."
+        ),
+    ] = None,
+    any_names: options.AnyNames = False,
     window: Annotated[
         int, typer.Option(help="Side in pixels of what the network sees at a time.")
     ] = _DEFAULT.window,
     recursive: options.Recursive = False,
+    stack: options.Stack = None,
+    name_by: options.NameBy = "file",
     device: options.Device = _DEFAULT.device,
     precision: options.Precision = _DEFAULT.precision,
     shard: options.ShardText = None,
@@ -52,22 +62,28 @@ def map_scenes(
     config = MapConfig(
         probability=probability,
         any_resolution=any_resolution,
+        bands=None if bands is None else parse_ints("--bands", bands),
+        any_names=any_names,
         window=window,
+        stack=parse_stack(stack),
         device=device,
         precision=precision,
     )
     own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("map", quiet, json)
 
-    from tile2vec_cli.geo.scene_lists import expand
     from tile2vec_cli.segmentation import mapping
 
+    chosen = options.choose(scenes, recursive, config.stack, name_by)
+    for remark in chosen.remarks:
+        console.say(remark)
     with console.progress("Map", "pixels") as on_progress:
         report = mapping.run(
-            expand(scenes, recursive=recursive),
+            chosen.scenes,
             model,
             out,
             config,
+            names=chosen.names,
             shard=own,
             workers=crew,
             strict=strict,
@@ -80,6 +96,7 @@ def map_scenes(
             "made": report.made,
             "pixels": report.pixels,
             "maps": report.maps,
+            **({"left_out": chosen.left_out} if chosen.left_out else {}),
             "failed": [failure.name for failure in report.failed],
         },
         inputs=[*scenes, model],

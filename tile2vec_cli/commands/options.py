@@ -8,19 +8,42 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tile2vec_cli.config.pipeline import ProbeConfig
+from tile2vec_cli.config.rules import one_of, parse_numbers
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.job.processors import usable_cpus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tile2vec_cli.config.labels import LabelSource
+    from tile2vec_cli.console import Console
+    from tile2vec_cli.geo.scene_choice import Choice
     from tile2vec_cli.workers.clusters import Cluster
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors to stderr.")]
 Scenes = Annotated[
     list[str],
-    typer.Argument(metavar="SCENES...", help="Rasters, folders, @list.txt, - (stdin) or GDAL paths."),
+    typer.Argument(
+        metavar="SCENES...", help="Rasters, folders, .zip, .tar, @list.txt, - (stdin) or GDAL paths."
+    ),
 ]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")]
+AnyNames = Annotated[
+    bool, typer.Option("--any-names", help="Take bands by number, whatever the scenes call them.")
+]
+Stack = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        metavar="B02,B03,…",
+        help="Files alike but for these names are one scene, with bands in this order; others stay aside.",
+    ),
+]
+NameBy = Annotated[
+    str,
+    typer.Option("--name-by", metavar="file|path", help="path: scenes are called with their folders, a/x."),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad scene or part.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output made with other settings.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.")]
@@ -48,6 +71,18 @@ Embeddings = Annotated[
         metavar="EMBEDDINGS",
         help="File or folder of `embed`, or any GeoParquet (or table with coordinates) with a column "
         "`embedding` of lists or numbered columns (A00, A01, …).",
+    ),
+]
+LabelBand = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Label rasters: the band that holds the classes, from 1, of several."),
+]
+LabelNodata = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="VALUE",
+        help="Label rasters: value that is no label, such as 0 or -9999, beside what they declare. "
+        "Repeatable, or with commas.",
     ),
 ]
 Field = Annotated[str | None, typer.Option(help="Field or column that holds the classes.")]
@@ -98,9 +133,59 @@ Picture = Annotated[
 ]
 
 
+def label_source(
+    labels: Sequence[str],
+    band: int | None,
+    nodata: Sequence[str] | None,
+    layer: str | None = None,
+    crs: str | None = None,
+) -> LabelSource:
+    """What --labels names, and how it is read."""
+    from tile2vec_cli.labelling.labels import named
+
+    values = [value for text in nodata or () for value in parse_numbers("--label-nodata", text)]
+    return named(labels, band, values, layer, crs)
+
+
+def optional_labels(
+    labels: Sequence[str] | None,
+    band: int | None,
+    nodata: Sequence[str] | None,
+    layer: str | None,
+    crs: str | None,
+) -> LabelSource | None:
+    """The same where --labels need not be given."""
+    if labels:
+        return label_source(labels, band, nodata, layer, crs)
+    if band is not None or nodata:
+        raise UsageError("--label-band and --label-nodata: are of --labels. Give it as well.")
+    if layer is not None or crs is not None:
+        raise UsageError("--layer and --crs: are of --labels. Give it as well.")
+    return None
+
+
+def say_label_rasters(console: Console, found: Mapping[str, int], option: str = "--labels") -> None:
+    """What there is to say of several label rasters; {}: nothing."""
+    if found.get("without_tiles"):
+        count, rasters = found["without_tiles"], found["rasters"]
+        console.say(f"{option}: {count:,} of {rasters:,} rasters label no tile.")
+    if found.get("tiles_disputed"):
+        console.say(
+            f"{option}: rasters disagree in {found['tiles_disputed']:,} tiles; the first given counts there."
+        )
+
+
 def require_both(tiles: Path | None, picture: Path | None) -> None:
     if (tiles is None) != (picture is None):
         raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
+
+
+def choose(scenes: list[str], recursive: bool, stack: tuple[str, ...] | None, name_by: str) -> Choice:
+    """The scenes that SCENES, --recursive, --stack and --name-by mean."""
+    one_of("--name-by", name_by, ("file", "path"))
+    from tile2vec_cli.geo import scene_choice
+
+    return scene_choice.choose(scenes, recursive=recursive, stack=stack, by_path=name_by == "path")
 
 
 def worker_count(workers: int | None) -> int:

@@ -20,13 +20,17 @@ _NAMED = 20  # dropped classes; a field of numbers may have thousands
 def probe(
     embeddings: options.Embeddings,
     labels: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Label raster, polygons or points, or a table with `tile_id` or coordinates (CSV, Parquet).",
+            help="Label raster, polygons or points, or a table with `tile_id` or coordinates (CSV, Parquet); "
+            "of rasters also a folder, a pattern or @list.txt. Repeatable: where rasters disagree the first "
+            "counts.",
         ),
     ],
+    label_band: options.LabelBand = None,
+    label_nodata: options.LabelNodata = None,
     field: options.Field = None,
     layer: options.Layer = None,
     crs: options.LabelCrs = None,
@@ -82,6 +86,15 @@ def probe(
             help="--end-to-end: the model of the embeddings, to train from its weights as well.",
         ),
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--beside",
+            metavar="OTHER",
+            help="Repeatable: other vectors of the same tiles, such as a foundation model's, found by "
+            "tile_id, else by place. All are judged on the tiles they have in common.",
+        ),
+    ] = None,
     tiles: Annotated[
         Path | None, typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded.")
     ] = None,
@@ -116,8 +129,6 @@ def probe(
     chosen = BASELINE_NAMES if baselines is None else parse_names("--baselines", baselines, BASELINE_NAMES)
     config = ProbeConfig(
         field=field,
-        layer=layer,
-        crs=crs,
         min_purity=min_purity,
         classifiers=tuple(dict.fromkeys(classifier or _DEFAULT.classifiers)),
         n_labels=tuple(sorted(set(parse_ints("--n-labels", n_labels)))),
@@ -132,33 +143,39 @@ def probe(
         seed=seed,
     )
     console = Console("probe", quiet, json)
+    source = options.label_source(labels, label_band, label_nodata, layer, crs)
 
     from tile2vec_cli.evaluation import probe_reports
 
     with console.progress("probe", "fits" if end_to_end is None else "seconds") as on_progress:
         report = probe_reports.run(
             embeddings,
-            labels,
+            source,
             config,
             tiles=tiles,
             model=model,
+            beside=beside or (),
             out=out,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    console.left_out(labels, report.keys["left_out"])
+    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
+    console.left_out(source, report.keys["left_out"])
     dropped = list(report.keys["dropped_classes"].items())
     for name, reason in dropped[:_NAMED]:
         console.say(f"Class {name} dropped: {reason}.")
     if len(dropped) > _NAMED:
         console.say(f"{len(dropped) - _NAMED:,} more classes dropped; --json names them.")
+    left_out = report.keys.get("beside", {}).get("tiles_left_out")
+    if left_out:
+        console.say(f"{left_out:,} tiles left out: not in all of the files --beside.")
     given = report.keys.get("end_to_end")
     if given and given["repeats"] < config.repeats:
         console.say(f"Networks: the first {given['repeats']} of {config.repeats} draws; --json lists each.")
     header, rows = _table(report.keys["scores"])
     console.report(
         report.keys,
-        inputs=[embeddings, labels, *(path for path in (tiles, model) if path)],
+        inputs=[embeddings, *labels, *(path for path in (tiles, model) if path), *(beside or ())],
         outputs=report.files,
         rows=rows,
         header=header,

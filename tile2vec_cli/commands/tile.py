@@ -9,7 +9,7 @@ import typer
 
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.pipeline import TileConfig
-from tile2vec_cli.config.rules import parse_ints
+from tile2vec_cli.config.rules import parse_ints, parse_stack
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.outputs.parts import Shard
@@ -38,6 +38,13 @@ def tile(
     nodata: Annotated[
         float | None, typer.Option(help="Value that stands for no data, beside what scenes declare.")
     ] = None,
+    scaled: Annotated[
+        bool,
+        typer.Option(
+            "--scaled", help="Apply the scenes' scale and offset: float32 pixels, NaN where invalid."
+        ),
+    ] = False,
+    any_names: options.AnyNames = False,
     aoi: Annotated[
         Path | None, typer.Option(help="Vector file: only tiles whose centre lies in its polygons.")
     ] = None,
@@ -50,6 +57,8 @@ def tile(
         typer.Option("--virtual", help="An index only: pixels are read from the scenes, which have to stay."),
     ] = False,
     recursive: options.Recursive = False,
+    stack: options.Stack = None,
+    name_by: options.NameBy = "file",
     shard: options.ShardText = None,
     workers: options.Workers = None,
     dask: options.Dask = None,
@@ -73,20 +82,26 @@ def tile(
         nodata=nodata,
         snap=snap,
         virtual=virtual,
+        scaled=scaled,
+        any_names=any_names,
+        stack=parse_stack(stack),
     )
     if layer is not None and aoi is None:
         raise UsageError("--layer: names a layer of --aoi. Give both or neither.")
     own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("tile", quiet, json)
 
-    from tile2vec_cli.geo.scene_lists import expand
     from tile2vec_cli.tiling import cutting
 
+    chosen = options.choose(scenes, recursive, config.stack, name_by)
+    for remark in chosen.remarks:
+        console.say(remark)
     with console.progress("tile", "tiles") as on_progress:
         report = cutting.cut(
-            expand(scenes, recursive=recursive),
+            chosen.scenes,
             out,
             config,
+            names=chosen.names,
             aoi=aoi,
             layer=layer,
             shard=own,
@@ -96,6 +111,7 @@ def tile(
             on_progress=on_progress,
         )
     console.left_out(aoi, report.left_out)
+    left_out = {**report.left_out, **chosen.left_out}
     if alpha == "auto" and report.made:
         for use, count in report.alpha.items():
             holds = "only 0 and 255: taken as a mask" if use == "mask" else "other values too: taken as data"
@@ -108,7 +124,7 @@ def tile(
             "parts": report.parts,
             "made": report.made,
             "skipped": report.skipped,
-            "left_out": report.left_out,
+            **({"left_out": left_out} if left_out else {}),
             "failed": [failure.name for failure in report.failed],
         },
         inputs=scenes,

@@ -18,12 +18,12 @@ _DEFAULT = WeakConfig()
 def weak_segment(
     tiles: options.Tiles,
     labels: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Label raster, of which weak labels are drawn; or points (pixel); or a table or polygons "
-            "(image).",
+            help="Label raster (or a folder, pattern or @list.txt of them; repeatable), of which weak labels "
+            "are drawn; or points (pixel); or a table or polygons (image).",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Folder of the model and its report.")],
@@ -35,6 +35,8 @@ def weak_segment(
             "with commas, the first one's model is kept.",
         ),
     ] = "pixel",
+    label_band: options.LabelBand = None,
+    label_nodata: options.LabelNodata = None,
     field: options.Field = None,
     layer: options.Layer = None,
     crs: options.LabelCrs = None,
@@ -70,8 +72,11 @@ def weak_segment(
         typer.Option(metavar="METRES", help="Side of a spatial block (default: 3 × the tile's side)."),
     ] = None,
     evaluate: Annotated[
-        str | None,
-        typer.Option(metavar="RASTER", help="Clean labels to score against (default: a raster of --labels)."),
+        list[str] | None,
+        typer.Option(
+            metavar="RASTER",
+            help="Clean labels to score against, as for --labels (default: rasters of --labels).",
+        ),
     ] = None,
     init: Annotated[
         str | None,
@@ -109,11 +114,10 @@ def weak_segment(
 
     Example: tile2vec weak-segment tiles --labels cdl.tif --n-labels 100 --compare --out cropland
     """
+    source = options.label_source(labels, label_band, label_nodata, layer, crs)
     config = WeakConfig(
         supervision=tuple(dict.fromkeys(item.strip() for item in supervision.split(","))),
         field=field,
-        layer=layer,
-        crs=crs,
         positive=None if positive == CROPLAND else positive,
         n_labels=_counts(n_labels),
         recipe=recipe,
@@ -123,7 +127,7 @@ def weak_segment(
         block_m=block,
         label_noise=label_noise,
         threshold=_threshold(threshold),
-        evaluate=evaluate,
+        evaluate=options.label_source(evaluate, label_band, label_nodata) if evaluate else None,
         init=init,
         epochs=epochs,
         batch_size=batch_size,
@@ -137,12 +141,14 @@ def weak_segment(
     from tile2vec_cli.segmentation import weak_reports
 
     with console.progress("Train", "steps") as on_progress:
-        report = weak_reports.run(tiles, labels, out, config, overwrite=overwrite, on_progress=on_progress)
-    console.left_out(labels, report.keys.get("left_out", {}))
+        report = weak_reports.run(tiles, source, out, config, overwrite=overwrite, on_progress=on_progress)
+    console.left_out(source, report.keys.get("left_out", {}))
+    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
+    options.say_label_rasters(console, report.keys.get("evaluate_rasters", {}), "--evaluate")
     header, rows = _table(report.keys)
     console.report(
         report.keys,
-        inputs=[tiles, labels, *(path for path in (evaluate, init) if path)],
+        inputs=[tiles, *labels, *(evaluate or ()), *([init] if init else [])],
         outputs=report.files,
         rows=rows,
         header=header,

@@ -9,12 +9,12 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, one_of, said, share
+from tile2vec_cli.config.rules import above, at_least, chosen_bands, one_of, share
+from tile2vec_cli.config.training import ENCODER_NAMES, LABELLED, OBJECTIVE_NAMES, TrainConfig
 from tile2vec_cli.errors import UsageError
 
-ENCODER_NAMES = ("auto", "resnet18", "small")
 CLASSIFIER_NAMES = ("logistic", "forest", "mlp", "knn")
-BASELINE_NAMES = ("stats", "pca", "random")
+BASELINE_NAMES = ("stats", "pca", "random", "rcf")
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,20 @@ class TileConfig:
     nodata: float | None = None  # fill value where the scene declares none
     snap: bool = False  # windows start at multiples of the tile's side in map coordinates
     virtual: bool = False  # an index only: the pixels stay in the scenes
+    scaled: bool = False  # pixels are float32, with the scenes' scale and offset applied
+    any_names: bool = False  # whatever the scenes call their bands
+    stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
 
     def __post_init__(self) -> None:
         at_least("--size", self.size, 2)
         at_least("--stride", self.stride, 1)
-        if self.bands is not None and (not self.bands or min(self.bands) < 1):
-            raise UsageError(f"--bands {','.join(map(str, self.bands))}: bands count from 1.")
-        if self.bands is not None and len(set(self.bands)) < len(self.bands):
-            raise UsageError(f"--bands {','.join(map(str, self.bands))}: names a band twice.")
+        chosen_bands(self.bands)
         one_of("--alpha", self.alpha, ("auto", "mask", "data"))
         share("--min-valid", self.min_valid)
+        if self.nodata is not None and math.isinf(self.nodata):
+            raise UsageError(
+                f"--nodata {self.nodata}: infinite pixels never count as valid; needs a number or nan."
+            )
 
     @property
     def step(self) -> int:
@@ -51,7 +55,18 @@ class TileConfig:
         found["bands"] = None if self.bands is None else list(self.bands)
         if self.nodata is not None and math.isnan(self.nodata):
             found["nodata"] = "nan"
+        del found["any_names"]
+        if not self.scaled:  # a setting that tile sets had not from the beginning
+            del found["scaled"]
+        if self.stack is None:
+            del found["stack"]
+        else:
+            found["stack"] = list(self.stack)
         return found
+
+    def reading(self) -> dict[str, Any]:
+        """How a scene is opened: the arguments of `open_scene`."""
+        return {name: getattr(self, name) for name in ("bands", "alpha", "nodata", "scaled")}
 
 
 @dataclass(frozen=True)
@@ -82,110 +97,6 @@ class TripletConfig:
         return asdict(self)
 
 
-OBJECTIVE_NAMES = (
-    *("triplet", "autoencoder", "rotation", "context", "jigsaw", "colorization", "inpainting"),
-    *("order", "contrastive", "infonce", "supervised"),
-)
-LABELLED = ("contrastive", "supervised")
-# What only some objectives use, and which.
-_USERS = {
-    "margin": ("triplet", "contrastive"),
-    "l2": ("triplet",),
-    "distants": ("triplet",),
-    "temperature": ("infonce",),
-    "labels": LABELLED,
-    "field": LABELLED,
-    "layer": LABELLED,
-    "crs": LABELLED,
-    "min_purity": LABELLED,
-    "augment": tuple(name for name in OBJECTIVE_NAMES if name != "rotation"),
-}
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How an encoder is trained on triplets. Defaults are the paper's unless said otherwise."""
-
-    objective: str = "triplet"  # see objectives.py
-    encoder: str = "auto"  # auto: resnet18 (the paper's TileNet) on a GPU, small on a CPU
-    dim: int | None = None  # length of the vectors; None: 512, for small 128
-    init: str | None = None  # a model to start from
-    margin: float = 10.0
-    l2: float = 0.01
-    distants: str = "in-batch"  # the paper: saved; see benchmarks/RESULTS.md
-    temperature: float = 0.1  # of infonce
-    labels: str | None = None  # file of the classes that a labelled objective learns
-    field: str | None = None
-    layer: str | None = None  # of their file, where it holds several
-    crs: str | None = None  # of their places, where their file names none
-    min_purity: float = 0.8
-    epochs: int | None = None  # None: 50, or no limit where steps or minutes set one
-    steps: int | None = None  # stop after so many steps
-    minutes: float | None = None  # stop after so many minutes; the rate falls to 0 by then
-    batch_size: int | None = None  # None: the encoder's own, see encoders.py
-    lr: float | None = None  # Adam's first rate; None: 0.001 as in the paper, for small 0.002
-    augment: bool = True
-    jitter: float = 0.8  # how much the light changes for the second column of `small`, in deviations
-    val_fraction: float = 0.05
-    patience: int | None = None  # epochs without a better validation loss
-    device: str = "auto"
-    precision: str = "auto"
-    compile: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        one_of("--objective", self.objective, OBJECTIVE_NAMES)
-        for name in self._unused:
-            if getattr(self, name) != getattr(TrainConfig, name):
-                option = "--no-augment" if name == "augment" else f"--{name.replace('_', '-')}"
-                raise UsageError(f"{option}: --objective {self.objective} does not use it. Leave it out.")
-        if self.objective in LABELLED and self.labels is None:
-            raise UsageError(f"--objective {self.objective}: needs classes. Give them with --labels.")
-        above("--temperature", self.temperature, 0)
-        share("--min-purity", self.min_purity)
-        one_of("--encoder", self.encoder, ENCODER_NAMES)
-        at_least("--dim", self.dim, 2)
-        above("--margin", self.margin, 0)
-        at_least("--l2", self.l2, 0)
-        one_of("--distants", self.distants, ("in-batch", "saved"))
-        at_least("--epochs", self.epochs, 1)
-        at_least("--steps", self.steps, 1)
-        above("--minutes", self.minutes, 0)
-        at_least("--batch-size", self.batch_size, 2)
-        above("--lr", self.lr, 0)
-        at_least("--jitter", self.jitter, 0)
-        share("--val-fraction", self.val_fraction, below_one=True)
-        at_least("--patience", self.patience, 1)
-        if self.patience is not None and self.val_fraction == 0:
-            raise UsageError("--patience: needs a validation loss. Give a --val-fraction above 0.")
-        one_of("--device", self.device, ("auto", "cpu", "cuda"))
-        one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
-        at_least("--seed", self.seed, 0)
-
-    @property
-    def most_epochs(self) -> int | None:
-        """Epochs after which training ends; None: steps or minutes decide."""
-        if self.epochs is None and self.steps is None and self.minutes is None:
-            return 50
-        return self.epochs
-
-    def settings(self) -> dict[str, Any]:
-        """What decides the output, as JSON: not where or how it is computed.
-
-        What the objective does not use is left out, and so is the default objective. Files count by
-        what they hold: whoever reads them adds that.
-        """
-        found = {**asdict(self), "epochs": self.most_epochs}
-        aside = {"device", "compile", "labels", "init", *self._unused}
-        if self.objective == TrainConfig.objective:
-            aside.add("objective")
-        return said({name: value for name, value in found.items() if name not in aside})
-
-    @property
-    def _unused(self) -> list[str]:
-        return [name for name, users in _USERS.items() if self.objective not in users]
-
-
 @dataclass(frozen=True)
 class EmbedConfig:
     """How tiles become vectors."""
@@ -210,8 +121,6 @@ class ProbeConfig:
     """How embeddings are judged."""
 
     field: str | None = None  # of the labels
-    layer: str | None = None  # of their file, where it holds several
-    crs: str | None = None  # of their places, where their file names none
     min_purity: float = 0.8
     classifiers: tuple[str, ...] = ("logistic", "forest")
     n_labels: tuple[int, ...] = (100, 1000, 10000)
@@ -250,7 +159,7 @@ class ProbeConfig:
             found["end_to_end_repeats"] = None
         if self.region_field is None:
             del found["region_field"]
-        return said(found)
+        return found
 
 
 SELF_SUPERVISED = tuple(name for name in OBJECTIVE_NAMES if name not in LABELLED)
@@ -262,7 +171,7 @@ class CompareConfig:
 
     minutes: float
     objectives: tuple[str, ...] | None = None  # None: all that the tiles allow
-    encoder: str = "auto"
+    encoder: str | None = None  # None: the recipe's
     margin: float = TrainConfig.margin
     probe: ProbeConfig = ProbeConfig(classifiers=("logistic",))
 
@@ -277,7 +186,8 @@ class CompareConfig:
             one_of("--objectives", name, SELF_SUPERVISED)
         if self.objectives is not None and not self.objectives:
             raise UsageError(f"--objectives: names none; needs some of {', '.join(SELF_SUPERVISED)}.")
-        one_of("--encoder", self.encoder, ENCODER_NAMES)
+        if self.encoder is not None:
+            one_of("--encoder", self.encoder, ENCODER_NAMES)
         above("--margin", self.margin, 0)
 
     def training(self, objective: str) -> TrainConfig:

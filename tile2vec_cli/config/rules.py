@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tile2vec_cli.errors import UsageError
-
-UNSAID = ("layer", "crs")
-"""Settings that are left out where they are not used: what was made before they came knows none of them."""
-
-
-def said(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings without those of UNSAID that are not used."""
-    return {name: value for name, value in settings.items() if name not in UNSAID or value is not None}
 
 
 def one_of(option: str, value: str, choices: Sequence[str]) -> None:
@@ -37,12 +28,27 @@ def share(option: str, value: float, *, below_one: bool = False) -> None:
         raise UsageError(f"{option} {value:g}: needs a share from 0 to {'below 1' if below_one else '1'}.")
 
 
+def chosen_bands(bands: Sequence[int] | None) -> None:
+    if bands is not None and (not bands or min(bands) < 1):
+        raise UsageError(f"--bands {','.join(map(str, bands))}: bands count from 1.")
+    if bands is not None and len(set(bands)) < len(bands):
+        raise UsageError(f"--bands {','.join(map(str, bands))}: names a band twice.")
+
+
 def parse_ints(option: str, text: str) -> tuple[int, ...]:
     """Parse "1,2,10" (the form of --bands and --n-labels)."""
     try:
         return tuple(int(item) for item in text.split(","))
     except ValueError as error:
         raise UsageError(f"{option} {text}: needs whole numbers with commas, such as 1,2,3.") from error
+
+
+def parse_numbers(option: str, text: str) -> tuple[float, ...]:
+    """Parse "0,-9999" (the form of --label-nodata)."""
+    try:
+        return tuple(float(item) for item in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: needs numbers with commas, such as 0,-9999.") from error
 
 
 def parse_place(text: str) -> str | tuple[float, float]:
@@ -59,6 +65,16 @@ def parse_names(option: str, text: str, choices: Sequence[str]) -> tuple[str, ..
     names = tuple(item.strip() for item in text.split(",") if item.strip())
     for name in names:
         one_of(option, name, choices)
+    return names
+
+
+def parse_stack(text: str | None) -> tuple[str, ...] | None:
+    """Parse "B02,B03" of --stack: each name once, as it stands in names of files."""
+    if text is None:
+        return None
+    names = tuple(item.strip() for item in text.split(","))
+    if not all(names) or len(set(names)) < len(names) or any("/" in name for name in names):
+        raise UsageError(f"--stack {text}: needs names of bands, each once, such as B02,B03,B04,B08.")
     return names
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, on_earth, said, share
+from tile2vec_cli.config.rules import above, at_least, on_earth, share
 from tile2vec_cli.errors import UsageError
 
 
@@ -57,8 +57,6 @@ class AnalogyConfig:
 
     terms: tuple[str | tuple[float, float], ...] = ()  # three; none for the score
     field: str | None = None  # of the labels
-    layer: str | None = None  # of their file, where it holds several
-    crs: str | None = None  # of their places, where their file names none
     min_purity: float = 0.8
     top: int = 20
     rgb: tuple[int, ...] | None = None
@@ -86,7 +84,7 @@ class AnalogyConfig:
         """What decides the rows and the score, as JSON."""
         found = asdict(self)
         del found["rgb"]
-        return said(found)
+        return found
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,6 @@ class InspectConfig:
     """How embeddings are looked into."""
 
     field: str | None = None  # of the labels
-    layer: str | None = None  # of their file, where it holds several
-    crs: str | None = None  # of their places, where their file names none
     min_purity: float = 0.8
     red: int | None = None  # bands of the tile set, from 1; None: 1 and 4 where it has four
     nir: int | None = None
@@ -143,4 +139,4 @@ class InspectConfig:
         at_least("--seed", self.seed, 0)
 
     def settings(self) -> dict[str, Any]:
-        return said(asdict(self))
+        return asdict(self)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, one_of, parse_classes, said, share
+from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.rules import above, at_least, chosen_bands, one_of, parse_classes, share
 from tile2vec_cli.errors import UsageError
 
 SUPERVISIONS = ("pixel", "image", "full")
@@ -18,8 +19,6 @@ class WeakConfig:
 
     supervision: tuple[str, ...] = ("pixel",)  # of several, the first one's model is kept
     field: str | None = None
-    layer: str | None = None  # of the labels' file, where it holds several
-    crs: str | None = None  # of the labels, where their file names none
     positive: str | None = None  # codes such as 1-60,66-77, or class names; None: CROPLAND
     n_labels: tuple[int | None, ...] = (None,)  # training tiles used; None: all
     recipe: str = "assisted"
@@ -29,7 +28,7 @@ class WeakConfig:
     block_m: float | None = None  # None: three times the tile's side
     label_noise: float = 0.0  # share of the training labels that are flipped
     threshold: float | None = None  # of the probability; None: from the training labels
-    evaluate: str | None = None  # raster of clean labels to score against
+    evaluate: str | LabelSource | None = None  # rasters of clean labels to score against
     init: str | None = None  # a segmenter to start from
     epochs: int | None = None
     batch_size: int | None = None
@@ -70,7 +69,7 @@ class WeakConfig:
         del found["device"]
         if self.init is None:
             del found["init"]
-        return said(found)
+        return found
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,21 @@ class MapConfig:
 
     probability: bool = False  # also a file of probabilities a scene
     any_resolution: bool = False  # map scenes whose pixels are of another size than the model's
+    bands: tuple[int, ...] | None = None  # of the scenes, in the model's order; None: those of its training
+    any_names: bool = False  # whatever the scenes call their bands
     window: int = 768  # side in pixels of what the network sees at a time, its surroundings included
+    stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
     device: str = "auto"
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         at_least("--window", self.window, 64)
+        chosen_bands(self.bands)
         one_of("--device", self.device, ("auto", "cpu", "cuda"))
         one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
 
     def settings(self) -> dict[str, Any]:
         """What decides a map, as JSON: not which files there are, or where it is computed."""
-        return {"window": self.window, "precision": self.precision}
+        found: dict[str, Any] = {"window": self.window, "precision": self.precision}
+        chosen = {"bands": self.bands, "stack": self.stack}
+        return found | {name: list(value) for name, value in chosen.items() if value is not None}

@@ -91,7 +91,7 @@ def footer(header: Mapping[str, Any], chip_layout: Mapping[str, Any], scale: flo
         quantization |= {"scale": [scale], "offset": [0]}
     emb = {
         "type": "chip",
-        "dimensions": model["dim"],
+        "dimensions": sum(header["vector_parts"].values()) if "vector_parts" in header else model["dim"],
         "data_type": dtype,
         "chip_layout": dict(chip_layout),
         "quantization": quantization,
@@ -113,4 +113,13 @@ def header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not is_version_of(found.get("format"), FORMAT):
         return {}
     require_format(path, found["format"], FORMAT)
+    return found
+
+
+def parts(metadata: Mapping[str, Any]) -> dict[str, slice]:
+    """Where in each vector its parts stand, by what the file says of its model; {} where it names none."""
+    found, start = {}, 0
+    for name, length in metadata.get("vector_parts", {}).items():
+        found[name] = slice(start, start + length)
+        start += length
     return found

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.embedding import embedding_tables
 from tile2vec_cli.embedding.embedding_files import Vectors, header
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import geoparquet, tables
+from tile2vec_cli.geo import antimeridian, geoparquet, tables
 from tile2vec_cli.geo.grid import ECCENTRICITY_SQUARED, METRES_PER_DEGREE, Floats, Ints
 from tile2vec_cli.geo.places import to_lonlat
 from tile2vec_cli.tiling.tiles import TileSet
@@ -40,6 +40,13 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def take(self, rows: Ints) -> Embeddings:
+        """These rows alone, as copies: the rest can go."""
+        columns = ("vectors", "geometry", "tile_id", "scene", "datetime")
+        found = {name: getattr(self, name) for name in columns}
+        kept: dict[str, Any] = {name: None if one is None else one[rows] for name, one in found.items()}
+        return replace(self, **kept)
 
     @cached_property
     def lonlat(self) -> Floats:
@@ -255,7 +262,7 @@ def _geometry_column(path: Path, metadata: Mapping[str, str], names: list[str]) 
 
 
 def _geometry(path: Path, column: pa.ChunkedArray, crs: str | None) -> NDArray[np.object_]:
-    """(N,) shapely geometries in lon/lat."""
+    """(N,) shapely geometries in lon/lat, within ±180 degrees."""
     try:
         geometry = shapely.from_wkb(column.to_numpy())
     except (shapely.errors.GEOSException, TypeError) as error:
@@ -264,8 +271,8 @@ def _geometry(path: Path, column: pa.ChunkedArray, crs: str | None) -> NDArray[n
     if missing:
         raise DataError(f"{path}: {missing:,} of {len(geometry):,} rows have no geometry; all need one.")
     if crs == "OGC:CRS84" or (crs is not None and '"CRS84"' in crs):
-        return np.asarray(geometry)
-    return np.asarray(shapely.transform(geometry, lambda xy: to_lonlat(crs, xy, str(path))))
+        return antimeridian.wrapped(np.asarray(geometry))
+    return antimeridian.wrapped(shapely.transform(geometry, lambda xy: to_lonlat(crs, xy, str(path))))
 
 
 def _texts(table: pa.Table, name: str) -> NDArray[np.object_] | None:

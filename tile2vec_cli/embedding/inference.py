@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from tile2vec_cli.neural import device, encoders, models
 from tile2vec_cli.neural.batches import ahead
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, Shard, silent
+from tile2vec_cli.tiling import likeness
 from tile2vec_cli.tiling.tile_files import Part
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.workers import work
@@ -69,11 +70,15 @@ def embed(
     tiles = TileSet.open(tiles_path)
     model = models.describe(model_path)
     models.require_fit(model_path, model, tiles)
-    header = {
+    otherwise = likeness.note_scaling(tiles.scaling, model.scaling, str(tiles.path))
+    likeness.remark_scaling(otherwise, model.scaling, "the model's")
+    header: dict[str, Any] = {
         "model": models.fingerprint(model_path),
         "architecture": model.architecture,
         "settings": config.settings(),
     }
+    if "place" in model.architecture:
+        header["vector_parts"] = encoders.part_sizes(model.architecture)
     present = [part for part in tiles.parts if part.count]
     one_file = out.suffix == ".parquet"
     others = 0
@@ -109,7 +114,7 @@ def embed(
     return EmbedReport(
         tiles=sum(part.count for part in own if part.name not in bad),
         tiles_per_second=round(sum(part.count for part in made) / seconds, 1) if made else None,
-        dim=int(model.architecture["dim"]),
+        dim=model.dim,
         parts=len(own) - len(bad),
         made=len(made),
         others=others,
@@ -122,8 +127,7 @@ def _forward(path: Path, config: EmbedConfig, workers: int | None) -> Forward:
     if workers is not None:
         torch.set_num_threads(workers)
     encoder, model = models.load_encoder(path, torch.device("cpu"))
-    row = encoders.ENCODERS[model.architecture["encoder"]]
-    batch_size = config.batch_size or row.tiles_a_pass(runtime.name)
+    batch_size = config.batch_size or encoders.tiles_a_pass(model.architecture["encoder"], runtime.name)
     return Forward(encoders.fused(encoder).to(runtime.device), runtime, batch_size)
 
 

@@ -1,4 +1,4 @@
-"""What embeddings have to beat: colour statistics, principal components, an untrained encoder."""
+"""What embeddings have to beat, none of it trained: statistics, components, filters, an encoder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.neural import batches, device, encoders
+from tile2vec_cli.neural import batches, device, encoders, random_features
 from tile2vec_cli.tiling.tiles import TileSet
 
 Vectors = NDArray[np.float32]
 
 COMPONENTS = 64
+FILTERS = 256  # of the random convolutional features; each gives two numbers
 _CHUNK = 512  # tiles at a time
 _SAMPLE = 4000  # tiles the principal components are computed from,
 _SAMPLE_BYTES = 512 << 20  # or fewer, so that they take no more than this
@@ -52,12 +53,15 @@ def stats(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> V
     return np.concatenate(rows).astype(np.float32)
 
 
-def pca(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> Vectors:
-    """(N, 64) principal components of the raw pixels, found on a sample of these tiles."""
+def pca(
+    tiles: TileSet, ids: Ints, seed: int, architecture: Architecture, source: Ints | None = None
+) -> Vectors:
+    """(N, 64) principal components of the raw pixels, found on a sample of `source`; None: of these tiles."""
+    source = ids if source is None else source
     width = int(np.prod(tiles.shape[1:]))
     most = max(COMPONENTS + 1, min(_SAMPLE, _SAMPLE_BYTES // (4 * width)))
     random = np.random.default_rng(seed)
-    sample = ids if len(ids) <= most else np.sort(random.choice(ids, most, replace=False))
+    sample = source if len(source) <= most else np.sort(random.choice(source, most, replace=False))
     components = min(COMPONENTS, len(sample), width)
     model = PCA(components, svd_solver="randomized", random_state=seed)
     model.fit(np.concatenate([_flat(tiles, here) for here in _chunks(sample)]))
@@ -69,12 +73,33 @@ def random(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> 
     runtime = device.choose()
     mean, std = batches.normalisation(tiles, ids)
     name, bands = architecture.encoder, len(tiles.bands)
-    encoder = encoders.untrained(name, bands, architecture.dim, mean, std, seed)
+    encoder = encoders.untrained(name, bands, architecture.dim, tiles.size, mean, std, seed)
     encoder = encoders.fused(encoder).to(runtime.device)
     vectors = []
     with torch.inference_mode(), runtime.autocast():
-        for here in _chunks(ids, encoders.ENCODERS[name].tiles_a_pass(runtime.name)):
+        for here in _chunks(ids, encoders.tiles_a_pass(name, runtime.name)):
             vectors.append(encoder(torch.from_numpy(tiles.pixels(here)).to(runtime.device)).float().cpu())
+    return torch.cat(vectors).numpy()
+
+
+def rcf(
+    tiles: TileSet,
+    ids: Ints,
+    seed: int,
+    architecture: Architecture,
+    source: Ints | None = None,
+    filters: int = FILTERS,
+) -> Vectors:
+    """(N, 2 F) random convolutional features, whose filters are patches of `source`; None: of these tiles."""
+    runtime = device.choose()
+    made = random_features.fitted(tiles, ids if source is None else source, filters, seed).to(runtime.device)
+    vectors = []
+    with torch.inference_mode(), runtime.autocast():
+        for here in _chunks(ids):
+            seen = [
+                torch.from_numpy(one).to(runtime.device) for one in (tiles.pixels(here), tiles.valid(here))
+            ]
+            vectors.append(made.features(*seen).cpu())
     return torch.cat(vectors).numpy()
 
 
@@ -82,6 +107,7 @@ BASELINES: dict[str, Callable[[TileSet, Ints, int, Architecture], Vectors]] = {
     "stats": stats,
     "pca": pca,
     "random": random,
+    "rcf": rcf,
 }
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import SELF_SUPERVISED, CompareConfig, EmbedConfig, TripletConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.embedding.embeddings import Embeddings
@@ -56,7 +57,7 @@ class Bench:
     """What all objectives share."""
 
     tiles: Path
-    labels: str
+    labels: str | LabelSource
     folder: Path
     config: CompareConfig
     stages: Stages
@@ -169,8 +170,6 @@ def _require_labels(tiles: TileSet, bench: Bench) -> None:
         geometry,
         ids,
         field=probe.field,
-        layer=probe.layer,
-        crs=probe.crs,
         min_purity=probe.min_purity,
     )
     nothing = np.zeros((len(tiles), 1), np.float32)

@@ -56,7 +56,7 @@ def run(bench: Bench) -> Report:
     settings = {**own, **config.probe.settings()}
     if bench.triplets is None:
         settings["triplets"] = None
-    inputs: dict[str, Path | str | None] = {
+    inputs: dict[str, records.Input] = {
         "tiles": bench.tiles,
         "labels": bench.labels,
         "triplets": bench.triplets,
@@ -99,6 +99,7 @@ def _keys(found: Comparison, config: CompareConfig) -> dict[str, Any]:
         "failed": [failure.name for failure in found.failed],
         "end_to_end": found.rivals["end_to_end"] if found.rivals else None,
         **{key: any_probe.get(key) for key in _SHARED},
+        **{key: any_probe[key] for key in ("label_rasters",) if key in any_probe},
     }
 
 

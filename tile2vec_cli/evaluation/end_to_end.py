@@ -6,8 +6,6 @@ logistic regression was ahead of supervised CNNs with up to 50,000 labels.
 
 from __future__ import annotations
 
-import math
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +26,9 @@ from tile2vec_cli.evaluation.fits import Fits
 from tile2vec_cli.evaluation.scores import NETWORK, confusion
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.learning import draws, heads
-from tile2vec_cli.learning.training import BETAS
+from tile2vec_cli.learning.optimise import Descent
+from tile2vec_cli.learning.schedules import Budget, Course, Schedule
+from tile2vec_cli.learning.starts import BETAS
 from tile2vec_cli.neural import batches, device, encoders, models
 from tile2vec_cli.neural.batches import Pixels
 from tile2vec_cli.neural.device import Runtime
@@ -37,24 +37,8 @@ from tile2vec_cli.tiling.tiles import TileSet
 
 END_TO_END, FINE_TUNED = "end-to-end", "fine-tuned"  # from scratch, and from the embeddings' own weights
 
-_WAIT_EVERY = 20  # steps, for a GPU
-
 Classes = NDArray[np.int32]
 OnSeconds = Callable[[float], None]  # seconds of training so far
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What ends a fit: minutes, or a number of steps, which then give the same weights every time."""
-
-    minutes: float | None = None
-    steps: int | None = None
-
-    def share(self, step: int, seconds: float) -> float:
-        """Of the fit that is done; at least one step is made."""
-        done = step / self.steps if self.steps else 0.0
-        spent = seconds / (60 * self.minutes) if self.minutes and step else 0.0
-        return min(max(done, spent), 1.0)
 
 
 @dataclass(frozen=True)
@@ -100,7 +84,7 @@ class Rivals:
         encoder, head = self._fit(kind, train, classes, on_seconds)
         encoder = encoders.fused(encoder)
         found = []
-        size = encoders.ENCODERS[self.architecture.encoder].tiles_a_pass(self.runtime.name)
+        size = encoders.tiles_a_pass(self.architecture.encoder, self.runtime.name)
         test = self.numbers[test]
         chunks = (test[start : start + size, None] for start in range(0, len(test), size))
         with torch.inference_mode():
@@ -124,31 +108,37 @@ class Rivals:
         known[numbers] = classes
         order = draws.order(len(train), min(row.batch_size, len(train)), self.seed, 0)
         steps = self.pixels.stream(numbers[rows, None] for rows in order)
-        began, step, share = time.monotonic(), 0, 0.0
-        while share < 1:
+
+        def loss() -> Tensor:
             batch, pixels = next(steps)
             target = torch.from_numpy(known[batch[:, 0]]).to(self.runtime.device)
-            for group in optimizer.param_groups:
-                group["lr"] = row.lr * (1 + math.cos(math.pi * share)) / 2
-            optimizer.zero_grad()
             with self.runtime.autocast():
-                vectors = encoder(draws.turned(pixels, self.seed, step))
-            loss: Tensor = cross_entropy(head(vectors.float()), target)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            step += 1
-            if self.runtime.name == "cuda" and step % _WAIT_EVERY == 0:
-                torch.cuda.synchronize()  # else the clock would run ahead of the work
-            seconds = time.monotonic() - began
-            share = self.budget.share(step, seconds)
-            on_seconds(seconds)
+                vectors = encoder(draws.turned(pixels, self.seed, course.step))
+            return cross_entropy(head(vectors.float()), target)
+
+        course = Course()
+        descent = Descent(
+            networks=nn.ModuleList([encoder, head]),
+            optimizer=optimizer,
+            schedule=Schedule(self.budget.steps, self.budget.minutes, row.lr),
+            course=course,
+            device=self.runtime.name,
+            diverged=self._no_number,
+        )
+        descent.run(loss, lambda: on_seconds(course.seconds))
         return encoder.eval(), head.eval()
+
+    def _no_number(self, step: int, value: float) -> DataError:
+        return DataError(
+            f"{self.tiles.path}: trained end to end on its tiles, a network's loss or gradient is {value} at "
+            f"step {step}; finite numbers are needed. Leave --end-to-end out, or look for odd pixels."
+        )
 
     def _encoder(self, kind: str, train: Ints) -> encoders.Encoder:
         """As it is before the first step; from scratch it knows the colours of `train` alone."""
         name, dim, bands = self.architecture.encoder, self.architecture.dim, len(self.tiles.bands)
         mean, std = batches.normalisation(self.tiles, np.sort(self.ids[train]))
-        encoder = encoders.untrained(name, bands, dim, mean, std, self.seed)
+        encoder = encoders.untrained(name, bands, dim, self.tiles.size, mean, std, self.seed)
         start = self.starts[kind]
         if start is not None:  # its weights are for pixels on its own scale
             encoder.load_state_dict(start.state_dict())
@@ -198,4 +188,5 @@ def _start(path: Path, tiles: TileSet, metadata: Mapping[str, Any]) -> tuple[enc
             "needed. Give that one, or leave --model out."
         )
     models.require_fit(path, model, tiles)
+    encoder.place = None  # what has a gradient is tuned
     return encoder, Architecture.of({"architecture": model.architecture})

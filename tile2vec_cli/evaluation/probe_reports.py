@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli import figures
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.embedding.embeddings import read as read_embeddings
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.evaluation import probing
+from tile2vec_cli.evaluation.beside import Common, names
 from tile2vec_cli.evaluation.fits import Fits
 from tile2vec_cli.evaluation.scores import NETWORK, Verdict
 from tile2vec_cli.geo.grid import Ints
@@ -40,11 +42,12 @@ REPORT, CONFUSION, CURVE, PICTURE = "report.json", "confusion.csv", "curve.png",
 
 def run(
     embeddings: Path,
-    label_path: str,
+    source: str | LabelSource,
     config: ProbeConfig,
     *,
     tiles: Path | None = None,
     model: Path | None = None,
+    beside: Sequence[Path] = (),
     out: Path | None = None,
     overwrite: bool = False,
     on_progress: Progress = silent,
@@ -57,15 +60,17 @@ def run(
     report made with other settings, OutputError where it cannot be written.
     """
     tile_set = None if tiles is None else TileSet.open(tiles)
+    others = names(beside, (probing.OWN, *figures.NAMES))
     if out is None:
-        verdict = _judge(embeddings, label_path, config, tile_set, model, Fits(), on_progress)
+        verdict = _judge(embeddings, source, config, tile_set, model, others, Fits(), on_progress)
         return Report(verdict.report(), (), False)
     files = tuple(out / name for name in (REPORT, CONFUSION, CURVE, PICTURE))
-    inputs: dict[str, Path | str | None] = {
+    inputs: dict[str, records.Input] = {
         "embeddings": embeddings,
-        "labels": label_path,
+        "labels": source,
         "tiles": tiles,
         "model": model,
+        **{f"beside {name}": path for name, path in others.items()},
     }
     known = {} if tile_set is None else {"tiles": tile_set.fingerprint}
     settings = config.settings() if model else {**config.settings(), "model": None}
@@ -75,7 +80,7 @@ def run(
     if found is not None:
         fits.discard()
         return Report(found, files, True)
-    verdict = _judge(embeddings, label_path, config, tile_set, model, fits, on_progress)
+    verdict = _judge(embeddings, source, config, tile_set, model, others, fits, on_progress)
     _write(files, verdict, made_from)
     fits.discard()
     return Report(verdict.report(), files, False)
@@ -83,43 +88,38 @@ def run(
 
 def _judge(
     embeddings: Path,
-    label_path: str,
+    source: str | LabelSource,
     config: ProbeConfig,
     tiles: TileSet | None,
     model: Path | None,
+    others: Mapping[str, Path],
     fits: Fits,
     on_progress: Progress,
 ) -> Verdict:
     vectors = read_embeddings(embeddings)
+    common = Common.of(vectors, others) if others else None
+    if common is not None:
+        vectors = common.own
     found = labels.read(
-        label_path,
-        vectors.geometry,
-        vectors.tile_id,
-        field=config.field,
-        layer=config.layer,
-        crs=config.crs,
-        min_purity=config.min_purity,
+        source, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
     )
-    regions = _regions(label_path, vectors, found, config)
-    return probing.probe(vectors, found, config, tiles, model, fits, regions, on_progress)
+    regions = _regions(source, vectors, found, config)
+    return probing.probe(vectors, found, config, tiles, model, fits, regions, common, on_progress)
 
 
-def _regions(path: str, vectors: Embeddings, found: Labels, config: ProbeConfig) -> Labels | None:
+def _regions(
+    source: str | LabelSource, vectors: Embeddings, found: Labels, config: ProbeConfig
+) -> Labels | None:
     """The region of each tile, from the file of the labels; None where the split is by something else."""
     if config.region_field is None:
         return None
     if found.kind == "raster":
-        raise UsageError(f"--region-field: {path} is a raster, without fields. Use a vector file or a table.")
+        raise UsageError(
+            f"--region-field: {source} is a raster, without fields. Use a vector file or a table."
+        )
     if config.field is None:
         raise UsageError("--region-field: the file holds classes too. Name their field with --field.")
-    return labels.read(
-        path,
-        vectors.geometry,
-        vectors.tile_id,
-        field=config.region_field,
-        layer=config.layer,
-        crs=config.crs,
-    )
+    return labels.read(source, vectors.geometry, vectors.tile_id, field=config.region_field)
 
 
 # --- files -------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings, positions
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import splits
+from tile2vec_cli.evaluation.beside import Common
 from tile2vec_cli.evaluation.classifiers import Training, predict, quietly
 from tile2vec_cli.evaluation.fits import Fits
 from tile2vec_cli.evaluation.scores import Score, Verdict, confusion
@@ -53,19 +54,22 @@ def probe(
     model: Path | None = None,
     fits: Fits | None = None,
     regions: Labels | None = None,
+    common: Common | None = None,
     on_progress: Progress = silent,
 ) -> Verdict:
     """Train each classifier on each kind of features, on several splits and subsets of the labels.
 
     Every classifier and kind of features meets the same splits and the same labels. regions, for a
-    split by region: the region of each tile, as its class. tiles, for what
-    learns from pixels: the tile set that was embedded. model: the one that embedded it, to be tuned to
-    the labels. fits: networks that a stopped run has trained. Progress counts fits, and seconds of
-    training where networks are trained.
+    split by region: the region of each tile, as its class. tiles, for what learns from pixels: the tile
+    set that was embedded. model: the one that embedded it, to be tuned to the labels. common: other
+    vectors of these very tiles. fits: networks that a stopped run has trained. Progress counts fits, and
+    seconds of training where networks are trained.
     Raises DataError where labels or blocks are too few, or tiles or model are not the embeddings' own.
     """
     task = choose(embeddings, labels, config, regions)
-    features = {OWN: embeddings.vectors[task.rows], **_baselines(embeddings, task.rows, config, tiles)}
+    others = {} if common is None else {name: one[task.rows] for name, one in common.others.items()}
+    own = embeddings.vectors[task.rows]
+    features = {OWN: own, **others, **_baselines(embeddings, task.rows, config, tiles)}
     draws = _draws(task, embeddings, config)
     most = min(len(draw.order) for draw in draws)
     n_labels = sorted({min(n, most) for n in config.n_labels})
@@ -99,6 +103,7 @@ def probe(
         tiles_used=len(task.rows),
         labels=labels.kind,
         left_out=labels.left_out,
+        label_rasters=labels.rasters,
         dropped_classes=task.dropped,
         split=config.split,
         block_m=task.block_m if config.split == "blocks" else None,
@@ -110,6 +115,7 @@ def probe(
         majority_class=float(matrix.sum(axis=1).max() / matrix.sum()),
         confusion_of={"features": OWN, "classifier": best.classifier, "n_labels": best.n_labels},
         end_to_end=given if learned else None,
+        beside=None if common is None else common.report(),
         confusion=matrix,
     )
 
@@ -209,9 +215,10 @@ def _learned(
     if tiles is None or config.end_to_end is None:
         return {}
     from tile2vec_cli.evaluation import end_to_end
+    from tile2vec_cli.learning.schedules import Budget
 
     ids = positions(embeddings, tiles, "--end-to-end needs", task.rows)
-    budget = end_to_end.Budget(config.end_to_end)
+    budget = Budget(minutes=config.end_to_end)
     rivals = end_to_end.Rivals.of(tiles, ids, embeddings.metadata, budget, config.seed, model)
     sides = [(draw.order, draw.split.test) for draw in draws if draw.counts][: config.end_to_end_repeats]
     return end_to_end.judged(rivals, task.classes, sides, n_labels, fits, on_progress)

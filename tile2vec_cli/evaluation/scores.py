@@ -60,6 +60,7 @@ class Verdict:
     tiles_used: int
     labels: str  # "raster", "polygons", "points" or "table"
     left_out: dict[str, int]  # tiles without a label, by reason
+    label_rasters: dict[str, int]  # see LabelRasters.found
     dropped_classes: dict[str, str]  # name -> why
     split: str  # "blocks", "random" or "region"
     block_m: float | None
@@ -71,14 +72,18 @@ class Verdict:
     majority_class: float  # accuracy of always answering the commonest class
     confusion_of: dict[str, Any]  # features, classifier, n_labels
     end_to_end: dict[str, Any] | None  # what each network was given: minutes, and how many of the repeats
+    beside: dict[str, Any] | None  # how tiles were matched, by name, and how many were not
     confusion: Ints = field(repr=False)  # (K, K) truth in rows, predictions in columns, summed over repeats
 
     def report(self) -> dict[str, Any]:
         """As JSON, without the matrix, numbers to four digits."""
         found = asdict(self)
         del found["confusion"]
-        if self.regions is None:
-            del found["regions"]
+        for name in ("regions", "beside"):
+            if found[name] is None:
+                del found[name]
+        if not self.label_rasters:
+            del found["label_rasters"]
         return dict(_rounded(found))
 
 

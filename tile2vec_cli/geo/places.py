@@ -26,9 +26,20 @@ def to_lonlat(crs: str | None, xy: Floats, path: str) -> Floats:
     return places
 
 
-def from_lonlat(crs: str | None, lonlat: Floats, path: str) -> Floats:
-    """(..., 2) map coordinates in `crs` of (..., 2) places; infinite where the CRS does not reach."""
-    return _transformed(crs, lonlat, path, inverse=True)
+def from_lonlat(crs: str | None, lonlat: Floats, path: str, about: float | Floats | None = None) -> Floats:
+    """(..., 2) map coordinates in `crs` of (..., 2) places; infinite where the CRS does not reach.
+
+    about: an x (one, or (...)) from which a place lies half way round the Earth at the most: that of a
+    raster of longitudes from 0 to 360, say. Where the CRS shows every place once, it changes nothing.
+    """
+    xy = _transformed(crs, lonlat, path, inverse=True)
+    turn = None if crs is None else _turn(crs)
+    if about is not None and turn is not None:
+        x = xy[..., 0]
+        turns = np.ceil((about - x) / turn - 0.5)
+        # Whole turns are added, nothing else: what lies there already keeps its digits.
+        xy[..., 0] = np.where(np.isfinite(x) & (turns != 0), x + turn * np.where(np.isfinite(x), turns, 0), x)
+    return xy
 
 
 def ground_m(here: Floats, there: Floats) -> Floats:
@@ -72,8 +83,43 @@ def _transformed(crs: str | None, xy: Floats, path: str, *, inverse: bool) -> Fl
         x, y = transformer.transform(xy[..., 0], xy[..., 1], direction=direction)
     except ProjError as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path}: its CRS has no way to WGS 84 ({reason}). Reproject it first.") from error
+        raise DataError(
+            f"{path}: its CRS, {_called(crs)}, has no way to places on the Earth ({reason}); one that has is "
+            "needed. Assign the CRS that its coordinates are really in with `rio edit-info --crs`."
+        ) from error
     return np.stack([x, y], axis=-1)
+
+
+def _called(crs: str) -> str:
+    """Its name, as far as PROJ knows what it is."""
+    try:
+        return str(pyproj.CRS(crs).name)
+    except ProjError:
+        return "unknown to PROJ"
+
+
+@lru_cache(maxsize=64)
+def _turn(crs: str) -> float | None:
+    """How much x grows once around the Earth; None where it is no linear function of the longitude.
+
+    It is one in geographic and in cylindrical CRSs, which go on beyond their seam.
+    """
+    known = pyproj.CRS(crs)
+    if known.is_geographic:
+        return float(2 * np.pi / known.axis_info[0].unit_conversion_factor)
+    if known.geodetic_crs is None:
+        return None
+    lon, lat = np.meshgrid(np.arange(-179.5, 180, 30), [0.0, 50.0])  # twice, 30 degrees apart
+    try:
+        there = pyproj.Transformer.from_crs(known.geodetic_crs, known, always_xy=True)
+        x, _ = there.transform(lon, lat)
+    except ProjError:
+        return None
+    steps = np.diff(x, axis=1)
+    turn = 12 * float(np.median(steps))
+    # One step may cross the seam.
+    even = np.isclose(12 * steps, turn, rtol=1e-9, atol=0).sum(axis=1) >= steps.shape[1] - 1
+    return turn if np.isfinite(turn) and turn > 0 and even.all() else None
 
 
 @lru_cache(maxsize=64)

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
+from rasterio import shutil
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
-from tile2vec_cli.geo import remote
+from tile2vec_cli.geo import containers, remote, scene_dates, stacks
 from tile2vec_cli.geo.grid import Floats, Transform, map_xy
 from tile2vec_cli.geo.places import ground_m, to_lonlat
 from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.stack_readers import StackReader
 from tile2vec_cli.job import memory
 
 # A scene without georeferencing is refused in one line of ours.
@@ -39,20 +41,44 @@ _CACHE_BYTES = (64 << 20, 256 << 20)  # GDAL's default is a share of the node's 
 
 def exists(path: str) -> None:
     """Raise InputError when a local path is missing or must not be read."""
-    if is_remote(path):
-        return
-    if not Path(path).exists():
-        raise InputError(f"{path}: no such file; a raster is needed. Check the path.")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: no permission to read it. Check its mode and owner.")
+    stack = stacks.parse(path)
+    for number, part in enumerate((path,) if stack is None else stack.files):
+        if is_remote(part):
+            continue
+        file = containers.parts(part)[1]
+        if not Path(file).exists():
+            if stack is not None:
+                raise InputError(
+                    f"{stack.name}: has no file of band {stack.bands[number]} ({Path(file).name}); every "
+                    "band of --stack is needed. Add the file, or leave the band out."
+                )
+            raise InputError(f"{file}: no such file; a raster is needed. Check the path.")
+        if not os.access(file, os.R_OK):
+            raise InputError(f"{file}: no permission to read it. Check its mode and owner.")
+
+
+def is_there(path: str) -> bool:
+    """Whether a local path leads to something; a server's always, for all one can tell without asking."""
+    return all(is_remote(file) or Path(containers.parts(file)[1]).exists() for file in stacks.files(path))
 
 
 def identity(path: str) -> dict[str, Any]:
-    """What tells a changed file from an unchanged one: size and mtime, and the ETag of a remote one."""
+    """What tells a changed file from an unchanged one: size and mtime, and the ETag of a remote one.
+
+    Of a stack, lists of these.
+    """
+    try:
+        found = [_identity(file) for file in stacks.files(path)]
+    except OSError as error:
+        exists(path)  # says which file is missing, and of what
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
+    return found[0] if len(found) == 1 else {key: [one[key] for one in found] for key in found[0]}
+
+
+def _identity(path: str) -> dict[str, Any]:
     if is_remote(path):
         return remote.identity(path)
-    exists(path)
-    found = Path(path).stat()
+    found = Path(containers.parts(path)[1]).stat()
     return {"size": found.st_size, "mtime": found.st_mtime}
 
 
@@ -67,11 +93,14 @@ class Raster:
     dtype: str
     crs: str | None  # WKT
     transform: Transform
-    nodata: tuple[float | None, ...]  # one a band
+    nodata: tuple[float | None, ...]  # one a band, where its pixels can hold it
+    declared: tuple[float | None, ...]  # the same, whether they can or not
     block: tuple[int, int]  # (rows, columns) GDAL reads at a time
     alpha: int | None  # the band (1-based) tagged alpha
+    meanings: tuple[str, ...]  # of the bands, as they are shown: red, gray, palette, undefined, …
     has_mask: bool  # a mask band beside the data
     descriptions: tuple[str | None, ...]
+    scaling: tuple[tuple[float, float], ...]  # scale and offset, one a band; (1, 0) where none is declared
     datetime: datetime | None
     colours: dict[int, tuple[int, int, int]]  # of band 1's palette
 
@@ -143,7 +172,17 @@ def environment(path: str, *, threads: int = 1) -> Iterator[None]:
 
 
 def open_dataset(path: str) -> Any:
-    """rasterio's dataset, for the caller to close; needs an `environment`. Errors as for `describe`."""
+    """rasterio's dataset, for the caller to close; needs an `environment`. Errors as for `describe`.
+
+    Of a stack, what reads as one.
+    """
+    stack = stacks.parse(path)
+    if stack is not None:
+        return StackReader([(file, _open_one(file)) for file in stack.files], stack.bands)
+    return _open_one(path)
+
+
+def _open_one(path: str) -> Any:
     suffix = Path(path).suffix.lower()
     try:
         # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
@@ -156,6 +195,11 @@ def open_dataset(path: str) -> Any:
     if source.driver == "VRT" and not path.partition("?")[0].lower().endswith(".vrt"):
         source.close()
         raise DataError(f"{path}: is a virtual raster in disguise. Name it .vrt if you trust it.")
+    if source.count == 0:
+        inside = source.subdatasets
+        advice = f"Name one of its {len(inside)}, such as '{inside[0]}'." if inside else "Check the file."
+        raise DataError(f"{path}: holds no bands of its own; a raster with bands is needed. {advice}")
+    _require_plausible(path, source)
     return source
 
 
@@ -184,9 +228,6 @@ def cache_bytes() -> int:
 
 def described(path: str, source: Any) -> Raster:
     """What an opened dataset says of itself."""
-    if source.count == 0:
-        raise DataError(f"{path}: holds no bands of its own; a raster with bands is needed. Name a subset.")
-    _require_plausible(path, source)
     a, b, c, d, e, f = tuple(source.transform)[:6]
     if not math.isfinite(c + f) or not math.isfinite(a * e - b * d) or a * e == b * d:
         raise DataError(f"{path}: its transform gives pixels no area. Repair its georeferencing.")
@@ -195,6 +236,8 @@ def described(path: str, source: Any) -> Raster:
         band for band, kind in zip(source.indexes, interpretations, strict=True) if kind == ColorInterp.alpha
     ]
     flags = source.mask_flag_enums[0]
+    with np.errstate(over="ignore"):  # rasterio asks whether the pixels can hold it by casting it
+        nodata = tuple(source.nodatavals)
     return Raster(
         path=path,
         height=source.height,
@@ -203,14 +246,42 @@ def described(path: str, source: Any) -> Raster:
         dtype=source.dtypes[0],
         crs=source.crs.to_wkt() if source.crs else None,
         transform=tuple(source.transform)[:6],
-        nodata=tuple(source.nodatavals),
+        nodata=nodata,
+        declared=_declared_nodata(source),
         block=source.block_shapes[0],
         alpha=alpha[-1] if alpha else None,
+        meanings=tuple(kind.name for kind in interpretations),
         has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         descriptions=tuple(source.descriptions),
-        datetime=_datetime(path, source),
+        scaling=tuple(zip(source.scales, source.offsets, strict=True)),
+        datetime=scene_dates.taken(path, {**source.tags(), **source.tags(ns="IMAGERY")}),
         colours=_colours(source),
     )
+
+
+def _declared_nodata(source: Any) -> tuple[float | None, ...]:
+    """Each band's nodata as the file declares it, from GDAL's description of the dataset as a virtual one.
+
+    rasterio tells neither what the pixels cannot hold nor integers of 64 bits.
+    """
+    if isinstance(source, StackReader):
+        return tuple(_declared_nodata(file)[band - 1] for file, band in source.members)
+    try:
+        with rasterio.MemoryFile(ext=".vrt") as file:
+            shutil.copy(source, file.name, driver="VRT")
+            root = ElementTree.fromstring(file.read())
+        texts = [band.findtext("NoDataValue") for band in root.findall("VRTRasterBand")]
+        return tuple(None if text is None else _number(text) for text in texts)
+    except (RasterioError, SystemError, ValueError, ElementTree.ParseError):  # of other metadata, or silent
+        with np.errstate(over="ignore"):
+            return tuple(source.nodatavals)
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _require_plausible(path: str, source: Any) -> None:
@@ -218,7 +289,7 @@ def _require_plausible(path: str, source: Any) -> None:
     height, width = source.height, source.width
     (high, wide), held = source.block_shapes[0], None
     if source.driver == "GTiff" and not is_remote(path):
-        held = Path(path).stat().st_size
+        held = Path(path).stat().st_size if Path(path).is_file() else None  # else in an archive
     blocks = -(-height // high) * -(-width // wide)
     if max(height, width) > _MOST_SIDE:
         what = f"sides up to {_MOST_SIDE:,} are read"
@@ -236,23 +307,3 @@ def _colours(source: Any) -> dict[int, tuple[int, int, int]]:
         return {int(code): tuple(colour[:3]) for code, colour in source.colormap(1).items()}
     except ValueError:  # no palette
         return {}
-
-
-def _datetime(path: str, source: Any) -> datetime | None:
-    """When the scene was taken: its acquisition tag, the date in its name, or TIFF's date, in this order.
-
-    TIFF's date comes last because many programs write the time of processing there.
-    """
-    acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
-    named = re.search(r"(?<!\d)(19[7-9]\d|20\d\d)([-_]?)([01]\d)\2([0-3]\d)(?!\d)", Path(path).name)
-    tag = source.tags().get("TIFFTAG_DATETIME", "")
-    for text, form in (
-        (acquired[:19], "%Y-%m-%d %H:%M:%S"),
-        ("-".join(named.group(1, 3, 4)) if named else "", "%Y-%m-%d"),
-        (tag, "%Y:%m:%d %H:%M:%S"),
-    ):
-        try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    return None

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 from tile2vec_cli.errors import InputError
+from tile2vec_cli.geo import containers
 
 _TRIES = 4
 _PAUSE_S = 0.5  # doubles from try to try
@@ -29,8 +30,8 @@ GDAL_OPTIONS = {
 
 
 def is_remote(path: str) -> bool:
-    """Whether GDAL, not the file system, resolves the path."""
-    return path.startswith("/vsi") or "://" in path
+    """Whether GDAL, not the file system, resolves the path: not where a local file holds the raster."""
+    return (path.startswith("/vsi") or "://" in path) and not containers.is_inside(path)
 
 
 def identity(path: str) -> dict[str, Any]:

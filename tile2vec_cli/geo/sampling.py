@@ -6,21 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo import fills
 from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.geo.places import from_lonlat
 from tile2vec_cli.geo.rasters import Raster
 from tile2vec_cli.geo.scenes import Mask, Pixels, open_scene
 
 
-def sample(path: str, lonlat: Floats) -> tuple[Pixels, Mask]:
-    """Values (N,) of band 1 at the nearest pixel to each of (N, 2) places, and whether each is valid.
+def sample(path: str, lonlat: Floats, band: int = 1, alpha: str = "auto") -> tuple[Pixels, Mask]:
+    """Values (N,) of a band at the nearest pixel to each of (N, 2) places, and whether each is valid.
 
-    Reads strips of whole blocks in order, so memory stays bounded and a block is decoded once.
+    alpha: as for a scene. Reads strips of whole blocks in order, so memory stays bounded and a block is
+    decoded once.
     """
-    with open_scene(path, bands=(1,)) as scene:
+    with open_scene(path, bands=(band,), alpha=alpha) as scene:
         raster = scene.raster
         if raster.crs is None:
             raise DataError(f"{path}: has no CRS; labels need one. Assign it with `rio edit-info --crs`.")
+        if scene.foreign_nodata is not None:
+            fills.remark([f"{scene.foreign_nodata:g} in {path}"], "--label-nodata")
         values = np.zeros(len(lonlat), scene.dtype)
         valid = np.zeros(len(lonlat), bool)
         row, col = _pixels_at(raster, lonlat)
@@ -42,10 +46,12 @@ def sample(path: str, lonlat: Floats) -> tuple[Pixels, Mask]:
 
 def _pixels_at(raster: Raster, lonlat: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     a, b, c, d, e, f = raster.transform
-    xy = from_lonlat(raster.crs, lonlat, raster.path)
+    middle = a * raster.width / 2 + b * raster.height / 2 + c
+    xy = from_lonlat(raster.crs, lonlat, raster.path, middle)
     x, y = xy[:, 0] - c, xy[:, 1] - f
     area = a * e - b * d
-    col, row = (e * x - b * y) / area, (a * y - d * x) / area
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        col, row = (e * x - b * y) / area, (a * y - d * x) / area
     # A place on the edge of a pixel must not fall out of it by rounding; unreachable ones are infinite.
     edge = 1e-6
     col = np.where(np.isfinite(col), np.clip(np.floor(col + edge), -1, raster.width), -1)

@@ -6,28 +6,40 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tile2vec_cli.errors import InputError, UsageError
+from tile2vec_cli.geo import containers, stacks
 from tile2vec_cli.geo.rasters import SUFFIXES
 from tile2vec_cli.geo.remote import is_remote
 
+_KINDS = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
 _NAME_BYTES = 180  # leaves room in 255 for a part's suffix and a temporary prefix
 
 
 def expand(arguments: Sequence[str], *, recursive: bool = False) -> list[str]:
     """Paths of the scenes in order of their arguments, folders sorted by name, each scene once.
 
-    An argument is a raster, a folder, "@list.txt" (a scene a line), "-" (the list on stdin) or a
-    path of GDAL's. Local paths become absolute, so that they mean the same from everywhere.
+    An argument is a raster, a folder, "@list.txt" (a scene a line), "-" (the list on stdin), an archive
+    (.zip or .tar, all its rasters) or a path of GDAL's. Local paths become absolute, so that they mean
+    the same from everywhere.
     A raster that does not exist stays in the list: it fails by itself, later.
     Raises InputError for a folder without rasters and for a list that cannot be read.
     """
-    found = dict.fromkeys(path for argument in arguments for path in _expand_one(argument, recursive))
+    return list(with_folders(arguments, recursive=recursive))
+
+
+def with_folders(arguments: Sequence[str], *, recursive: bool = False) -> dict[str, str | None]:
+    """As `expand`, each with the folder that was named, or None where it was named itself."""
+    found: dict[str, str | None] = {}
+    for argument in arguments:
+        for path, folder in _expand_one(argument, recursive):
+            found.setdefault(path, folder)
     if not found:
         raise UsageError("no scenes; name at least one raster, folder or @list.txt.")
-    return list(found)
+    return found
 
 
 def scene_name(path: str) -> str:
@@ -36,18 +48,72 @@ def scene_name(path: str) -> str:
     What a file name must not hold, and "%" and "+" (which ours give a meaning), is percent-encoded;
     very long names are cut and end in a hash.
     """
-    name = re.split(r"[?#]", path)[0] if is_remote(path) else path
-    name = name.rstrip("/").rsplit("/", 1)[-1]
+    return _stemmed(_components(path)[-1])
+
+
+def names_by_path(scenes: Mapping[str, str | None]) -> dict[str, str]:
+    """Names of scenes with those of their folders, "state/m_3708020": of all below the folder that was named.
+
+    One at the least, and as many more as keep names apart.
+    """
+    components = {path: _components(path) for path in scenes}
+    depth = {path: _below(path, components[path], folder) for path, folder in scenes.items()}
+    while True:
+        names = {path: _nested(components[path], depth[path]) for path in scenes}
+        counts = Counter(names.values())
+        longer = [p for p, name in names.items() if counts[name] > 1 and depth[p] < len(components[p]) - 1]
+        if not longer:
+            return names
+        for path in longer:
+            depth[path] += 1
+
+
+def part_name(scene: str) -> str:
+    """What the folder of a scene's tiles is called."""
+    return scene if "/" not in scene else _cut_short(scene.replace("/", "%2F"), scene)
+
+
+def _components(path: str) -> list[str]:
+    stack = stacks.parse(path)
+    if stack is not None:
+        path = stack.name
+    if containers.is_inside(path):
+        _, file, _ = containers.parts(path)
+        path = f"{file}/{containers.own_name(path)}"
+    elif is_remote(path):
+        path = re.split(r"[?#]", path)[0].replace("://", "/")
+    return [component for component in path.split("/") if component]
+
+
+def _below(path: str, components: Sequence[str], folder: str | None) -> int:
+    if folder is None:
+        return 1
+    return max(1, len(components) - len(_components(folder)) - 1)
+
+
+def _nested(components: Sequence[str], depth: int) -> str:
+    folders = components[:-1]
+    own = [_safe(name) for name in folders[max(0, len(folders) - depth) :]]
+    return "/".join([*own, _stemmed(components[-1])])
+
+
+def _stemmed(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
     if not dot or not stem or not suffix.isalnum():
         stem = name
-    coded = "".join(_coded(character) for character in stem)
-    if coded.startswith("."):
-        coded = "%2E" + coded[1:]
-    if len(os.fsencode(coded)) > _NAME_BYTES:
-        digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:10]
-        coded = os.fsencode(coded)[:_NAME_BYTES].decode("utf-8", "ignore") + f"~{digest}"
-    return coded
+    return _cut_short(_safe(stem), stem)
+
+
+def _safe(name: str) -> str:
+    coded = "".join(_coded(character) for character in name)
+    return "%2E" + coded[1:] if coded.startswith(".") else coded
+
+
+def _cut_short(coded: str, name: str) -> str:
+    if len(os.fsencode(coded)) <= _NAME_BYTES:
+        return coded
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:10]
+    return os.fsencode(coded)[:_NAME_BYTES].decode("utf-8", "ignore") + f"~{digest}"
 
 
 def _coded(character: str) -> str:
@@ -56,7 +122,7 @@ def _coded(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in os.fsencode(character))
 
 
-def _expand_one(argument: str, recursive: bool) -> Iterator[str]:
+def _expand_one(argument: str, recursive: bool) -> Iterator[tuple[str, str | None]]:
     if argument == "-":
         yield from _listed(sys.stdin.read())
     elif argument.startswith("@"):
@@ -70,12 +136,16 @@ def _expand_one(argument: str, recursive: bool) -> Iterator[str]:
         files = folder.rglob("*") if recursive else folder.glob("*")
         rasters = sorted(str(f) for f in files if f.suffix.lower() in SUFFIXES and f.is_file())
         if not rasters:
-            kinds = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
             deeper = "" if recursive else " Rasters in folders below count with --recursive."
-            raise InputError(f"{argument}: no rasters in this folder ({kinds}).{deeper}")
-        yield from rasters
+            raise InputError(f"{argument}: no rasters in this folder ({_KINDS}).{deeper}")
+        yield from ((raster, str(folder)) for raster in rasters)
+    elif (archive := _whole_archive(argument)) is not None:
+        rasters = sorted(f for f in containers.listed(archive) if f.lower().endswith(SUFFIXES))
+        if not rasters:
+            raise InputError(f"{argument}: no rasters in this archive ({_KINDS}). Name another file.")
+        yield from ((raster, archive) for raster in rasters)
     else:
-        yield argument if is_remote(argument) else _absolute(argument)
+        yield _absolute(argument), None
 
 
 def _decoded(text: bytes) -> str:
@@ -85,13 +155,22 @@ def _decoded(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
-def _listed(text: str) -> Iterator[str]:
+def _listed(text: str) -> Iterator[tuple[str, None]]:
     for line in text.removeprefix("\ufeff").splitlines():
         if line.strip():
-            path = line.strip()
-            yield path if is_remote(path) else _absolute(path)
+            yield _absolute(line.strip()), None
+
+
+def _whole_archive(path: str) -> str | None:
+    """The archive, where a path names one that is there and nothing in it."""
+    _, file, behind = containers.parts(path)
+    if behind.strip("!/") or is_remote(path) or containers.reader(file) is None or not Path(file).is_file():
+        return None
+    return _absolute(file)
 
 
 def _absolute(path: str) -> str:
+    if is_remote(path):
+        return path
     # Not resolve(): a link's own name is the scene's name.
-    return os.path.normpath(Path.cwd() / path)
+    return containers.absolute(path, str(Path.cwd()))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo.absent_blocks import Blocks
+from tile2vec_cli.geo.fills import Fill, first_foreign
 from tile2vec_cli.geo.rasters import described, opened, reading
 
 Mask = NDArray[np.bool_]
@@ -26,7 +27,8 @@ class Scene:
 
     `alpha` says what a band tagged alpha is: "mask", "data", or "auto": a mask where it holds
     nothing but 0 and 255. Near-infrared is often tagged alpha in NAIP files, and a pixel whose
-    near-infrared is 0 is then no less valid. A band named in `bands` is data.
+    near-infrared is 0 is then no less valid. A band named in `bands` is data. `scaled` gives pixels as
+    float32 with each band's scale and offset applied; what is valid is told by the stored numbers.
     """
 
     def __init__(
@@ -37,18 +39,39 @@ class Scene:
         bands: Sequence[int] | None = None,
         alpha: str = "auto",
         nodata: float | None = None,
+        scaled: bool = False,
     ) -> None:
         self._source = source
         self.raster = described(path, source)
         self.alpha = self._alpha_use(alpha, bands)
         self.bands = self._chosen_bands(bands)
-        self.dtype = np.dtype(source.dtypes[self.bands[0] - 1])
+        self._stored = np.dtype(source.dtypes[self.bands[0] - 1])
         self._check_dtypes()
-        self._fills = [self._fill_values(band, nodata) for band in self.bands]
+        self._nodata = [_numbers(self.raster.declared[band - 1], nodata) for band in self.bands]
+        self._fills = [_fills(values, self._stored) for values in self._nodata]
+        self.scaling = tuple(self.raster.scaling[band - 1] for band in self.bands)
+        self._scaled = scaled
+        if scaled:
+            self._check_scaling()
+        self._blocks = Blocks(source, self.bands)
 
     @property
     def path(self) -> str:
         return self.raster.path
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float32) if self._scaled else self._stored
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """What the file calls the bands."""
+        return tuple(self.raster.descriptions[band - 1] for band in self.bands)
+
+    @property
+    def foreign_nodata(self) -> float | None:
+        """A nodata value that none of its pixels can hold, and so masks nothing; None: there is none."""
+        return first_foreign((value for values in self._nodata for value in values), self._stored)
 
     def read(
         self, row0: int, row1: int, col0: int = 0, col1: int | None = None
@@ -56,15 +79,16 @@ class Scene:
         """Pixels (C, H, W) of the window and their mask (H, W), None where all of it is valid.
 
         A pixel is valid where no band holds nodata, NaN or infinity, and where neither a mask, an
-        alpha band nor an absent block (of a sparse TIFF) says otherwise.
+        alpha band nor an absent block (of a sparse TIFF) says otherwise. Of a scaled scene invalid
+        pixels are NaN.
         """
         col1 = self.raster.width if col1 is None else col1
         window = ((row0, row1), (col0, col1))
-        pixels = self.raw(row0, row1, col0, col1)
+        pixels = self._read(list(self.bands), window)
         valid: Mask | None = None
         for layer, fills in zip(pixels, self._fills, strict=True):
             for fill in fills:
-                valid = _both(valid, layer != fill)
+                valid = _both(valid, ~fill.masks(layer))
             if layer.dtype.kind == "f":
                 valid = _both(valid, np.isfinite(layer))
         if self.alpha == "mask":
@@ -72,12 +96,27 @@ class Scene:
         if self.raster.has_mask:
             with reading(self.path, row0, row1):
                 valid = _both(valid, self._source.read_masks(1, window=window) != 0)
-        valid = self._without_absent_blocks(valid, row0, row1, col0, col1)
-        return pixels, None if valid is None or valid.all() else valid
+        valid = self._blocks.without(valid, row0, row1, col0, col1)
+        if valid is not None and valid.all():
+            valid = None
+        if self._scaled:
+            pixels = self._in_units(pixels)
+            if valid is not None:
+                pixels[:, ~valid] = np.nan
+        return pixels, valid
 
     def raw(self, row0: int, row1: int, col0: int, col1: int) -> Pixels:
-        """Pixels (C, H, W) of the window as they are stored, valid or not."""
-        return self._read(list(self.bands), ((row0, row1), (col0, col1)))
+        """Pixels (C, H, W) of the window, valid or not: as they are stored, or scaled."""
+        pixels = self._read(list(self.bands), ((row0, row1), (col0, col1)))
+        return self._in_units(pixels) if self._scaled else pixels
+
+    def _in_units(self, stored: Pixels) -> Pixels:
+        """float32: what each band's scale and offset make of stored numbers."""
+        units = np.empty(stored.shape, np.float32)
+        with np.errstate(over="ignore"):  # fill values may grow too large
+            for layer, own, (scale, offset) in zip(stored, units, self.scaling, strict=True):
+                own[:] = layer * np.float64(scale) + offset
+        return units
 
     def _read(self, bands: list[Any], window: Window) -> Pixels:
         with reading(self.path, *window[0]):
@@ -115,63 +154,42 @@ class Scene:
         if len(found) > 1:
             names = ", ".join(sorted(found))
             raise DataError(f"{self.path}: its bands have types {names}; one type is needed. Choose --bands.")
-        if self.dtype.kind not in "uif":
-            raise DataError(f"{self.path}: its pixels are {self.dtype}; integer or real pixels are needed.")
+        if self._stored.kind not in "uif":
+            raise DataError(f"{self.path}: its pixels are {self._stored}; integer or real pixels are needed.")
 
-    def _fill_values(self, band: int, extra: float | None) -> list[Any]:
-        """Values of the band that stand for no data, as scalars of its type."""
-        values = []
-        for value in (self.raster.nodata[band - 1], extra):
-            if value is None or math.isnan(value):
-                continue  # NaN is never valid anyway
-            if self.dtype.kind == "f":
-                values.append(self.dtype.type(value))
-            elif value == int(value) and np.iinfo(self.dtype).min <= value <= np.iinfo(self.dtype).max:
-                values.append(self.dtype.type(int(value)))
-        return list(dict.fromkeys(values))
-
-    def _without_absent_blocks(
-        self, valid: Mask | None, row0: int, row1: int, col0: int, col1: int
-    ) -> Mask | None:
-        """Take out pixels of blocks that a sparse TIFF does not hold: GDAL reads them as 0 silently."""
-        if not self._is_sparse:
-            return valid
-        high, wide = self.raster.block
-        for block_row in range(row0 // high, (row1 - 1) // high + 1):
-            for block_col in range(col0 // wide, (col1 - 1) // wide + 1):
-                if not self._holds_block(block_row, block_col):
-                    if valid is None:
-                        valid = np.ones((row1 - row0, col1 - col0), bool)
-                    top, left = block_row * high - row0, block_col * wide - col0
-                    valid[max(top, 0) : top + high, max(left, 0) : left + wide] = False
-        return valid
-
-    @cached_property
-    def _is_sparse(self) -> bool:
-        if self._source.driver != "GTiff":
-            return False
-        high, wide = self.raster.block
-        rows, cols = -(-self.raster.height // high), -(-self.raster.width // wide)
-        return not all(self._holds_block(row, col) for row in range(rows) for col in range(cols))
-
-    def _holds_block(self, row: int, col: int) -> bool:
-        """Whether the TIFF holds this block in every band (one answer serves bands stored together)."""
-        together = self._source.profile.get("interleave") == "pixel"
-        bands = self.bands[:1] if together else self.bands
-        name = f"BLOCK_OFFSET_{col}_{row}"
-        return all(self._source.get_tag_item(name, "TIFF", bidx=band) is not None for band in bands)
+    def _check_scaling(self) -> None:
+        for band, (scale, offset) in zip(self.bands, self.scaling, strict=True):
+            if not math.isfinite(scale) or not math.isfinite(offset) or scale == 0:
+                raise DataError(
+                    f"{self.path}: band {band} has scale {scale:g} and offset {offset:g}; --scaled needs "
+                    "numbers, and a scale other than 0. Repair them, or leave --scaled out."
+                )
 
 
 @contextmanager
 def open_scene(
-    path: str, *, bands: Sequence[int] | None = None, alpha: str = "auto", nodata: float | None = None
+    path: str,
+    *,
+    bands: Sequence[int] | None = None,
+    alpha: str = "auto",
+    nodata: float | None = None,
+    scaled: bool = False,
 ) -> Iterator[Scene]:
     """Open a raster for reading.
 
     Raises InputError when it does not exist, DataError when it is no raster or has no such bands.
     """
     with opened(path) as source:
-        yield Scene(path, source, bands=bands, alpha=alpha, nodata=nodata)
+        yield Scene(path, source, bands=bands, alpha=alpha, nodata=nodata, scaled=scaled)
+
+
+def _numbers(*values: float | None) -> list[float]:
+    return [value for value in dict.fromkeys(values) if value is not None]
+
+
+def _fills(values: Iterable[float], dtype: np.dtype[Any]) -> list[Fill]:
+    fills = (Fill.of(value, dtype) for value in values)
+    return list({fill for fill in fills if fill is not None})
 
 
 def _both(valid: Mask | None, also: Mask) -> Mask:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.errors import DataError, InputError, UsageError
+from tile2vec_cli.geo import antimeridian
 
 SUFFIXES = {
     *(".gpkg", ".geojson", ".json", ".geojsonl", ".geojsons", ".topojson", ".shp", ".fgb", ".kml", ".gml"),
@@ -44,7 +45,7 @@ class Features:
             raise DataError(f"{source}: holds no {unit}; at least one is needed.")
         there = ~(frame.geometry.isna() | frame.geometry.is_empty).to_numpy()
         left_out = {**left_out, f"{unit} without a usable geometry": int((~there).sum())}
-        frame = frame[there].to_crs("OGC:CRS84")
+        frame = _in_degrees(frame[there], source)
         bounds = frame.geometry.bounds.to_numpy()
         there = np.isfinite(bounds).all(axis=1) & (bounds[:, 1] <= 90) & (bounds[:, 3] >= -90)
         left_out |= {f"{unit} off the Earth": int((~there).sum())}
@@ -110,6 +111,19 @@ def with_crs(frame: Any, crs: str | None, path: Path) -> Any:
         return frame.set_crs(crs)
     except CRSError as error:
         raise UsageError(f"--crs {crs}: is no CRS; needs one such as EPSG:32614.") from error
+
+
+def _in_degrees(frame: Any, source: Path) -> Any:
+    """The GeoDataFrame in OGC:CRS84, within ±180 degrees."""
+    try:
+        frame = frame.to_crs("OGC:CRS84")
+    except Exception as error:  # of pyproj, which only `places.py` touches
+        reason = " ".join(str(error).split()).rstrip(".")[:200]
+        raise DataError(
+            f"{source}: its CRS, {frame.crs.name}, has no way to places on the Earth ({reason}); one that "
+            "has is needed. Assign the CRS that its coordinates are really in with `ogr2ogr -a_srs`."
+        ) from error
+    return frame.set_geometry(antimeridian.wrapped(frame.geometry.to_numpy()), crs=frame.crs)
 
 
 def layers(path: Path) -> list[Layer]:

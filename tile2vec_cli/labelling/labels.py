@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from glob import glob, has_magic
 from pathlib import Path
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.geo import rasters, remote, tables, vectors
-from tile2vec_cli.labelling import label_rasters, label_tables, label_vectors
+from tile2vec_cli.geo import rasters, remote, scene_lists, tables, vectors
+from tile2vec_cli.labelling import label_tables, label_vectors
+from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.labelling.label_vectors import Bounds
 from tile2vec_cli.labelling.votes import UNLABELLED, Votes
 
@@ -30,6 +34,7 @@ class Labels:
     kind: str  # "raster", "polygons", "points", "polygons and points" or "table"
     left_out: dict[str, int] = dataclass_field(default_factory=dict)
     """Tiles without a label, and features or rows that label none, by reason."""
+    rasters: dict[str, int] = dataclass_field(default_factory=dict)  # see LabelRasters.found
 
     @property
     def labelled(self) -> NDArray[np.int64]:
@@ -37,65 +42,126 @@ class Labels:
         return np.flatnonzero(self.codes != UNLABELLED)
 
 
-def read(
-    path: str | Path,
-    geometry: Geometry,
-    tile_id: NDArray[np.object_] | None = None,
-    *,
-    field: str | None = None,
+def named(
+    given: Sequence[str],
+    band: int | None = None,
+    nodata: Sequence[float] = (),
     layer: str | None = None,
     crs: str | None = None,
-    min_purity: float = 0.8,
-) -> Labels:
-    """Label N tiles by what `path` holds.
+) -> LabelSource:
+    """Labels as a command line names them: a file of any kind, or label rasters as SCENES are named.
 
-    geometry: (N,) footprints (or points) in lon/lat; tile_id: (N,) names, for tables.
-    field: where vector files and tables hold the class. A file in which it is the only field needs none.
-    layer: of a vector file that holds several; crs: of coordinates in a table, or in a file that names none.
-    min_purity: a raster's majority class must cover this share of a tile's valid pixels. Points and
-    rows of a table decide by simple majority, whatever its share; a tie labels nothing.
-    Raises InputError or DataError where the file cannot be read, UsageError where `field` is needed,
-    DataError where the labels meet no tile.
+    A pattern such as "labels/*.tif" means the files it matches, sorted by name. Raises InputError where
+    it matches none, where a folder holds no rasters, and where a list cannot be read.
     """
-    source = str(path)
-    if not remote.is_remote(source) and not Path(source).exists():
-        raise InputError(f"{source}: no such file; a label raster, vector file or table is needed.")
-    bounds: Bounds | None = None
-    if tables.is_table(source):
-        votes, kind, bounds = label_tables.votes(Path(source), geometry, tile_id, field, layer, crs)
-    elif vectors.is_vector(source):
-        votes, kind, bounds = label_vectors.votes(Path(source), geometry, field, layer, crs)
-    else:
-        require_raster(source, layer, crs)
-        votes, kind = label_rasters.votes(source, geometry), "raster"
-        bounds = rasters.describe(source).bounds_lonlat
-    return _labels(source, votes, kind, bounds, geometry, min_purity if kind == "raster" else 0.0)
+    files = list(given)
+    if len(given) > 1 or any(_is_several(name) for name in given):
+        files = scene_lists.expand([path for name in given for path in _matches(name)])
+    return LabelSource(tuple(given), tuple(files), band, tuple(nodata), layer, crs)
 
 
-def require_raster(source: str, layer: str | None = None, crs: str | None = None) -> None:
-    """Raise DataError where a file is of none of the kinds that are read.
+def _is_several(name: str) -> bool:
+    """Whether it may stand for many files; a geodatabase is a folder, but one file."""
+    if remote.is_remote(name):
+        return False
+    is_folder = Path(name).is_dir() and not vectors.is_vector(name)
+    return is_folder or name == "-" or name.startswith("@") or _is_pattern(name)
 
-    UsageError where it is asked for what rasters do not have.
+
+def _is_pattern(name: str) -> bool:
+    return has_magic(name) and not remote.is_remote(name) and not Path(name).exists()
+
+
+def _matches(name: str) -> list[str]:
+    if not _is_pattern(name):
+        return [name]
+    found = sorted(glob(name))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    if not found:
+        raise InputError(f"{name}: matches no file; labels are needed. Check the pattern.")
+    return found
+
+
+def is_raster(labels: LabelSource) -> bool:
+    """Whether these are label rasters.
+
+    Raises InputError for one file that does not exist, DataError for a file of none of the kinds that
+    are read and for several that are not all rasters, UsageError for what rasters do not have.
     """
-    for option, value in (("--layer", layer), ("--crs", crs)):
-        if value is not None:
-            raise UsageError(f"{option} {value}: {source} is a raster, which needs none. Leave it out.")
-    suffix = Path(source).suffix
-    if remote.is_remote(source) or suffix.lower() in rasters.SUFFIXES:
+    path = labels.files[0]
+    if len(labels.files) == 1 and not rasters.is_there(path):
+        raise InputError(f"{path}: no such file; a label raster, vector file or table is needed.")
+    others = [name for name in labels.files if tables.is_table(name) or vectors.is_vector(name)]
+    if others and len(labels.files) > 1:
+        raise DataError(f"{others[0]}: is no raster; of several label files all need to be. Give it alone.")
+    if others:
+        return False
+    for option, value in labels.vector_settings().items():
+        raise UsageError(f"--{option} {value}: {labels} is a raster, which needs none. Leave it out.")
+    for name in labels.files:
+        _require_raster(name)
+    return True
+
+
+def _require_raster(path: str) -> None:
+    """Raise DataError where a file's name does not say that it is a raster, and it is none."""
+    if remote.is_remote(path) or path.lower().endswith(rasters.SUFFIXES):
         return
     try:
-        rasters.describe(source)
+        rasters.describe(path)
     except DataError as error:
         found = str(error).removesuffix(". Check the file.")
         raise DataError(f"{found}; labels are read from {_SHOWN}. Save them as one of these.") from error
 
 
+def read(
+    labels: str | Path | LabelSource,
+    geometry: Geometry,
+    tile_id: NDArray[np.object_] | None = None,
+    *,
+    field: str | None = None,
+    min_purity: float = 0.8,
+) -> Labels:
+    """Label N tiles by what a file holds, or several rasters.
+
+    geometry: (N,) footprints (or points) in lon/lat; tile_id: (N,) names, for tables.
+    field: where vector files and tables hold the class. A file in which it is the only field needs none.
+    min_purity: a raster's majority class must cover this share of a tile's valid pixels. Points and
+    rows of a table decide by simple majority, whatever its share; a tie labels nothing.
+    Raises InputError or DataError where the file cannot be read, UsageError where `field` is needed,
+    DataError where the labels meet no tile.
+    """
+    source = LabelSource.of(labels)
+    if is_raster(source):
+        sheets = LabelRasters(source)
+        votes = sheets.votes(geometry)
+        found = _labels(str(source), votes, "raster", sheets.bounds, geometry, min_purity)
+        return replace(found, rasters=sheets.found())
+    require_no_raster_options(source)
+    path, places = Path(source.files[0]), (source.layer, source.crs)
+    bounds: Bounds | None
+    if tables.is_table(path):
+        votes, kind, bounds = label_tables.votes(path, geometry, tile_id, field, *places)
+    else:
+        votes, kind, bounds = label_vectors.votes(path, geometry, field, *places)
+    return _labels(str(source), votes, kind, None if bounds is None else lambda: bounds, geometry, 0.0)
+
+
+def require_no_raster_options(labels: LabelSource) -> None:
+    for name in labels.raster_settings():
+        raise UsageError(f"--{name.replace('_', '-')}: {labels} is no raster. Leave it out.")
+
+
 def _labels(
-    source: str, votes: Votes, kind: str, bounds: Bounds | None, geometry: Geometry, least_share: float
+    source: str,
+    votes: Votes,
+    kind: str,
+    bounds: Callable[[], Bounds] | None,
+    geometry: Geometry,
+    least_share: float,
 ) -> Labels:
     total = votes.total(len(geometry))
     if bounds is not None and not total.any():
-        raise apart(source, bounds, geometry)
+        raise apart(source, bounds(), geometry)
     codes = votes.majority(len(geometry), least_share)
     left_out = votes.left_out | {
         "no label there": int((total == 0).sum()),

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.learning.schedules import Course
 from tile2vec_cli.neural import models
 from tile2vec_cli.outputs.parts import new_folder, read_json, write_json
 
@@ -29,14 +30,9 @@ _NAMES = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass
-class State:
+class State(Course):
     """Where the loop stands. An epoch is closed when its validation is done."""
 
-    step: int = 0
-    seconds: float = 0.0  # of training and validation, over all runs
-    step_seconds: float = 0.0  # of training alone
-    open_steps: int = 0  # of the epoch that is not closed yet
-    open_loss: float = 0.0  # their sum
     best_loss: float | None = None  # least validation loss
     epochs_without_better: int = 0
     metrics: list[dict[str, Any]] = field(default_factory=list)  # a line an epoch

@@ -21,7 +21,9 @@ from tile2vec_cli.neural.batches import indexable
 BLOCK_SIDES = 20  # side of a validation block in tiles, where the data is large enough
 VALIDATION_TRIPLETS = 1000  # a share of 0.9 is then known to 0.01
 # Streams of random numbers beside that of the epochs' order.
-_TURNS, _SPLIT, _LIGHT, _QUESTION, _VALIDATION = 1, 2, 3, 4, 5
+_TURNS, _SPLIT, _LIGHT, _QUESTION, _VALIDATION, _LOCAL, PLACE = range(1, 8)
+SPOT_SIDES = 50  # side of a spot in tiles, and
+SPOTS = 8  # how many a local batch comes from
 
 
 # --- which triplets --------------------------------------------------------------------------
@@ -96,6 +98,32 @@ def order(count: int, batch_size: int, seed: int, first_step: int) -> Iterator[I
         for number in range(skipped, steps):
             yield permuted[number * batch_size : (number + 1) * batch_size]
         epoch, skipped = epoch + 1, 0
+
+
+def partly_local(
+    batches: Iterator[Ints], spots: Ints, share: float, seed: int, first_step: int
+) -> Iterator[Ints]:
+    """The batches, about a `share` of which is replaced by triplets of a few spots.
+
+    Distant tiles of one spot are harder to tell from neighbors than those of another region, and what
+    tells them is not the light of a scene. spots: (T,) in which spot each triplet lies, from 0.
+    """
+    order = np.argsort(spots, kind="stable")
+    starts = np.searchsorted(spots[order], np.arange(spots.max() + 2))
+    for step, batch in enumerate(batches, first_step):
+        random = np.random.default_rng((seed, step, _LOCAL))
+        if random.random() >= share:
+            yield batch
+            continue
+        chosen = spots[random.integers(len(spots), size=min(SPOTS, len(batch)))]
+        counts = np.full(len(chosen), len(batch) // len(chosen))
+        counts[: len(batch) % len(chosen)] += 1
+        yield np.concatenate(
+            [
+                order[random.integers(starts[spot], starts[spot + 1], size=count)]
+                for spot, count in zip(chosen, counts, strict=True)
+            ]
+        )
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

@@ -51,11 +51,6 @@ class Decoder(nn.Module):
         return pixel_shuffle(self.last(x), _PIXELS)[:, :, : self.side, : self.side]
 
 
-def none(_dim: int, _sizes: Sizes) -> nn.Module:
-    """For objectives that judge the vectors themselves."""
-    return nn.Identity()
-
-
 def decoder(dim: int, sizes: Sizes) -> nn.Module:
     return Decoder(dim, sizes.bands, sizes.side)
 
@@ -65,16 +60,12 @@ def classes(dim: int, sizes: Sizes) -> nn.Module:
     return nn.Linear(dim, sizes.classes)
 
 
-def one_of(answers: int, pieces: int = 1) -> Head:
+def one_of(dim: int, answers: int, pieces: int = 1) -> nn.Module:
     """One of so many answers, from the vectors of `pieces` images side by side."""
-
-    def head(dim: int, _sizes: Sizes) -> nn.Module:
-        if pieces == 1:
-            return nn.Linear(dim, answers)
-        # What relates two pieces is no sum of what either is: it takes a layer between.
-        return nn.Sequential(nn.Linear(pieces * dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, answers))
-
-    return head
+    if pieces == 1:
+        return nn.Linear(dim, answers)
+    # What relates two pieces is no sum of what either is: it takes a layer between.
+    return nn.Sequential(nn.Linear(pieces * dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, answers))
 
 
 def untrained(head: Head, dims: Sequence[int], sizes: Sizes, seed: int) -> nn.ModuleList:

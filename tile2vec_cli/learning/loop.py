@@ -1,4 +1,4 @@
-"""The loop that trains an encoder, whatever for: steps, epochs, budget, checkpoints, signals.
+"""Training an encoder, whatever for: steps of `optimise.py`, with epochs, checkpoints, signals around them.
 
 All tiles of a step (anchors, neighbors and, with saved distants, distants) go through the encoder as
 one batch. That is one pass of large kernels instead of three of small ones, and it changes what batch
@@ -16,21 +16,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from tile2vec_cli.config.pipeline import TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
-from tile2vec_cli.learning import checkpoints, draws, losses, networks, questions
+from tile2vec_cli.learning import checkpoints, draws, losses, networks
 from tile2vec_cli.learning.checkpoints import State
+from tile2vec_cli.learning.objective import Views
 from tile2vec_cli.learning.objectives import Task
-from tile2vec_cli.learning.questions import Question
+from tile2vec_cli.learning.optimise import Descent
 from tile2vec_cli.learning.ranks import Ranks
-from tile2vec_cli.learning.watch import LOOK_EVERY, Watch
+from tile2vec_cli.learning.schedules import Schedule
 from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.neural.batches import Pixels
 from tile2vec_cli.neural.device import Runtime
@@ -61,39 +63,52 @@ class Run:
     ranks: Ranks
 
     def __post_init__(self) -> None:
-        self.trained = nn.ModuleList([self.encoder, self.task.heads])
-        self.watch = Watch(self.trained, self.optimizer, self.state, LOOK_EVERY[self.runtime.name])
+        config, epochs = self.config, self.config.epochs
+        ends = [config.steps, epochs and epochs * self.per_epoch]
+        steps = min((end for end in ends if end), default=None)
+        self.descent = Descent(
+            networks=nn.ModuleList([self.encoder, self.task.heads]),
+            optimizer=self.optimizer,
+            schedule=Schedule(steps, config.minutes, self.lr),
+            course=self.state,
+            device=self.runtime.name,
+            diverged=self._no_number,
+            # Heads have seen the whole batch on every process.
+            add_up=lambda: self.ranks.add_up(self.encoder),
+        )
 
     def loop(self, on_progress: Progress) -> None:
         """Train until steps, epochs, minutes or patience are used up."""
         state, first = self.state, self.state.step
         network = self._network()
-        order = draws.order(len(self.task.train), self.batch_size, self.config.seed, first)
-        steps = self.pixels.stream((self.task.train[rows] for rows in order), self._needed)
+        examples = self.task.examples
+        order = self.task.objective.order(examples, self.batch_size, first)
+        steps = self.pixels.stream((examples.train[rows] for rows in order), self._needed)
         with self._agreed():
             self.save()  # a disk that takes no checkpoint is found now, not after an hour
             batch = next(steps)
         saved, pause = time.monotonic(), CHECKPOINT_EVERY_S
+
+        def between() -> None:
+            nonlocal batch, saved, pause
+            with self._agreed():
+                total = max(state.step, round(state.step / max(self.descent.share, 1e-9)))
+                on_progress((state.step - first) * self.batch_size, (total - first) * self.batch_size)
+                if time.monotonic() > saved + pause:
+                    self.descent.look()
+                    began = time.monotonic()
+                    self.save()
+                    saved = time.monotonic()
+                    pause = max(CHECKPOINT_EVERY_S, (saved - began) / CHECKPOINT_SHARE)
+                interrupts.raise_pending()
+                batch = next(steps)
+            self._close_epoch_when_due()
+
         try:
-            while True:
-                if state.open_steps and (state.step % self.per_epoch == 0 or self.share >= 1):
-                    self._close_epoch()
-                if self.share >= 1 or state.epochs_without_better >= (self.config.patience or math.inf):
-                    return
-                self._step(network, *batch)
-                with self._agreed():
-                    total = max(state.step, round(state.step / max(self.share, 1e-9)))
-                    on_progress((state.step - first) * self.batch_size, (total - first) * self.batch_size)
-                    if time.monotonic() > saved + pause:
-                        self._look()
-                        began = time.monotonic()
-                        self.save()
-                        saved = time.monotonic()
-                        pause = max(CHECKPOINT_EVERY_S, (saved - began) / CHECKPOINT_SHARE)
-                    interrupts.raise_pending()
-                    batch = next(steps)
+            self._close_epoch_when_due()  # a stop may have come just before that
+            self.descent.run(lambda: self._loss(network, *batch), between, self._out_of_patience)
         except (Interrupted, DataError):
-            diverged = self.watch.look()
+            diverged = self.descent.watch.look()
             with self.ranks.agreed():
                 self.save()
             if diverged:
@@ -111,24 +126,7 @@ class Run:
     @property
     def per_epoch(self) -> int:
         """Steps an epoch."""
-        return draws.steps_per_epoch(len(self.task.train), self.batch_size)
-
-    @property
-    def share(self) -> float:
-        """Of the run that is done, by what ends it first; at least one step is made."""
-        state, config = self.state, self.config
-        epochs = config.most_epochs
-        parts = (
-            state.step / config.steps if config.steps else 0.0,
-            state.step / (epochs * self.per_epoch) if epochs else 0.0,
-            state.seconds / (60 * config.minutes) if config.minutes and state.step else 0.0,
-        )
-        return min(max(parts), 1.0)
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of the next step: a half cosine from `lr` to 0."""
-        return self.lr * (1 + math.cos(math.pi * self.share)) / 2
+        return draws.steps_per_epoch(len(self.task.examples.train), self.batch_size)
 
     def save(self) -> None:
         """Write the checkpoint, once for all processes."""
@@ -153,53 +151,27 @@ class Run:
 
     # --- a step ------------------------------------------------------------------------------
 
-    def _step(self, network: networks.Network, numbers: Ints, pixels: Tensor) -> None:
-        """One update. A signal, or a loss that is no number, leaves all as it was before the step.
-
-        On a GPU it is not known yet whether the loss is a number: see `watch.py`.
-        """
-        began, state = time.monotonic(), self.state
-        self.watch.begin()
-        buffers = [] if self.watch.later else [buffer.clone() for buffer in self.trained.buffers()]
+    def _loss(self, network: networks.Network, numbers: Ints, pixels: Tensor) -> Tensor:
+        """Of the next step, which is about these tiles."""
         self.encoder.train()
-        self.optimizer.zero_grad()
-        try:
-            if self.config.augment and self.task.objective.turns:
-                pixels = draws.turned(pixels, self.config.seed, state.step)
-            question = self.task.ask(numbers, pixels, draws.question(self.config.seed, state.step))
-            seen, light = self._shown(question, numbers)
-            with self.runtime.autocast():
-                vectors = network(seen, light)
-            vectors = self.ranks.gathered(vectors, len(numbers))
-            loss = self.task.loss(question, self.encoder.parts(vectors))
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.ranks.add_up(self.encoder)  # heads have seen the whole batch on every process
-            self.watch.note(loss)
-            if not self.watch.later:
-                self._look()
-        except BaseException:
-            for buffer, before in zip(self.trained.buffers(), buffers, strict=False):
-                buffer.copy_(before)
-            raise
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
-        self.optimizer.step()
-        state.step += 1
-        state.open_steps += 1
-        seconds = time.monotonic() - began
-        state.seconds += seconds
-        state.step_seconds += seconds
-        if self.watch.due:
-            self._look()
+        seed, step = self.config.seed, self.state.step
+        if self.config.augment and self.task.objective.turns:
+            pixels = draws.turned(pixels, seed, step)
+        views = self.task.views(numbers, pixels, draws.question(seed, step))
+        seen, light = self._shown(views, numbers)
+        with self.runtime.autocast():
+            vectors = network(seen, light)
+        vectors = self.ranks.gathered(vectors, len(numbers))
+        return self.task.loss(views, self.encoder.parts(vectors))
 
     @property
     def _needed(self) -> slice:
         """The examples of a batch whose pixels this process needs."""
         return slice(None) if self.task.objective.whole else self.ranks.share(self.batch_size)
 
-    def _shown(self, question: Question, numbers: Ints) -> tuple[Tensor, Tensor | None]:
-        """This process's share of what a step asks about, and its light."""
-        seen, (items, kinds) = question.seen, numbers.shape
+    def _shown(self, views: Views[Any], numbers: Ints) -> tuple[Tensor, Tensor | None]:
+        """This process's share of what a step shows, and its light."""
+        seen, (items, kinds) = views.seen, numbers.shape
         if self.task.objective.whole:
             kinds = len(seen) // items
             if self.ranks.several:
@@ -207,17 +179,12 @@ class Run:
         return seen, self._light(items, kinds)
 
     def _light(self, items: int, kinds: int) -> Tensor | None:
-        """The light of the second column in the next step, for this process's share of the tiles."""
-        if len(self.encoder.columns) == 1 or not self.config.jitter:
+        """The light of the lit columns in the next step, for this process's share of the tiles."""
+        if not any(self.encoder.lit) or not self.config.jitter:
             return None
         bands = self.model.architecture["bands"]
         drawn = draws.light(self.config.seed, self.state.step, kinds * items, bands, self.config.jitter)
         return sent(drawn[:, self.ranks.own(items, kinds)], self.runtime.device)
-
-    def _look(self) -> None:
-        """DataError where a step since the last look has met what is no number; see `watch.py`."""
-        if diverged := self.watch.look():
-            raise self._no_number(*diverged)
 
     def _no_number(self, step: int, value: float) -> DataError:
         """The error for a loss that is no number; it names where the last good weights are kept."""
@@ -229,11 +196,19 @@ class Run:
 
     # --- an epoch ----------------------------------------------------------------------------
 
+    def _out_of_patience(self) -> bool:
+        return self.state.epochs_without_better >= (self.config.patience or math.inf)
+
+    def _close_epoch_when_due(self) -> None:
+        """At the end of an epoch, or of the training, which may cut the last one short."""
+        if self.state.open_steps and (self.state.step % self.per_epoch == 0 or self.descent.share >= 1):
+            self._close_epoch()
+
     def _close_epoch(self) -> None:
-        """Validate and write down how the epoch went; the last one may be cut short."""
-        self._look()
+        """Validate and write down how the epoch went."""
+        self.descent.look()
         began, state = time.monotonic(), self.state
-        rate = self.rate
+        rate = self.descent.rate
         val_loss, accuracy = self.ranks.of_first(self._validate)
         if val_loss is not None and self.config.patience:
             state.epochs_without_better += 1
@@ -259,42 +234,42 @@ class Run:
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None]:
-        """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖.
-
-        The loss of triplets is that against the saved distants.
-        """
+        """Loss on held-out blocks, and share of the validation triplets with ‖a−n‖ < ‖a−d‖."""
         if not len(self.val):
             return None, None
-        self.encoder.eval()
-        found = []
-        row = encoders.ENCODERS[self.model.architecture["encoder"]]
-        size = max(1, row.tiles_a_pass(self.runtime.name) // 3)
-        chunks = (self.val[start : start + size] for start in range(0, len(self.val), size))
-        for numbers, pixels in self.pixels.stream(chunks):
-            interrupts.raise_pending()
-            with self.runtime.autocast():
-                found.append(torch.stack(self.encoder(pixels).chunk(numbers.shape[1])))
-        anchor, neighbor, distant = torch.cat(found, dim=1)
-        nearer = losses.distance(anchor, neighbor) < losses.distance(anchor, distant)
-        accuracy = float(nearer.double().mean())
-        if self.config.objective != "triplet":
-            held_out = self.task.held_out(self.encoder, self.pixels, self.runtime, self.batch_size)
-        else:
-            parts = self.encoder.parts(torch.cat([anchor, neighbor, distant]))
-            each = [questions.saved_triplets(part, self.config) for part in parts]
-            held_out = float(torch.stack(each).mean())
+        size = encoders.tiles_a_pass(self.model.architecture["encoder"], self.runtime.name)
+        vectors = held_out_vectors(self.encoder, self.val, self.pixels, self.runtime, size)
+        held_out = self.task.held_out(
+            self.encoder, vectors.flatten(0, 1), self.pixels, self.runtime, self.batch_size
+        )
         if held_out is not None and not math.isfinite(held_out):
             raise self._no_number(self.state.step, held_out)
-        return held_out, accuracy
+        return held_out, losses.nearer(*vectors)
 
     def _network(self) -> networks.Network:
         """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
         if self.config.compile:
-            numbers, pixels = next(self.pixels.stream([self.task.train[: self.batch_size]], self._needed))
-            question = self.task.ask(numbers, pixels, draws.question(self.config.seed, 0))
-            example = self._shown(question, numbers)
+            first = self.task.examples.train[: self.batch_size]
+            numbers, pixels = next(self.pixels.stream([first], self._needed))
+            views = self.task.views(numbers, pixels, draws.question(self.config.seed, 0))
+            example = self._shown(views, numbers)
             with self.runtime.autocast():
                 return networks.compiled(self.encoder, *example)
         if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
             networks.poll(self.encoder)
         return self.encoder
+
+
+@torch.no_grad()
+def held_out_vectors(
+    encoder: encoders.Encoder, triplets: Ints, pixels: Pixels, runtime: Runtime, tiles_a_pass: int
+) -> Tensor:
+    """(3, V, D) vectors of the tiles of these (V, 3) triplets; leaves the encoder in evaluation mode."""
+    encoder.eval()
+    found, size = [], max(1, tiles_a_pass // 3)
+    chunks = (triplets[start : start + size] for start in range(0, len(triplets), size))
+    for numbers, seen in pixels.stream(chunks):
+        interrupts.raise_pending()
+        with runtime.autocast():
+            found.append(torch.stack(encoder(seen).float().chunk(numbers.shape[1])))
+    return torch.cat(found, dim=1)

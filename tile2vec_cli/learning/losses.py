@@ -91,6 +91,11 @@ def distances(left: Tensor, right: Tensor) -> Tensor:
         return gaps
 
 
+def nearer(anchor: Tensor, neighbor: Tensor, distant: Tensor) -> float:
+    """Share of triplets, each (B, D), with ‖a−n‖ < ‖a−d‖."""
+    return float((distance(anchor, neighbor) < distance(anchor, distant)).double().mean())
+
+
 def mean_norm(*embeddings: Tensor) -> Tensor:
     """Mean Euclidean norm of all rows of several (B, D)."""
     return torch.cat([_norm(rows) for rows in embeddings]).mean()

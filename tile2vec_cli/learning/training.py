@@ -1,45 +1,24 @@
-"""Training an encoder: what is there already, what the loop needs, what comes of it."""
+"""Training an encoder: what is there already, its steps, its closed form, what comes of it."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch.optim import Adam
-
-from tile2vec_cli.config.pipeline import TrainConfig
-from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.geo.grid import Ints
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.job.launch import ALONE, Launch
-from tile2vec_cli.learning import batch_norms, checkpoints, heads, objectives, ranks
-from tile2vec_cli.learning.checkpoints import State
-from tile2vec_cli.learning.examples import Source
-from tile2vec_cli.learning.heads import Sizes
-from tile2vec_cli.learning.loop import Run
-from tile2vec_cli.learning.objectives import OBJECTIVES, Task
+from tile2vec_cli.learning import closed_form, losses, ranks
+from tile2vec_cli.learning.loop import Run, held_out_vectors
 from tile2vec_cli.learning.origins import Origin
-from tile2vec_cli.learning.ranks import Ranks
-from tile2vec_cli.neural import batches, encoders, models
-from tile2vec_cli.neural.batches import Pixels
-from tile2vec_cli.neural.device import choose
+from tile2vec_cli.learning.starts import Start
+from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.outputs import workspaces
-from tile2vec_cli.outputs.parts import (
-    Progress,
-    fingerprint,
-    new_folder,
-    remove,
-    silent,
-)
+from tile2vec_cli.outputs.parts import Progress, new_folder, remove, silent
 from tile2vec_cli.tiling.tiles import TileSet
-from tile2vec_cli.tiling.triplets import Triplets
 from tile2vec_cli.tiling.triplets import load as load_triplets
-
-BETAS = (0.5, 0.999)  # Adam's, as in the paper's published code
 
 
 @dataclass(frozen=True)
@@ -58,6 +37,7 @@ class TrainReport:
     precision: str
     left_out: dict[str, int]  # what of the labels plays no part, by reason
     up_to_date: bool = False
+    label_rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
 
 
 def train(
@@ -91,17 +71,32 @@ def train(
         if not claimed[0]:
             return _report(models.describe(out), models.metrics(out), up_to_date=True)
         with team.agreed():
-            run = _prepare(tiles, triplets, config, origin, workspaces.place(out), team)
-        runtime = run.runtime
+            start = Start.of(tiles, triplets, config, origin, workspaces.place(out), team)
+            run = start.run(triplets) if start.steps else None
+        runtime = start.runtime
         kind = 2 * (runtime.name == "cuda") + (runtime.precision == "bf16")
         team.require_alike("device or precision", kind)
-        team.require_alike("the checkpoint's step", run.state.step)
+        if run:
+            team.require_alike("the checkpoint's step", run.state.step)
         with interrupts.held():
-            run.loop(on_progress)
+            after, before = closed_form.work(start.source) if config.place else 0, 0
+            if run:
+
+                def on_triplets(done: int, total: int) -> None:
+                    nonlocal before
+                    before = total
+                    on_progress(done, total + after)
+
+                run.loop(on_triplets)
             with team.agreed():
+                model, metrics = _result(start, run)
                 if team.first:
-                    _write(out, run)
-    return _report(run.described(), run.state.metrics)
+                    if config.place:
+                        model = _placed(
+                            start, model, lambda done, total: on_progress(before + done, before + total)
+                        )
+                    _write(out, start, model, metrics)
+    return _report(model, metrics)
 
 
 def _claim(out: Path, origin: Origin, overwrite: bool, held: ExitStack) -> bool:
@@ -129,133 +124,43 @@ def _stands(path: Path, found: models.Model, origin: Origin, overwrite: bool) ->
     return found.settings == origin.settings if overwrite else origin.made(path, found)
 
 
-def _write(out: Path, run: Run) -> None:
+def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str, Any]]]:
+    """What the steps have made, and their log; the encoder has the weights that are kept."""
+    if run is None:
+        untrained = {"steps": 0, "triplets_seen": 0, "train_loss": None, "val_loss": None}
+        device = {"device": start.runtime.name, "precision": start.runtime.precision}
+        return replace(start.model, scores={**untrained, "val_triplet_accuracy": None, **device}), []
+    if start.config.place:
+        run.save()  # what follows can be stopped, and then begins anew
+    if run.best:
+        run.encoder.load_state_dict(run.best)
+    return run.described(), run.state.metrics
+
+
+def _placed(start: Start, model: models.Model, on_progress: Progress) -> models.Model:
+    """Fit the encoder's place column; the model that has it, judged by whole vectors."""
+    encoder, pixels, runtime = start.encoder, start.pixels, start.runtime
+    encoder.place = closed_form.fitted(encoder, start.source, pixels, runtime, start.config.seed, on_progress)
+    place = {**encoder.place.descriptors.shape.to_json(), "factors": encoder.place.dim}
+    scores = dict(model.scores)
+    if len(start.val):
+        size = encoders.tiles_a_pass(model.architecture["encoder"], runtime.name)
+        vectors = held_out_vectors(encoder, start.val, pixels, runtime, size)
+        scores["val_triplet_accuracy"] = losses.nearer(*vectors)
+    return replace(model, architecture={**model.architecture, "place": place}, scores=scores)
+
+
+def _write(out: Path, start: Start, model: models.Model, metrics: list[dict[str, Any]]) -> None:
     with new_folder(out) as folder:
-        models.write(folder, run.described(), run.best or run.encoder.state_dict(), run.state.metrics)
-    remove(run.checkpoint)
+        models.write(folder, model, start.encoder.state_dict(), metrics)
+    if start.checkpoint.exists():
+        remove(start.checkpoint)
 
 
 def _existing(out: Path) -> models.Model | None:
     """What model.json of an older run says; None where a model may be written."""
     models.require_room(out)
     return models.describe(out) if (out / models.DESCRIPTION).exists() else None
-
-
-def _prepare(
-    tiles: TileSet,
-    triplets: Triplets,
-    config: TrainConfig,
-    origin: Origin,
-    checkpoint: Path,
-    team: Ranks,
-) -> Run:
-    """All that the loop needs: from the checkpoint where there is one, else from the seed."""
-    begun = models.describe(checkpoint) if checkpoint.exists() else None
-    objectives.require_fit(config.objective, tiles)
-    runtime = choose(config.device, config.precision, team.launch)
-    source = Source.of(tiles, triplets, config)
-    used, numbers, held_out = source.used, source.numbers, source.split
-    found = OBJECTIVES[config.objective].examples(source, config)
-    if config.patience and not len(found.val):
-        raise DataError(
-            "--patience: needs a validation loss, and no held-out example can be judged. "
-            "Raise --val-fraction, or leave --patience out."
-        )
-    sharers = team.launch.local_count if runtime.name == "cpu" else 1
-    pixels = Pixels.of(tiles, used, runtime.device, sharers)
-    start, said = _start(config, tiles)
-    name = config.encoder
-    if name == "auto":  # a run begun on another device goes on with its encoder
-        name = "resnet18" if runtime.name == "cuda" else "small"
-        name = next((model.architecture["encoder"] for model in (begun, said) if model), name)
-    row = encoders.ENCODERS[name]
-    dim = config.dim or (said.architecture["dim"] if said else row.dim)
-    if said:  # its weights are for pixels on its own scale
-        mean, std = (said.normalisation[key] for key in ("mean", "std"))
-    else:
-        mean, std = batches.normalisation(tiles, used[np.unique(numbers[held_out.train])])
-    model = models.Model(
-        kind="encoder",
-        architecture={"encoder": name, "bands": tiles.shape[1], "dim": dim},
-        bands=tiles.bands,
-        dtype=str(tiles.dtype),
-        size=tiles.size,
-        normalisation={"mean": mean, "std": std},
-        settings=origin.settings,
-        provenance={
-            **{name: origin.settings[name] for name in origin.paths},
-            "paths": origin.paths,
-            "tiles": _fingerprint(tiles, used),
-            **({"labels_left_out": dict(found.left_out)} if found.left_out else {}),
-        },
-    )
-    encoder = encoders.untrained(name, tiles.shape[1], dim, mean, std, config.seed)
-    if start:
-        encoder.load_state_dict(start.state_dict())
-    encoder.to(runtime.device)
-    if team.several:
-        batch_norms.span_processes(encoder)
-    batch_size = min(config.batch_size or row.batch_size, len(found.train))
-    if batch_size < team.launch.count:
-        raise UsageError(
-            f"{team.launch.count} processes: a batch has {batch_size} triplets; one or more for each are "
-            "needed. Use fewer processes, or more triplets and a larger --batch-size."
-        )
-    sizes = Sizes(tiles.shape[1], tiles.size, found.classes)
-    beside = heads.untrained(OBJECTIVES[config.objective].head, encoder.shares, sizes, config.seed)
-    beside.to(runtime.device)
-    lr = config.lr or row.lr
-    optimizer = Adam([*encoder.parameters(), *beside.parameters()], lr, BETAS, fused=True)
-    state, best = State(), None
-    if begun:
-        state, best = checkpoints.restore(checkpoint, encoder, optimizer, beside)
-    return Run(
-        config=config,
-        runtime=runtime,
-        checkpoint=checkpoint,
-        model=model,
-        pixels=pixels,
-        task=Task(
-            config=config,
-            train=found.train,
-            val=found.val,
-            places=torch.from_numpy(tiles.ecef[used]).to(runtime.device),
-            codes=torch.from_numpy(found.codes).to(runtime.device),
-            distant_min_m=triplets.settings["distant_min_m"],
-            standardise=encoder.standardise,
-            heads=beside,
-        ),
-        val=numbers[held_out.val],
-        batch_size=batch_size,
-        encoder=encoder,
-        optimizer=optimizer,
-        lr=lr,
-        state=state,
-        best=best,
-        ranks=team,
-    )
-
-
-def _start(config: TrainConfig, tiles: TileSet) -> tuple[encoders.Encoder, models.Model] | tuple[None, None]:
-    """The encoder of --init and what its model says; DataError where this run would need another."""
-    if config.init is None:
-        return None, None
-    encoder, model = models.load_encoder(Path(config.init), torch.device("cpu"))
-    name, dim = (model.architecture[key] for key in ("encoder", "dim"))
-    models.require_start(
-        Path(config.init),
-        model,
-        tiles,
-        ("encoder", name, name if config.encoder == "auto" else config.encoder),
-        ("dim", dim, config.dim or dim),
-    )
-    return encoder, model
-
-
-def _fingerprint(tiles: TileSet, used: Ints) -> str:
-    """Of the parts that hold these tiles: the set may have grown since the triplets were drawn."""
-    numbers = np.unique(np.searchsorted(tiles.offsets, used, side="right") - 1)
-    return fingerprint(*(f"{tiles.parts[k].name}={tiles.parts[k].fingerprint}" for k in numbers))
 
 
 def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: bool = False) -> TrainReport:
@@ -265,6 +170,7 @@ def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: b
         "encoder": model.architecture["encoder"],
         "triplets_per_second": last.get("triplets_per_second"),
         "left_out": model.provenance.get("labels_left_out", {}),
+        "label_rasters": model.provenance.get("label_rasters", {}),
     }
     scores = {field.name: model.scores.get(field.name) for field in fields(TrainReport)}
     return TrainReport(**{**scores, **computed, "up_to_date": up_to_date})

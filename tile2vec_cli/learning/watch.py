@@ -12,23 +12,24 @@ import math
 import time
 from copy import copy
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from tile2vec_cli.learning.checkpoints import State
+from tile2vec_cli.learning.schedules import Course
 
 LOOK_EVERY = {"cpu": 1, "cuda": 50}  # steps
 
 
 @dataclass
 class Watch:
-    """Looks after networks, their optimizer and `state`, whose `open_loss` it adds up."""
+    """Looks after networks, their optimizer and `course`, whose `open_loss` it adds up."""
 
     networks: nn.Module
     optimizer: Adam
-    state: State
+    course: Course
     every: int  # steps
     _unseen: list[Tensor] = field(default_factory=list)
     _before: _Snapshot | None = None
@@ -41,7 +42,7 @@ class Watch:
     def begin(self) -> None:
         """Before each step: what can be returned to is kept."""
         if self.later and not self._unseen:
-            self._before = _Snapshot.of(self.networks, self.optimizer, self.state)
+            self._before = _Snapshot.of(self.networks, self.optimizer, self.course)
 
     def note(self, loss: Tensor) -> None:
         """After the way back, before the weights change."""
@@ -63,41 +64,40 @@ class Watch:
         began = time.monotonic()
         found = torch.stack(self._unseen).tolist()
         self._unseen.clear()
-        first = self._before.state.step if self._before else self.state.step
+        first = self._before.course["step"] if self._before else self.course.step
         for step, (loss, size) in enumerate(found, first + 1):
             if not math.isfinite(loss + size):
                 if self._before:
-                    self._before.restore(self.optimizer, self.state)
+                    self._before.restore(self.optimizer, self.course)
                 return step, loss if math.isfinite(size) else size
-            self.state.open_loss += loss
+            self.course.open_loss += loss
         if self.later:  # else the look is a part of the step, which takes its own time
             waited = time.monotonic() - began
-            self.state.seconds += waited
-            self.state.step_seconds += waited
+            self.course.seconds += waited
+            self.course.step_seconds += waited
         return None
 
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """Copies of weights, batch norm's statistics, Adam's moments and the state of the loop."""
+    """Copies of weights, batch norm's statistics, Adam's moments and how far training was."""
 
     copies: list[tuple[Tensor, Tensor]]  # what changes, and what it was
     stepped: bool  # whether there were moments
-    state: State
+    course: dict[str, Any]
 
     @classmethod
-    def of(cls, networks: nn.Module, optimizer: Adam, state: State) -> _Snapshot:
+    def of(cls, networks: nn.Module, optimizer: Adam, course: Course) -> _Snapshot:
         changing = list(networks.state_dict().values())
         changing += [moment for moments in optimizer.state.values() for moment in moments.values()]
-        kept = copy(state)
-        kept.metrics = list(state.metrics)
+        kept = {field.name: copy(getattr(course, field.name)) for field in fields(course)}
         return cls([(tensor, tensor.clone()) for tensor in changing], bool(optimizer.state), kept)
 
-    def restore(self, optimizer: Adam, state: State) -> None:
+    def restore(self, optimizer: Adam, course: Course) -> None:
         with torch.no_grad():
             for tensor, before in self.copies:
                 tensor.copy_(before)
         if not self.stepped:
             optimizer.state.clear()
-        for kept in fields(state):
-            setattr(state, kept.name, getattr(self.state, kept.name))
+        for name, kept in self.course.items():
+            setattr(course, name, kept)

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from tile2vec_cli import __version__
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
-from tile2vec_cli.neural import encoders
+from tile2vec_cli.geo.band_names import Names
+from tile2vec_cli.neural import encoders, pixel_kinds
 from tile2vec_cli.outputs.parts import dump_json, read_json, sha256_file
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class Model:
     """What model.json says."""
 
     kind: str  # "encoder": tile -> vector; "segmenter": tile -> a probability a pixel
-    architecture: dict[str, Any]  # for an encoder: encoder, bands (their number), dim
+    architecture: dict[
+        str, Any
+    ]  # for an encoder: encoder, bands (their number), dim of what is trained, place
     bands: tuple[int, ...]  # 1-based numbers of the scenes' bands, in the order of the pixels
     dtype: str  # of the pixels
     size: int  # side in pixels of the tiles it was trained on
@@ -49,6 +52,14 @@ class Model:
     settings: dict[str, Any]
     provenance: dict[str, Any]
     scores: dict[str, Any] = field(default_factory=dict)
+    band_names: Names = ()  # what the scenes call the bands
+    scaled: bool = False  # whether scale and offset of the scenes are applied to the pixels
+    scaling: tuple[tuple[float, float], ...] = ()  # where they are not: a band's, as the scenes declare them
+
+    @property
+    def dim(self) -> int:
+        """The length of an encoder's vectors."""
+        return sum(encoders.part_sizes(self.architecture).values())
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -57,7 +68,10 @@ class Model:
             "kind": self.kind,
             "architecture": self.architecture,
             "bands": list(self.bands),
+            **({"band_names": list(self.band_names)} if self.band_names else {}),
             "dtype": self.dtype,
+            **({"scaled": True} if self.scaled else {}),
+            **({"scaling": [list(pair) for pair in self.scaling]} if self.scaling else {}),
             "size": self.size,
             "normalisation": self.normalisation,
             "settings": self.settings,
@@ -110,8 +124,11 @@ def describe(path: Path) -> Model:
             settings=_typed(found["settings"], dict),
             provenance=_typed(found["provenance"], dict),
             scores=_typed(found["scores"], dict),
+            band_names=_names(found.get("band_names", [])),
+            scaled=_typed(found.get("scaled", False), bool),
+            scaling=tuple((float(scale), float(offset)) for scale, offset in found.get("scaling", ())),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise _unusable(path / DESCRIPTION, f"{error} is missing or of another type") from error
 
 
@@ -163,8 +180,7 @@ def require_start(path: Path, model: Model, tiles: TileSet, *more: tuple[str, ob
 
     more: what else has to agree, as the model has it and as the run needs it.
     """
-    bands = ("bands", list(model.bands), list(tiles.bands))
-    for what, found, wanted in (bands, ("dtype", model.dtype, tiles.dtype.name), *more):
+    for what, found, wanted in (*pixel_kinds.agreements(model, tiles), *more):
         if found != wanted:
             raise DataError(
                 f"--init {path}: its {what} is {found}; this run needs {wanted}. "
@@ -176,15 +192,11 @@ def require_fit(path: Path, model: Model, tiles: TileSet) -> None:
     """Raise DataError where a model was trained on other pixels than those of the tile set."""
     if model.kind != "encoder":
         raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
-    for name, found, needed in (
-        ("bands", _listed(tiles.bands), _listed(model.bands)),
-        ("dtype", tiles.dtype.name, model.dtype),
-        ("tile size", tiles.size, model.size),
-    ):
+    for name, needed, found in (*pixel_kinds.agreements(model, tiles), ("tile size", model.size, tiles.size)):
         if found != needed:
             raise DataError(
                 f"{tiles.path}: its {name} is {found}; the model {path} needs {name} {needed}. "
-                "Cut tiles as for that model, or train one on these."
+                f"Cut tiles as for that model{pixel_kinds.bands_option(model, tiles)}, or train one on these."
             )
 
 
@@ -204,13 +216,9 @@ def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Mo
 def _build(path: Path, model: Model) -> encoders.Encoder:
     """The network that model.json describes, without memory for its weights."""
     try:
-        row = encoders.ENCODERS[_typed(model.architecture["encoder"], str)]
-        bands = _typed(model.architecture["bands"], int)
-        dim = _typed(model.architecture["dim"], int)
-        if not 1 <= bands <= 2**16 or not 1 <= dim <= 2**20:
-            raise ValueError(f"{bands} bands, {dim} dimensions")
+        _typed(model.architecture["encoder"], str)
         with torch.device("meta"):
-            return row.build(bands, dim, [0.0] * bands, [1.0] * bands)
+            return encoders.described(model.architecture, model.size)
     except (KeyError, TypeError, ValueError) as error:
         raise _unusable(path / DESCRIPTION, f"its architecture is unknown: {error}") from error
 
@@ -271,5 +279,5 @@ def _typed(value: object, kind: type[Kind]) -> Kind:
     return value
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    return ",".join(map(str, numbers))
+def _names(value: object) -> Names:
+    return tuple(None if name is None else _typed(name, str) for name in _typed(value, list))

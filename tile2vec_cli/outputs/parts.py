@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tile2vec_cli.config.rules import UNSAID
+from tile2vec_cli.config.labels import UNSAID
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
 
 Progress = Callable[[int, int], None]
@@ -85,6 +85,13 @@ def new_folder(path: Path) -> Iterator[Path]:
                 raise OutputError(f"{path}: {error.strerror}; a folder is written here.") from error
         _sync(path.parent)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder in `folder`, of which nothing stays."""
+    with _temporary(folder / "scratch", folder=True) as temporary:
+        yield temporary
 
 
 def sweep(folder: Path) -> None:
@@ -248,7 +255,7 @@ def fingerprint(*texts: str) -> str:
 
 def require_same_settings(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raise DataError that names the first setting in which existing output differs."""
-    for key, value in {**dict.fromkeys(UNSAID), **wanted}.items():
+    for key, value in {**UNSAID, **wanted}.items():
         if found.get(key) != value:
             said = f"{path}: made with {key} = {found.get(key)!r}; this run has {value!r}."
             raise DataError(f"{said} Choose another output, or --overwrite to replace it.")

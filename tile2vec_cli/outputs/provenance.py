@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import InputError
 from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.outputs.parts import fingerprint, sha256_file
@@ -21,8 +22,25 @@ def relative(path: str | None, out: Path) -> str | None:
     return os.path.relpath(Path(path).resolve(), out.resolve())
 
 
-def content(path: str) -> str | None:
+def place(source: str | Path | LabelSource | None, out: Path) -> Any:
+    """As `relative`, of a file or of labels: where they were named more than once, the list."""
+    if not isinstance(source, LabelSource):
+        return relative(None if source is None else str(source), out)
+    found = [_marked(name, out) for name in source.given]
+    return found[0] if len(found) == 1 else found
+
+
+def _marked(name: str, out: Path) -> str:
+    """As `relative`, of a name that may be "@list.txt" or "-"."""
+    mark = "@" * name.startswith("@")
+    return name if name == "-" else f"{mark}{relative(name.removeprefix(mark), out)}"
+
+
+def content(source: str | Path | LabelSource) -> str | None:
     """What tells a changed file or folder from an unchanged one; None where GDAL resolves the path."""
+    if isinstance(source, LabelSource) and not source.is_single:
+        return fingerprint(*(content(file) or file for file in source.files))
+    path = source.files[0] if isinstance(source, LabelSource) else str(source)
     if is_remote(path) or not Path(path).exists():
         return None  # what is missing is said where it is read
     own = Path(path)
@@ -36,7 +54,7 @@ def content(path: str) -> str | None:
 
 
 def elsewhere(
-    fingerprints: Mapping[str, Any], places: Mapping[str, str | None], before: Mapping[str, Any]
+    fingerprints: Mapping[str, Any], places: Mapping[str, Any], before: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What of this counts as a setting: all but inputs that lie where they lay `before`, by name.
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.outputs import parts
-from tile2vec_cli.outputs.provenance import content, relative
+from tile2vec_cli.outputs.provenance import content, place
 
 Keys = dict[str, Any]
+Input = str | Path | LabelSource | None
+"""What is read, by its path; None: it is not used."""
 Maker = Callable[[Path], None]
 """Writes a file to the path it is given."""
 
@@ -53,31 +56,51 @@ def output(
     path: Path,
     command: str,
     settings: Keys,
-    inputs: Mapping[str, str | Path | None],
+    inputs: Mapping[str, Input],
     **known: str | None,
 ) -> Output:
-    """An output made with these settings from these inputs, by name; None: one that is not used.
+    """An output made with these settings from these inputs, by name.
 
     known: fingerprints of inputs that have been taken already, by name. Raises OutputError and UsageError
     for a path that cannot be meant: a folder, or one among the inputs.
     """
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; a file is written here. Give it another name.")
-    for source in (source for source in inputs.values() if source is not None):
+    for source in (path for one in inputs.values() for path in _paths(one)):
         if Path(source).resolve() in (path.resolve(), path.resolve().parent):
             raise UsageError(f"{path}: lies where {source} does; a place of its own is needed.")
     return Output(path, command, made_from(path.parent, settings, inputs, known))
 
 
+def _paths(source: Input) -> Sequence[str | Path]:
+    if isinstance(source, LabelSource):
+        return source.files
+    return [] if source is None else [source]
+
+
 def made_from(
-    folder: Path, settings: Keys, inputs: Mapping[str, Path | str | None], known: Mapping[str, str | None]
+    folder: Path, settings: Keys, inputs: Mapping[str, Input], known: Mapping[str, str | None]
 ) -> Keys:
     """What an output in a folder is made from: settings, where its inputs lie, and what they hold."""
-    read = {name: str(source) for name, source in inputs.items() if source is not None}
-    places = {name: relative(source, folder) for name, source in read.items()}
+    read = {name: source for name, source in inputs.items() if source is not None}
+    places = {name: place(source, folder) for name, source in read.items()}
     states = {name: known.get(name) or content(source) for name, source in read.items()}
+    for source in read.values():
+        if isinstance(source, LabelSource):
+            settings = {**settings, **source.settings()}
     # As JSON would give it back: tuples are lists.
     return dict(json.loads(json.dumps({"settings": {**places, **settings}, "content": states})))
+
+
+def at_home(wanted: Keys, before: Keys) -> Keys:
+    """What an output is to be made from, with the places of `before` for inputs that hold what those held.
+
+    An input that only lies elsewhere, as a link does once the project has moved, is the same input.
+    """
+    places, states = before.get("settings", {}), before.get("content", {})
+    same = {name for name, state in wanted["content"].items() if state and states.get(name) == state}
+    moved = {name: places[name] for name in same & places.keys() & wanted["settings"].keys()}
+    return {**wanted, "settings": {**wanted["settings"], **moved}}
 
 
 def reported(
@@ -96,7 +119,10 @@ def reported(
     if not report.exists() or overwrite:
         return None
     found = parts.read_json(report, format, {"made_from": dict, **(keys or {})})
-    parts.require_same_settings(report.parent, found["made_from"].get("settings", {}), wanted["settings"])
+    wanted = at_home(wanted, found["made_from"])
+    before = found["made_from"].get("settings", {})
+    # What it was made with and is not given now differs as well.
+    parts.require_same_settings(report.parent, before, {**dict.fromkeys(before), **wanted["settings"]})
     if found["made_from"] != wanted or not all(file.exists() for file in files):
         return None
     return {key: value for key, value in found.items() if key not in {"format", "made_from"}}
@@ -117,12 +143,13 @@ def current(output: Output, overwrite: bool) -> Keys | None:
     if not present:
         return None
     foreign = [path for path in present if files[path] != parts.sha256_file(path)]
-    same = bool(record) and record["made_from"] == output.made_from
+    made_from = at_home(output.made_from, record["made_from"]) if record else output.made_from
+    same = bool(record) and record["made_from"] == made_from
     if overwrite and (foreign or not same):
         return None
     if foreign:
         raise _unrelated(output, foreign[0])
-    parts.require_same_settings(output.path, record["made_from"]["settings"], output.made_from["settings"])
+    parts.require_same_settings(output.path, record["made_from"]["settings"], made_from["settings"])
     return dict(record["found"]) if same and len(present) == len(files) else None
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.geo.rasters import describe, identity
-from tile2vec_cli.geo.scene_lists import scene_name
+from tile2vec_cli.geo import containers, stacks
+from tile2vec_cli.geo.rasters import Raster, describe, identity
+from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.outputs import cogs
-from tile2vec_cli.outputs.parts import dump_json, fingerprint, require_same_settings
+from tile2vec_cli.outputs.parts import dump_json, fingerprint, require_same_settings, sha256_file
 from tile2vec_cli.outputs.provenance import elsewhere, relative
 
 FORMAT = "tile2vec-map/1"
 _TAG = "TILE2VEC_"
 _MODEL, _MODEL_PATH, _SETTINGS = (f"{_TAG}{name}" for name in ("MODEL", "MODEL_PATH", "SETTINGS"))
+_SCENE, _CONTENT = f"{_TAG}SCENE", f"{_TAG}SCENE_CONTENT"
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,21 @@ class Plan:
         return replace(self, path=self.path.absolute(), probability=probability)
 
     def tags_now(self) -> dict[str, str]:
-        """With what tells whether the scene has changed."""
-        return {**self.tags, f"{_TAG}SCENE": fingerprint(dump_json(identity(self.scene)))}
+        """With what tells at a glance whether the scene has changed."""
+        return {**self.tags, _SCENE: fingerprint(dump_json(identity(self.scene)))}
+
+    def tags_for_ever(self) -> dict[str, str]:
+        """With what tells so by reading it, too, where it was only touched or copied."""
+        content = _content(self.scene)
+        return self.tags_now() | ({} if content is None else {_CONTENT: content})
 
     def is_made(self, overwrite: bool) -> bool:
         """Whether all that is to be made of the scene is there. Raises DataError where something else is."""
         tags = self.tags_now()
-        made = _is_up_to_date(self.path, tags, overwrite)
+        made = _is_up_to_date(self.path, tags, self.scene, overwrite)
         if self.probability is None:
             return made
-        return _is_up_to_date(self.probability, tags, overwrite) and made
+        return _is_up_to_date(self.probability, tags, self.scene, overwrite) and made
 
 
 @dataclass(frozen=True)
@@ -59,21 +67,24 @@ class Mapper:
 
 
 def plans(
-    scenes: Sequence[str], own: Sequence[str], out: Path, mapper: Mapper, *, probability: bool
+    names: Mapping[str, str], own: Sequence[str], out: Path, mapper: Mapper, *, probability: bool
 ) -> list[Plan]:
-    """The maps of a shard's `own` of the scenes.
+    """The maps of a shard's `own` of the scenes; `names` are all scenes', by path.
 
-    Raises UsageError for several scenes and one file, or of one name.
+    Raises UsageError for several scenes and one file, DataError for two scenes of one name.
     """
     one_file = is_file(out)
-    if one_file and len(scenes) > 1:
-        raise UsageError(f"--out {out}: is one file for {len(scenes)} scenes; needs a folder. Name one.")
-    counts = Counter(scene_name(scene) for scene in scenes)
+    if one_file and len(names) > 1:
+        raise UsageError(f"--out {out}: is one file for {len(names)} scenes; needs a folder. Name one.")
+    counts = Counter(names.values())
     plans = []
     for scene in own:
-        stem = scene_name(scene)
+        stem = names[scene]
         if counts[stem] > 1:
-            raise UsageError(f"{scene}: several scenes are called {stem}; each map needs a name of its own.")
+            raise DataError(
+                f"{scene}: several scenes are called {stem}; each map needs a name of its own. Name scenes "
+                "by their folders with --name-by path."
+            )
         path = out if one_file else out / f"{stem}.tif"
         beside = path.with_name(f"{path.stem}.probability{path.suffix}") if probability else None
         tags = {
@@ -92,19 +103,24 @@ def is_file(out: Path) -> bool:
     return out.suffix.lower() in {".tif", ".tiff"}
 
 
-def pixels(plans: Sequence[Plan]) -> int:
-    """Of all scenes that can be opened."""
-    total = 0
+def rasters(plans: Sequence[Plan]) -> list[Raster]:
+    """All scenes that can be opened."""
+    found = []
     for plan in plans:
-        try:
-            raster = describe(plan.scene)
-        except Exception:  # it is said when its turn comes
-            continue
-        total += raster.height * raster.width
-    return total
+        with suppress(Exception):  # it is said when its turn comes
+            found.append(describe(plan.scene))
+    return found
 
 
-def _is_up_to_date(path: Path, tags: dict[str, str], overwrite: bool) -> bool:
+def _content(scene: str) -> str | None:
+    """Of the bytes of the scene's files; None where a server has them."""
+    if is_remote(scene):
+        return None
+    files = (containers.parts(file)[1] for file in stacks.files(scene))
+    return fingerprint(*(sha256_file(Path(file)) for file in files))
+
+
+def _is_up_to_date(path: Path, tags: dict[str, str], scene: str, overwrite: bool) -> bool:
     """Whether this very map is there. Raises DataError where something else is."""
     if not path.exists():
         return False
@@ -115,5 +131,10 @@ def _is_up_to_date(path: Path, tags: dict[str, str], overwrite: bool) -> bool:
         place, before = ({"model": one.get(_MODEL_PATH)} for one in (tags, found))
         model = elsewhere({"model": tags[_MODEL]}, place, before)
         require_same_settings(path, {"model": found.get(_MODEL)}, model)
-        require_same_settings(path, *(json.loads(one.get(_SETTINGS, "{}")) for one in (found, tags)))
-    return all(found.get(name) == value for name, value in tags.items() if name != _MODEL_PATH)
+        unsaid = {"bands": None}  # in maps of the model's own bands
+        both = ({**unsaid, **json.loads(one.get(_SETTINGS, "{}"))} for one in (found, tags))
+        require_same_settings(path, *both)
+    if not all(found.get(name) == value for name, value in tags.items() if name not in {_MODEL_PATH, _SCENE}):
+        return False
+    same = found.get(_SCENE) == tags[_SCENE]
+    return same or (_CONTENT in found and found[_CONTENT] == _content(scene))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Failure
+from tile2vec_cli.geo import band_names, fills
+from tile2vec_cli.geo.rasters import Raster
+from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
 from tile2vec_cli.job.processors import usable_cpus
 from tile2vec_cli.neural import models
@@ -29,6 +32,7 @@ from tile2vec_cli.segmentation import map_plans, segmenters
 from tile2vec_cli.segmentation.map_plans import Mapper, Plan
 from tile2vec_cli.segmentation.unet import Segmenter
 from tile2vec_cli.segmentation.windows import Layout, Span
+from tile2vec_cli.tiling import likeness
 from tile2vec_cli.workers import work
 from tile2vec_cli.workers.work import Advance, Elsewhere
 
@@ -69,6 +73,7 @@ def run(
     out: Path,
     config: MapConfig,
     *,
+    names: Mapping[str, str] | None = None,
     shard: Shard | None = None,
     workers: int | Elsewhere = 1,
     strict: bool = False,
@@ -77,7 +82,8 @@ def run(
 ) -> MapReport:
     """Map each scene (absolute paths) that has no map yet, or has changed since, as its model may have.
 
-    `out` is a folder, or a file ending in .tif where there is one scene. Progress is in pixels.
+    `names` are the scenes', by path (default: their files'). `out` is a folder, or a file ending in .tif
+    where there is one scene. Progress is in pixels.
     Raises InputError and DataError for a model that can't be used, UsageError for several scenes and
     one file; what goes wrong with a scene is reported.
     """
@@ -86,9 +92,11 @@ def run(
     own = (shard or Shard()).take(scenes)
     name = str(machine.model.provenance.get("class", "class"))
     mapper = Mapper(model, model_path, name, config.settings())
-    plans = map_plans.plans(scenes, own, out, mapper, probability=config.probability)
+    names = names or {scene: scene_name(scene) for scene in scenes}
+    plans = map_plans.plans(names, own, out, mapper, probability=config.probability)
     folder = make_folder(out.parent if map_plans.is_file(out) else out)
-    sweep(folder)
+    for place in {folder, *(plan.path.parent for plan in plans)}:
+        sweep(place)
     each = partial(work.each, name=lambda plan: plan.scene, strict=strict, folder=folder)
     here = max(1, min(workers if isinstance(workers, int) else usable_cpus(), len(plans)))
     results: dict[str, int | Failure] = {}  # by scene: the pixels mapped, or what went wrong
@@ -96,7 +104,10 @@ def run(
         if made is not False:
             results[plan.scene] = made if isinstance(made, Failure) else 0
     todo = [plan for plan in plans if plan.scene not in results]
-    each = partial(each, total=map_plans.pixels(todo), on_progress=on_progress)
+    rasters = map_plans.rasters(todo)
+    _remark(rasters, machine)
+    total = sum(raster.height * raster.width for raster in rasters)
+    each = partial(each, total=total, on_progress=on_progress)
     if isinstance(workers, int):
         torch.set_num_threads(max(1, threads() // here))
         done = each(todo, partial(_map, machine=machine, overwrite=overwrite), workers=here)
@@ -134,6 +145,8 @@ def _machine(path: Path, config: MapConfig) -> _Machine:
     runtime = choose(config.device, config.precision)
     segmenter, model = segmenters.load(path, runtime.device)
     resolution_m, tiles = segmenters.origin(path, model)
+    if config.bands is not None:
+        tiles = replace(tiles, bands=config.bands)
     return _Machine(segmenter, model, resolution_m, tiles, runtime, config)
 
 
@@ -141,17 +154,9 @@ def _map(plan: Plan, advance: Advance, *, machine: _Machine, overwrite: bool) ->
     """Map one scene, unless another run has done so meanwhile; returns the pixels mapped."""
     if plan.is_made(overwrite):
         return 0
-    tags = plan.tags_now()
-    tiles = machine.tiles
+    tags = plan.tags_for_ever()
     with ExitStack() as stack:
-        scene = stack.enter_context(
-            open_scene(
-                plan.scene,
-                bands=tiles.bands,
-                alpha=tiles.alpha,
-                nodata=tiles.nodata,
-            )
-        )
+        scene = stack.enter_context(open_scene(plan.scene, **machine.tiles.reading()))
         _require_fit(scene, machine)
         classes = stack.enter_context(cogs.new_cog(plan.path, scene.raster, _classes(tags)))
         # Left first: where the map of classes is, its probabilities are whole.
@@ -206,11 +211,20 @@ def _read(scene: Scene, rows: Span, cols: Span) -> tuple[Pixels, Mask]:
 
 
 def _require_fit(scene: Scene, machine: _Machine) -> None:
-    model = machine.model
-    if scene.bands != model.bands:
+    model, config = machine.model, machine.config
+    if not config.any_names and not band_names.agree(scene.names, model.band_names):
+        numbers = band_names.numbers(scene.raster.descriptions, model.band_names)
+        choice = f"Map it with --bands {_list(numbers, ',')}" if numbers else "Choose --bands"
+        raise DataError(
+            f"{scene.path}: its bands are {band_names.listed(scene.names)}; the model is for "
+            f"{band_names.listed(model.band_names)}. {choice}, or insist with --any-names that they mean "
+            "the same."
+        )
+    chosen = config.bands is not None and len(config.bands) == len(model.bands)
+    if scene.bands != model.bands and not chosen:
         raise DataError(
             f"{scene.path}: its bands are {_list(scene.bands)}; the model is for bands {_list(model.bands)}. "
-            "Map scenes of the kind it was trained on."
+            "Map scenes of the kind it was trained on, or choose --bands."
         )
     if str(scene.dtype) != model.dtype:
         raise DataError(
@@ -218,15 +232,29 @@ def _require_fit(scene: Scene, machine: _Machine) -> None:
             "Map scenes of the kind it was trained on."
         )
     own, wanted = scene.raster.resolution_m, machine.resolution_m
-    if abs(own / wanted - 1) > _TOLERANCE and not machine.config.any_resolution:
+    if abs(own / wanted - 1) > _TOLERANCE and not config.any_resolution:
         raise DataError(
             f"{scene.path}: its pixels measure {own:.4g} m; the model is for {wanted:.4g} m. "
             "Resample it, or insist with --any-resolution."
         )
 
 
-def _list(bands: Sequence[int]) -> str:
-    return ", ".join(map(str, bands))
+def _remark(rasters: Sequence[Raster], machine: _Machine) -> None:
+    """Say what the numbers in these scenes may mean other than they seem to."""
+    model, foreign, otherwise = machine.model, [], []
+    bands = machine.tiles.bands or model.bands
+    for raster in rasters:
+        value = fills.first_foreign(raster.declared, np.dtype(raster.dtype))
+        foreign += [] if value is None else [f"{value:g} in {raster.path}"]
+        if not model.scaled and max(bands) <= raster.count:
+            scaling = tuple(raster.scaling[band - 1] for band in bands)
+            otherwise += likeness.note_scaling(scaling, model.scaling, raster.path)
+    fills.remark(foreign)
+    likeness.remark_scaling(otherwise, model.scaling, "the model's")
+
+
+def _list(bands: Sequence[int], between: str = ", ") -> str:
+    return between.join(map(str, bands))
 
 
 def _classes(tags: dict[str, str]) -> Layer:

@@ -6,11 +6,11 @@ import numpy as np
 
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import teachers
 from tile2vec_cli.segmentation.pixel_classifiers import RIVALS, fit
 from tile2vec_cli.segmentation.segmenters import Counts
 from tile2vec_cli.segmentation.states import UNKNOWN, States
-from tile2vec_cli.segmentation.unet import Standardise
 from tile2vec_cli.segmentation.weak_recipes import Told
 from tile2vec_cli.tiling.tiles import TileSet
 

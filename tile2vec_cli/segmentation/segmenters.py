@@ -18,7 +18,8 @@ from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.neural.models import Model
-from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.tiling.tiles import TileSet
 
 KIND = "segmenter"
@@ -102,7 +103,10 @@ def described(
             "members": [member.shape for member in segmenter.unets],
         },
         bands=tiles.bands,
+        band_names=tiles.band_names,
         dtype=str(tiles.dtype),
+        scaled=tiles.is_scaled,
+        scaling=tiles.scaling,
         size=tiles.size,
         normalisation={
             "mean": standardise.mean.flatten().tolist(),
@@ -139,6 +143,7 @@ def origin(path: Path, model: Model) -> tuple[float, TileConfig]:
             bands=None if bands is None else tuple(map(int, bands)),
             alpha=found["alpha"],
             nodata=None if nodata is None else float(nodata),
+            scaled=model.scaled,
         )
         if not 0 < resolution_m < math.inf:
             raise ValueError(resolution_m)

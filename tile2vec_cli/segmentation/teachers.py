@@ -17,10 +17,10 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit, softmax
 
 from tile2vec_cli.geo.grid import Ints
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation.neighborhoods import features
 from tile2vec_cli.segmentation.pixel_classifiers import KINDS, Classifier, Features, fit
 from tile2vec_cli.segmentation.states import UNKNOWN, States
-from tile2vec_cli.segmentation.unet import Standardise
 from tile2vec_cli.tiling.tiles import TileSet
 
 _FOLDS = 5
@@ -97,7 +97,7 @@ def shown_tiles(tiles: TileSet, ids: Ints, standardise: Standardise) -> Iterator
         valid = tiles.valid(chunk)
         device = standardise.mean.device
         pixels = torch.from_numpy(tiles.pixels(chunk).astype(np.float32)).to(device)
-        bands = standardise(pixels, torch.from_numpy(valid).to(device)).cpu().numpy()
+        bands = standardise.clipped(pixels, torch.from_numpy(valid).to(device)).cpu().numpy()
         yield range(start, start + len(chunk)), features(bands, valid)
 
 

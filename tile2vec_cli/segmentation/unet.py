@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_CLIP = 6.0  # standard deviations: a glint or a cloud edge must not drown its surroundings
+from tile2vec_cli.neural.standardise import Standardise
 
 
 class UNet(nn.Module):
@@ -76,22 +76,6 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class Standardise(nn.Module):
-    """Raw pixels (B, C, H, W) and their validity (B, H, W) to float32; 0, the mean, where not valid."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32)[:, None, None])
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32)[:, None, None])
-
-    def forward(self, pixels: Tensor, valid: Tensor) -> Tensor:
-        scaled = ((pixels.float() - self.mean) / self.std).clamp(-_CLIP, _CLIP)
-        return torch.where(valid[:, None], scaled, 0.0)
-
-
 class Segmenter(nn.Module):
     """Raw pixels and validity to logits (B, H, W), for any H and W: what a model folder holds.
 
@@ -120,7 +104,7 @@ class Segmenter(nn.Module):
         return max(member.reach for member in self.unets)
 
     def forward(self, pixels: Tensor, valid: Tensor) -> Tensor:
-        x, crop = padded(self.standardise(pixels, valid), self.stride)
+        x, crop = padded(self.standardise.clipped(pixels, valid), self.stride)
         x = x.contiguous(memory_format=torch.channels_last)
         logits = torch.stack([member(x).float() for member in self.unets]).mean(0)
         return logits[crop]

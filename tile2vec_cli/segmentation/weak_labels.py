@@ -6,19 +6,20 @@ The state of a pixel or a tile is 1 for the class, 0 for any other, UNKNOWN with
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import parse_classes
 from tile2vec_cli.config.weak import CROPLAND, WeakConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import rasters, tables, vectors
+from tile2vec_cli.geo import tables
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.labelling import cdl, label_rasters, label_tables, labels
+from tile2vec_cli.labelling import cdl, label_tables, labels
+from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.segmentation import weak_points
 from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.tiling.tiles import TileSet
@@ -33,7 +34,9 @@ class WeakLabels:
     kind: str  # "raster", "points", "polygons" or "table"
     pixels: States | None  # (N, S, S); None where the file speaks of whole tiles only
     tiles: States  # (N,) majority; UNKNOWN without a label, or with as many of both
-    left_out: Mapping[str, int] = dataclass_field(default_factory=dict)  # what labels none, by reason
+    left_out: Mapping[str, int] = field(default_factory=dict)  # what labels none, by reason
+    rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
+    clean_rasters: dict[str, int] = field(default_factory=dict)  # the same of --evaluate
 
     def usable(self, supervision: str) -> Ints:
         """Positions of the tiles that have what this supervision takes."""
@@ -59,20 +62,21 @@ class WeakLabels:
         return sparse
 
 
-def read(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
-    """Labels of the whole tile set from a file of any kind.
+def read(source: str | LabelSource, tiles: TileSet, config: WeakConfig) -> WeakLabels:
+    """Labels of the whole tile set from a file of any kind, or several rasters.
 
     Raises DataError where no label lies in a tile, where the positive classes (or any others) do not
     occur, or where labels of this kind can't serve `config.supervision`; else as `labels.read`.
     """
-    rasters.exists(path)
+    source = LabelSource.of(source)
+    if labels.is_raster(source):
+        return of_rasters(source, tiles, config.positive)
+    if config.evaluate is None:
+        labels.require_no_raster_options(source)
+    path = source.files[0]
     is_table = tables.is_table(path)
-    if not is_table and not vectors.is_vector(path):
-        labels.require_raster(path, config.layer, config.crs)
-        pixels = raster_states(path, tiles, config.positive)
-        return WeakLabels("raster", pixels, majority(pixels))
     if config.supervision == ("image",):
-        return _of_tiles(path, tiles, config)
+        return _of_tiles(source, tiles, config)
     if "full" in config.supervision:
         raise DataError(f"{path}: is no raster; --supervision full needs one. Use pixel or image.")
     if is_table and label_tables.has_tile_ids(Path(path)):
@@ -80,42 +84,40 @@ def read(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
             f"{path}: labels whole tiles; --supervision pixel needs a raster or points. "
             "Use --supervision image."
         )
-    classes, found = weak_points.read(Path(path), tiles, config.field, config.layer, config.crs)
+    classes, found = weak_points.read(Path(path), tiles, config.field, source.layer, source.crs)
     states = found.states(is_positive(path, classes, config.positive), tiles)
     return WeakLabels("points", states, majority(states), found.left_out)
 
 
-def _of_tiles(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
+def _of_tiles(source: LabelSource, tiles: TileSet, config: WeakConfig) -> WeakLabels:
     names = tiles.index(["tile_id"])["tile_id"].to_numpy()
-    found = labels.read(
-        path, tiles.footprints(), names, field=config.field, layer=config.layer, crs=config.crs
-    )
-    positive = is_positive(path, found.classes, config.positive)
+    found = labels.read(source, tiles.footprints(), names, field=config.field)
+    positive = is_positive(str(source), found.classes, config.positive)
     states = np.where(found.codes < 0, UNKNOWN, positive[found.codes]).astype(np.uint8)
     return WeakLabels(found.kind, None, states, found.left_out)
 
 
-def raster_states(path: str, tiles: TileSet, positive: str | None) -> States:
-    """(N, S, S) states by a label raster; UNKNOWN where it or a band of the tile is not valid."""
-    raster = rasters.describe(path)
+def of_rasters(source: LabelSource, tiles: TileSet, positive: str | None) -> WeakLabels:
+    """States by label rasters; UNKNOWN where they or a band of the tile are not valid."""
+    rasters, path = LabelRasters(source), str(source)
     states = np.full((len(tiles), tiles.size, tiles.size), UNKNOWN, np.uint8)
     occurring: dict[str, bool] = {}
     for start in range(0, len(tiles), _CHUNK):
         block = states[start : start + _CHUNK]
         ids = np.arange(start, start + len(block))
-        codes, valid = label_rasters.tile_pixels(path, tiles, ids)
+        codes, valid = rasters.tile_pixels(tiles, ids)
         valid &= tiles.valid(ids)
         if positive is None:  # the Cropland Data Layer does not declare its background
             valid &= ~np.isin(codes, cdl.NODATA)
         present, position = np.unique(codes[valid].astype(np.int64), return_inverse=True)
-        names = label_rasters.legend(raster, present)
+        names = rasters.legend.of_codes(present)
         member = _members(names, present, positive)
         occurring |= dict(zip(names, member.tolist(), strict=True))
         block[valid] = member[position]
     if not occurring:
-        raise labels.apart(path, raster.bounds_lonlat, tiles.footprints())
+        raise labels.apart(path, rasters.bounds(), tiles.footprints())
     _require_both(path, list(occurring), list(occurring.values()), positive)
-    return states
+    return WeakLabels("raster", states, majority(states), rasters=rasters.found())
 
 
 def majority(pixels: States) -> States:

@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import places, tables
+from tile2vec_cli.geo import grid, places, tables
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling import label_tables, label_vectors, labels
 from tile2vec_cli.labelling.votes import Votes, without_class
@@ -86,7 +86,8 @@ def _pixels(tiles: TileSet, tile: Ints, lonlat: NDArray[np.float64]) -> tuple[In
         here = part == number
         info = tiles.parts[number].info
         a, b, c, d, e, f = info["transform"]
-        xy = places.from_lonlat(info["crs"], lonlat[here], str(tiles.parts[number].path))
+        near = grid.map_xy(info["transform"], first_row[here], first_col[here])[:, 0]
+        xy = places.from_lonlat(info["crs"], lonlat[here], str(tiles.parts[number].path), near)
         inside = np.linalg.inv([[a, b], [d, e]]) @ (xy - [c, f]).T
         col[here] = np.floor(inside[0]).astype(np.int64) - first_col[here]
         row[here] = np.floor(inside[1]).astype(np.int64) - first_row[here]

@@ -16,11 +16,12 @@ from tile2vec_cli.job.processors import usable_cpus
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.batches import normalisation
 from tile2vec_cli.neural.device import Runtime
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.segmentation import segmenters, teachers, thresholds, weak_training
 from tile2vec_cli.segmentation.segmenters import probabilities
 from tile2vec_cli.segmentation.states import States
-from tile2vec_cli.segmentation.unet import Segmenter, Standardise, UNet
+from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.segmentation.weak_training import Lessons, Schedule
 from tile2vec_cli.tiling.tiles import TileSet
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.device import Runtime, choose
-from tile2vec_cli.outputs import workspaces
+from tile2vec_cli.outputs import records, workspaces
 from tile2vec_cli.outputs.parts import (
     Progress,
     dump_json,
@@ -22,8 +24,8 @@ from tile2vec_cli.outputs.parts import (
     sweep,
     write_json,
 )
-from tile2vec_cli.outputs.provenance import content, relative
-from tile2vec_cli.outputs.records import Report
+from tile2vec_cli.outputs.provenance import content, place
+from tile2vec_cli.outputs.records import Input, Report
 from tile2vec_cli.segmentation import (
     segmenters,
     weak_draws,
@@ -33,6 +35,7 @@ from tile2vec_cli.segmentation import (
     weak_study,
 )
 from tile2vec_cli.segmentation.weak_draws import Task
+from tile2vec_cli.segmentation.weak_labels import WeakLabels
 from tile2vec_cli.segmentation.weak_recipes import Learned
 from tile2vec_cli.segmentation.weak_study import Result, Unit
 from tile2vec_cli.tiling.tiles import TileSet
@@ -44,7 +47,7 @@ _BEGUN = "begun.json"
 
 def run(
     tiles_path: Path,
-    label_path: str,
+    labels: str | LabelSource,
     out: Path,
     config: WeakConfig,
     *,
@@ -56,11 +59,13 @@ def run(
     A run that is stopped keeps the trainings that are done, and goes on behind them. Progress is in
     training steps. Raises InputError, DataError, OutputError and UsageError.
     """
-    out = out.absolute()
+    out, source = out.absolute(), LabelSource.of(labels)
     tiles = TileSet.open(tiles_path)
-    made_from = _made_from(tiles, label_path, out, config)
+    made_from = _made_from(tiles, source, out, config)
     sweep(out.parent)
     found = _existing(out)
+    if found is not None:
+        made_from = records.at_home(made_from, found["made_from"])
     if found is not None and not overwrite:
         unsaid = {"init": None}
         settings = (unsaid | one["settings"] for one in (found["made_from"], made_from))
@@ -68,7 +73,7 @@ def run(
     if found is not None and found["made_from"] == made_from:
         workspaces.discard(out)
         return Report(_keys(found), _files(out), True)
-    task = _task(tiles, label_path, config)
+    task = _task(tiles, source, config)
     units = weak_study.units(config)
     runtime = choose(config.device, config.precision)
     with workspaces.opened(out) as room:
@@ -77,9 +82,7 @@ def run(
             return Report(_keys(found), _files(out), True)
         _begin(room, made_from)
         results, learned = _results(units, task, room, runtime, on_progress)
-        keys = weak_study.report(results, config)
-        if task.labels.left_out:
-            keys["left_out"] = dict(task.labels.left_out)
+        keys = {**weak_study.report(results, config), **_counts(task.labels)}
         with new_folder(out) as folder:
             _write(folder, keys, made_from, learned, task)
         remove(room)
@@ -89,12 +92,13 @@ def run(
 # --- what is there, what it is made from -------------------------------------------------------
 
 
-def _made_from(tiles: TileSet, label_path: str, out: Path, config: WeakConfig) -> dict[str, Any]:
-    paths = {"tiles": str(tiles.path), "labels": label_path, "evaluate": config.evaluate}
+def _made_from(tiles: TileSet, source: LabelSource, out: Path, config: WeakConfig) -> dict[str, Any]:
+    files = {"labels": source, "evaluate": config.evaluate}
+    read: dict[str, Input] = {"tiles": tiles.path, **files}
     if config.init is not None:
-        paths["init"] = config.init
-    settings = {**config.settings(), **{name: relative(path, out) for name, path in paths.items()}}
-    files = {"labels": label_path, "evaluate": config.evaluate}
+        read["init"] = config.init
+    settings = {**config.settings(), **{name: place(one, out) for name, one in read.items()}}
+    settings |= source.settings()
     contents = {name: path and content(path) for name, path in files.items()}
     if config.init is not None:
         contents["init"] = models.start_fingerprint(Path(config.init), out)
@@ -117,17 +121,27 @@ def _keys(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in {"format", "made_from"}}
 
 
+def _counts(labels: WeakLabels) -> dict[str, Any]:
+    found = {
+        "left_out": dict(labels.left_out),
+        "label_rasters": labels.rasters,
+        "evaluate_rasters": labels.clean_rasters,
+    }
+    return {name: counts for name, counts in found.items() if counts}
+
+
 def _files(out: Path) -> tuple[Path, ...]:
     extra = [file for file in (out / REPORT, out / CURVE) if file.exists()]
     return (out, *extra)
 
 
-def _task(tiles: TileSet, label_path: str, config: WeakConfig) -> Task:
+def _task(tiles: TileSet, source: LabelSource, config: WeakConfig) -> Task:
     """Labels and truth; every draw is tried, so that what can't be trained is said at once."""
-    labels = weak_labels.read(label_path, tiles, config)
+    labels = weak_labels.read(source, tiles, config)
     truth = labels.pixels
     if config.evaluate is not None:
-        truth = weak_labels.raster_states(config.evaluate, tiles, config.positive)
+        clean = weak_labels.of_rasters(LabelSource.of(config.evaluate), tiles, config.positive)
+        labels, truth = replace(labels, clean_rasters=clean.rasters), clean.pixels
     task = Task(tiles, labels, truth, config)
     weak_recipes.start(tiles, config)
     for unit in weak_study.units(config):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,15 @@ from torch.optim import AdamW
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
+from tile2vec_cli.learning import schedules
+from tile2vec_cli.learning.optimise import Descent
+from tile2vec_cli.learning.schedules import Course
 from tile2vec_cli.neural.device import Runtime
+from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.segmentation.segmentation_losses import image_loss, masked_loss, soft_loss
 from tile2vec_cli.segmentation.states import UNKNOWN
-from tile2vec_cli.segmentation.unet import Standardise, UNet, padded
+from tile2vec_cli.segmentation.unet import UNet, padded
 from tile2vec_cli.tiling.tiles import TileSet
 
 _LOG_EVERY = 25  # steps a line of metrics speaks of
@@ -44,24 +47,17 @@ class Lessons:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast. The defaults are the published ones (Adam, constant rate)."""
+class Schedule(schedules.Schedule):
+    """How long, how fast and on what. The defaults are the published ones (Adam, constant rate)."""
 
-    steps: int
+    steps: int = field()  # nothing else ends it
+    falling: bool = False
     batch_size: int = 32
-    lr: float = 1e-3
     beta2: float = 0.999
     weight_decay: float = 0.0
-    warm_up: int = 0  # steps in which the rate rises
-    falling: bool = False  # to 0, along a cosine
     noise: float = 0.0  # deviation of what is added to the standardised bands
     label_weight: float = 1.0  # of the labels' loss, where there are soft labels
     soft_share: float = 0.5  # of a batch that is drawn from all U tiles, where there are soft labels
-
-    def rate(self, step: int) -> float:
-        risen = min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0
-        fallen = 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.falling else 1.0
-        return self.lr * risen * fallen
 
 
 @dataclass(frozen=True)
@@ -96,28 +92,32 @@ def train(
         fused=True,
     )
     metrics: list[dict[str, Any]] = []
-    losses: list[float] = []
+    losses: list[Tensor] = []
     deal = _dealer(lessons, schedule, np.random.default_rng(seed))
+
+    def loss() -> Tensor:
+        found = _loss(network, _batch(lessons, standardise, *deal(), device), schedule, runtime)
+        losses.append(found.detach())
+        return found
+
+    def between() -> None:
+        if course.step % _LOG_EVERY == 0 or descent.share >= 1:
+            mean = float(np.mean(torch.stack(losses).tolist()))
+            metrics.append({"step": course.step, "loss": round(mean, 6)})
+            losses.clear()
+        on_progress(course.step, schedule.steps)
+
+    def diverged(step: int, _value: float) -> DataError:
+        return DataError(
+            f"{lessons.tiles.path}: the loss is no number at step {step}. Choose a smaller --lr."
+        )
+
+    course = Course()
+    descent = Descent(network, optimizer, schedule, course, runtime.name, diverged)
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(gpus):
         torch.manual_seed(seed)  # for noise and dropout
-        for step in range(schedule.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.rate(step)
-            batch = _batch(lessons, standardise, *deal(), device)
-            loss = _loss(network, batch, schedule, runtime)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            losses.append(float(loss.detach()))
-            if not math.isfinite(losses[-1]):
-                raise DataError(
-                    f"{lessons.tiles.path}: the loss is no number at step {step + 1}. Choose a smaller --lr."
-                )
-            if (step + 1) % _LOG_EVERY == 0 or step + 1 == schedule.steps:
-                metrics.append({"step": step + 1, "loss": round(float(np.mean(losses)), 6)})
-                losses.clear()
-            on_progress(step + 1, schedule.steps)
+        descent.run(loss, between)
     network.eval()
     return metrics
 
@@ -156,7 +156,7 @@ def _batch(
     states = np.full((len(rows), *lessons.states.shape[1:]), UNKNOWN, np.uint8)
     states[has_label] = lessons.states[rows[has_label]]
     soft = None if lessons.soft is None else lessons.soft[rows].astype(np.float32)
-    x = standardise(pixels, valid)
+    x = standardise.clipped(pixels, valid)
     label = torch.from_numpy(states).to(device)
     teacher = None if soft is None else torch.from_numpy(soft).to(device)
     return _Batch(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from glob import escape
 from pathlib import Path
@@ -16,13 +16,13 @@ import shapely
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError
 from tile2vec_cli.geo import vectors
-from tile2vec_cli.geo.rasters import exists, identity
-from tile2vec_cli.geo.remote import is_remote
-from tile2vec_cli.geo.scene_lists import scene_name
+from tile2vec_cli.geo.rasters import exists
+from tile2vec_cli.geo.scene_lists import part_name, scene_name
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, Shard, silent
-from tile2vec_cli.tiling import tile_parts
+from tile2vec_cli.tiling import known_scenes, likeness, tile_parts
+from tile2vec_cli.tiling.likeness import Likeness
 from tile2vec_cli.tiling.tile_files import (
     FORMAT,
     MANIFEST,
@@ -56,6 +56,7 @@ def cut(
     out: Path,
     config: TileConfig,
     *,
+    names: Mapping[str, str] | None = None,
     aoi: Path | None = None,
     layer: str | None = None,
     shard: Shard | None = None,
@@ -66,8 +67,9 @@ def cut(
 ) -> TileReport:
     """Cut each scene (absolute paths) into tiles below `out`; parts that are there already stay.
 
-    Raises DataError when the tile set was made with other settings (unless `overwrite`) and when no
-    scene yields a tile; OutputError when `out` cannot be written. Other scenes' failures are reported.
+    `names` are the scenes', by path (default: their files'). Raises DataError when the tile set was made with
+    other settings (unless `overwrite`) and when no scene yields a tile; OutputError when `out` cannot be
+    written. Other scenes' failures are reported.
     """
     area, left_out = (None, {}) if aoi is None else vectors.area(aoi, layer)
     settings = {**config.settings(), "aoi": None if area is None else _area_fingerprint(area)}
@@ -76,7 +78,8 @@ def cut(
     parts.sweep(folder)
     manifest = _manifest(out, settings, scenes, config, overwrite)
     own = (shard or Shard()).take(scenes)
-    infos, plans, failed = _planned(own, folder, config, manifest, strict)
+    names = names or {path: scene_name(path) for path in scenes}
+    infos, plans, failed = _planned(own, folder, config, manifest, strict, names)
 
     settled = {"config": config, "settings": manifest["settings_fingerprint"], "aoi": area}
     done = work.each(
@@ -95,7 +98,7 @@ def cut(
             failed.append(result)
         else:
             infos.append(result)
-            made += 1
+            made += result["fingerprint"] != plan.before
             _remove_others(folder, plan)
     skipped: Counter[str] = Counter()
     for info in infos:
@@ -127,14 +130,14 @@ def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConf
         if found["settings"] == settings:
             return found
         if not overwrite and _holds_tiles(out / "parts"):
-            parts.require_same_settings(out, found["settings"], settings)
-    bands, dtype = _bands_of_first(scenes, config)
+            # What this version writes only where it is asked for is None where it is not.
+            before, now = ({"scaled": False, **one} for one in (found["settings"], settings))
+            parts.require_same_settings(out, before, {**dict.fromkeys(before), **now})
     manifest = {
         "format": FORMAT,
         "settings": settings,
         "settings_fingerprint": settings_fingerprint(settings),
-        "bands": list(bands),
-        "dtype": dtype,
+        **_pixels_of_first(scenes, config),
     }
     parts.write_json(path, manifest)
     for info in _infos(out / "parts"):
@@ -143,14 +146,14 @@ def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConf
     return manifest
 
 
-def _bands_of_first(scenes: Sequence[str], config: TileConfig) -> tuple[tuple[int, ...], str]:
-    """Bands and dtype of the first scene that opens: the same one, whichever shard asks."""
+def _pixels_of_first(scenes: Sequence[str], config: TileConfig) -> Info:
+    """Bands, dtype and so on of the first scene that opens: the same one, whichever shard asks."""
     first: Tile2VecError | None = None
     for path in scenes:
         try:
-            with open_scene(path, bands=config.bands, alpha=config.alpha) as scene:
+            with open_scene(path, **config.reading()) as scene:
                 tile_parts.plans(scene, scene_name(path), config)
-                return scene.bands, scene.dtype.name
+                return likeness.described(scene, config)
         except Tile2VecError as error:
             first = first or error
     if first is None:
@@ -172,53 +175,45 @@ def _infos(folder: Path) -> Iterator[Info]:
 
 
 def _planned(
-    scenes: Sequence[str], folder: Path, config: TileConfig, manifest: Info, strict: bool
+    scenes: Sequence[str],
+    folder: Path,
+    config: TileConfig,
+    manifest: Info,
+    strict: bool,
+    names: Mapping[str, str],
 ) -> tuple[list[Info], list[tile_parts.Plan], list[Failure]]:
-    """Parts that are there and up to date, parts to be made, and scenes that cannot be cut."""
-    there: dict[str, list[Info]] = {}
-    for info in _infos(folder):
-        if belongs(info, manifest):
-            there.setdefault(info["scene"], []).append(info)
+    """Parts that are there and up to date, parts to be made or looked at, and scenes that cannot be cut."""
+    there = known_scenes.Known.of(info for info in _infos(folder) if belongs(info, manifest))
+    rivals = known_scenes.rivals(names, there)
     infos: list[Info] = []
     plans: list[tile_parts.Plan] = []
     failed: list[Failure] = []
-    named: dict[str, str] = {}
+    alike = Likeness(manifest, config)
     for path in scenes:
-        name = scene_name(path)
         try:
             exists(path)
-            _check_name(name, path, named, there.get(name, []))
-            kept = [info for info in _up_to_date(path, there.get(name, [])) if _is_intact(info, manifest)]
+            if path in rivals:
+                raise tile_parts.same_name(path, rivals[path])
+            name = there.name(path) or names[path]
+            standing = known_scenes.standing(path, there.parts(name))
+            kept = [info for info in standing.kept if _is_intact(info, manifest)]
+            if config.virtual and not there.is_there(name):
+                kept = [tile_parts.moved(info, path) for info in kept]
             infos += kept
             with_missing = not kept or len(kept) < kept[0]["blocks"]
             if with_missing:
                 made = {info["path"].name for info in kept}
-                plans += [plan for plan in _plans_of(path, name, config, manifest) if plan.name not in made]
+                intact = {i["path"].name: i["fingerprint"] for i in standing.alike if _is_intact(i, manifest)}
+                found = [plan for plan in _plans_of(path, name, config, alike) if plan.name not in made]
+                if standing.rival is not None and not {plan.name for plan in found} <= intact.keys():
+                    raise tile_parts.same_name(path, standing.rival)
+                plans += [replace(p, before=intact.get(p.name), rival=standing.rival) for p in found]
         except Tile2VecError as error:
             if strict:
                 raise
             failed.append(Failure.of(path, error))
+    alike.remark()
     return infos, plans, failed
-
-
-def _check_name(name: str, path: str, named: dict[str, str], there: list[Info]) -> None:
-    """A scene's name is its tiles' name for ever: no two sources may share it."""
-    other = named.setdefault(name, path)
-    if other == path:
-        sources = {info["source"] for info in there} - {path}
-        other = next((source for source in sources if is_remote(source) or Path(source).exists()), path)
-    if other != path:
-        raise DataError(
-            f"{path}: {other} has the same name in this tile set; names must differ. "
-            "Rename one of them or choose another --out."
-        )
-
-
-def _up_to_date(path: str, there: list[Info]) -> list[Info]:
-    found = identity(path)
-    return [
-        info for info in there if info["source"] == path and all(info[key] == found[key] for key in found)
-    ]
 
 
 def _is_intact(info: Info, manifest: Info) -> bool:
@@ -226,18 +221,15 @@ def _is_intact(info: Info, manifest: Info) -> bool:
     return part_of(info["path"], written, manifest).is_intact()
 
 
-def _plans_of(path: str, name: str, config: TileConfig, manifest: Info) -> list[tile_parts.Plan]:
-    with open_scene(path, bands=config.bands, alpha=config.alpha, nodata=config.nodata) as scene:
-        if len(scene.bands) != len(manifest["bands"]) or scene.dtype.name != manifest["dtype"]:
-            raise DataError(
-                f"{path}: has {len(scene.bands)} bands of {scene.dtype.name}; this tile set has "
-                f"{len(manifest['bands'])} of {manifest['dtype']}. Choose --bands or another --out."
-            )
+def _plans_of(path: str, name: str, config: TileConfig, alike: Likeness) -> list[tile_parts.Plan]:
+    with open_scene(path, **config.reading()) as scene:
+        alike.require(scene)
         return tile_parts.plans(scene, name, config)
 
 
 def _remove_others(folder: Path, plan: tile_parts.Plan) -> None:
     """Remove what an older version of the scene, cut into other blocks, has left."""
-    for path in [folder / plan.scene, *folder.glob(f"{escape(plan.scene)}+*")]:
+    own = part_name(plan.scene)
+    for path in [folder / own, *folder.glob(f"{escape(own)}+*")]:
         if path.name not in plan.names:
             parts.remove(path)

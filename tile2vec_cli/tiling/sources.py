@@ -131,7 +131,7 @@ class Source:
 
     def require_unchanged(self, path: str) -> None:
         """Raise DataError where what lies there is not the scene of which the tiles were indexed."""
-        if not is_remote(path) and not Path(path).exists():
+        if not rasters.is_there(path):
             raise InputError(
                 f"{path}: no such file; the pixels of part {self.part.name} lie in it. "
                 "Put it back, or run `tile2vec tile` on where it lies now."
@@ -159,7 +159,8 @@ class _Opened:
         with rasters.environment(self.path, threads=usable_cpus()):
             self._dataset = rasters.open_dataset(self.path)
             # The bands are known, and so is what is valid of them: nothing is to be found out.
-            self._scene = Scene(self.path, self._dataset, bands=bands, alpha="data")
+            scaled = "scaling" in source.info
+            self._scene = Scene(self.path, self._dataset, bands=bands, alpha="data", scaled=scaled)
         raster, dtype = self._scene.raster, self._scene.dtype
         low = min(self.rows.min(initial=0), self.cols.min(initial=0))
         if (

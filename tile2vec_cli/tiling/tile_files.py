@@ -22,6 +22,7 @@ from tile2vec_cli.tiling.sources import Held, Source
 FORMAT = "tile2vec-tiles/1"
 PART_FORMAT = "tile2vec-part/1"
 MANIFEST = "manifest.json"
+PART = "part.json"
 PIXELS = "pixels.npy"
 INDEX = ("tile_id", "scene", "row", "col", "valid_share", "datetime", "geometry", "bbox")
 DATETIME = pa.field("datetime", pa.timestamp("ms", tz="UTC"))
@@ -42,6 +43,7 @@ _PART_KEYS = {
 }
 
 Pixels = NDArray[Any]
+Scaling = tuple[tuple[float, float], ...]  # scale and offset a band; empty: none are declared
 Mask = NDArray[np.bool_]
 
 
@@ -88,8 +90,14 @@ class Part:
         return pixels
 
     def raw(self, rows: Ints | slice) -> Pixels:
-        """(B, C, S, S) pixels of these tiles as the scene holds them, from the part or from the scene."""
-        return self.pixels[rows] if self.source is None else self.source.read(rows)
+        """(B, C, S, S) pixels of these tiles as they were cut, from the part or from the scene."""
+        if self.source is None:
+            return self.pixels[rows]
+        pixels = self.source.read(rows)
+        if "scaling" in self.info and self.packed_valid is not None:
+            valid = self.valid(np.arange(self.count)[rows])
+            pixels[~np.broadcast_to(valid[:, None], pixels.shape)] = np.nan
+        return pixels
 
     def require_readable(self) -> None:
         """Raise InputError or DataError where there are no pixels of this shape and type."""
@@ -119,7 +127,7 @@ class Part:
             return
         digest = hashlib.sha256()
         for start in range(0, self.count, _CHUNK):
-            digest.update(self.source.read(slice(start, start + _CHUNK)).data.cast("B"))
+            digest.update(self.raw(slice(start, start + _CHUNK)).data.cast("B"))
         if digest.hexdigest() != self.info["sha256"].get(PIXELS):
             raise DataError(
                 f"{self.info['source']}: its pixels are not those that were indexed, though its size and "
@@ -130,14 +138,14 @@ class Part:
         wanted = self.info["sha256"]
         if self.source is None:
             self.require_readable()
-        for name in sorted({*self._own_files, *(path.name for path in self.path.iterdir())} - {"part.json"}):
+        for name in sorted({*self._own_files, *(path.name for path in self.path.iterdir())} - {PART}):
             path = self.path / name
             # The header of pixels.npy is written last, so the digest is of what follows.
             skip = self.pixels.offset if name == PIXELS and self.source is None else 0
             if not path.exists() or sha256_file(path, skip) != wanted.get(name):
                 raise self._damaged(name)
         if part_fingerprint(self.info) != self.fingerprint:
-            raise self._damaged("part.json")
+            raise self._damaged(PART)
 
     @property
     def _own_files(self) -> set[str]:
@@ -150,7 +158,7 @@ class Part:
         """
         if part_fingerprint(self.info) != self.fingerprint:
             return False
-        written = (self.path / "part.json").stat().st_mtime_ns
+        written = (self.path / PART).stat().st_mtime_ns
         files = {path.name: path.stat().st_mtime_ns for path in self.path.iterdir()}
         if self._own_files <= set(files) and max(files.values()) == written:
             return True
@@ -239,10 +247,15 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """manifest.json of the tile set at `path`. Raises InputError and DataError."""
     found = read_json(path / MANIFEST, FORMAT, _MANIFEST_KEYS)
     size, virtual = found["settings"].get("size"), found["settings"].setdefault("virtual", False)
+    bands = len(found["bands"])
     try:
         np.dtype(found["dtype"])
+        names = found.get("band_names", [None] * bands)
         sound = type(size) is int and size > 0 and type(virtual) is bool
-    except TypeError:
+        sound = sound and type(found["settings"].get("scaled", False)) is bool
+        sound = sound and len(names) == bands and all(isinstance(name, str | None) for name in names)
+        sound = sound and len(scaling_of(found)) in (0, bands)
+    except (TypeError, ValueError):
         sound = False
     if not sound:
         raise DataError(
@@ -252,9 +265,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return found
 
 
+def scaling_of(manifest: dict[str, Any]) -> Scaling:
+    """Scale and offset that the first scene declares, and that are not applied."""
+    return tuple((float(scale), float(offset)) for scale, offset in manifest.get("scaling", ()))
+
+
 def read_part(folder: Path) -> dict[str, Any]:
     """part.json of the part in `folder`. Raises InputError and DataError."""
-    return read_json(folder / "part.json", PART_FORMAT, _PART_KEYS)
+    return read_json(folder / PART, PART_FORMAT, _PART_KEYS)
 
 
 def settings_fingerprint(settings: dict[str, Any]) -> str:

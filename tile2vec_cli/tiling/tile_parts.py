@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,12 +25,14 @@ from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.geo.grid import Floats, Grid, Ints, snapped_start
 from tile2vec_cli.geo.rasters import Raster, identity
 from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.scene_lists import part_name
 from tile2vec_cli.geo.scenes import Mask, Pixels, Scene, open_scene
-from tile2vec_cli.outputs.parts import dump_json, new_folder, sha256_file
+from tile2vec_cli.outputs import parts
+from tile2vec_cli.outputs.parts import sha256_file
 from tile2vec_cli.outputs.provenance import relative
 from tile2vec_cli.tiling import strips
 from tile2vec_cli.tiling.strips import Tiles
-from tile2vec_cli.tiling.tile_files import DATETIME, PART_FORMAT, PIXELS, part_fingerprint
+from tile2vec_cli.tiling.tile_files import DATETIME, PART, PART_FORMAT, PIXELS, part_fingerprint
 from tile2vec_cli.workers.work import Advance
 
 PART_BYTES = 1 << 30
@@ -49,6 +52,8 @@ class Plan:
     first: int  # row of tiles
     last: int  # one past
     names: tuple[str, ...]  # of all the parts that the scene becomes
+    before: str | None = None  # fingerprint of the part that is there, if the scene may still be the same
+    rival: str | None = None  # the other file from which that one was cut, if it is another
 
     @property
     def windows(self) -> int:
@@ -71,7 +76,8 @@ def plans(scene: Scene, name: str, config: TileConfig) -> list[Plan]:
     count = min(count, max(rows, 1))
     edges = [rows * k // count for k in range(count + 1)] if cols else [0, 0]
     starts = [int(grid.rows[first]) if count > 1 else 0 for first in edges[:-1]]
-    names = (name,) if count == 1 else tuple(f"{name}+{start:07d}" for start in starts)
+    own = part_name(name)
+    names = (own,) if count == 1 else tuple(f"{own}+{start:07d}" for start in starts)
     found = identity(raster.path)
     return [
         Plan(part, name, raster.path, found, grid, first, last, names)
@@ -98,14 +104,52 @@ def cut(
 ) -> dict[str, Any]:
     """Make one part in `folder` and return its part.json.
 
-    `settings` is the fingerprint of the tile set's settings, `aoi` a shapely area or None; it advances
-    by windows.
+    Where the part that is there turns out to hold these very tiles, it stays, and its part.json says where
+    and when they were read. `settings` is the fingerprint of the tile set's settings, `aoi` a shapely area
+    or None; it advances by windows.
     """
-    with (
-        open_scene(plan.source, bands=config.bands, alpha=config.alpha, nodata=config.nodata) as scene,
-        new_folder(folder / plan.name) as temporary,
-    ):
-        part = PartWriter(temporary, scene, config)
+    if plan.before is not None:
+        with parts.scratch(folder) as temporary:
+            info = _written(plan, temporary, advance, config, settings, aoi, pixels=False)
+        if info["fingerprint"] == plan.before:
+            parts.write_json(folder / plan.name / PART, info)
+            return info
+        if plan.rival is not None:
+            raise same_name(plan.source, plan.rival)
+        advance = partial(_uncounted, advance)
+    with parts.new_folder(folder / plan.name) as temporary:
+        info = _written(plan, temporary, advance, config, settings, aoi, pixels=not config.virtual)
+        (temporary / PART).write_text(parts.dump_json(info), encoding="utf-8")
+    return info
+
+
+def moved(info: dict[str, Any], source: str) -> dict[str, Any]:
+    """Let a part without pixels know where its scene lies now."""
+    path = info["path"]
+    own = {key: value for key, value in info.items() if key != "path"}
+    own |= {"source": source, "source_relative": relative(source, path.parent.parent)}
+    parts.write_json(path / PART, own)
+    return {**own, "path": path}
+
+
+def same_name(path: str, other: str) -> DataError:
+    return DataError(
+        f"{path}: {other} has the same name in this tile set; names must differ. Name scenes by their "
+        "folders with --name-by path, rename one of them or choose another --out."
+    )
+
+
+def _uncounted(advance: Advance, _windows: int) -> None:
+    """For windows that were counted when they were read before: only a signal is looked for."""
+    advance(0)
+
+
+def _written(
+    plan: Plan, folder: Path, advance: Advance, config: TileConfig, settings: str, aoi: Any, *, pixels: bool
+) -> dict[str, Any]:
+    """part.json of the part, whose other files are written to `folder`, with its pixels or without."""
+    with open_scene(plan.source, **config.reading()) as scene:
+        part = PartWriter(folder, scene, config, pixels=pixels)
         try:
             found = strips.read(scene, plan.grid, config, aoi, part.skipped, first=plan.first, last=plan.last)
             for tiles, looked_at in found:
@@ -117,20 +161,18 @@ def cut(
         if identity(plan.source) != plan.identity:
             kind = InputError if is_remote(plan.source) else DataError
             raise kind(f"{plan.source}: changed while it was read; it has to stay as it is. Run again.")
-        info = part.finish(plan, settings)
-        (temporary / "part.json").write_text(dump_json(info), encoding="utf-8")
-    return info
+        return part.finish(plan, settings)
 
 
 class PartWriter:
     """Appends tiles to the files of one part."""
 
-    def __init__(self, folder: Path, scene: Scene, config: TileConfig) -> None:
+    def __init__(self, folder: Path, scene: Scene, config: TileConfig, *, pixels: bool) -> None:
         self.skipped: Counter[str] = Counter()
         self._folder, self._scene, self._config = folder, scene, config
         self._shape = (len(scene.bands), config.size, config.size)
         self._file: BinaryIO | None = None
-        if not config.virtual:
+        if pixels:
             self._file = (folder / PIXELS).open("wb")
             self._write_header(self._file, 0)
         self._digest = hashlib.sha256()
@@ -179,6 +221,12 @@ class PartWriter:
 
     def finish(self, plan: Plan, settings: str) -> dict[str, Any]:
         raster = self._scene.raster
+        if not np.isfinite(self._sums).all():
+            band = self._scene.bands[int(np.argmin(np.isfinite(self._sums).all(axis=0)))]
+            raise DataError(
+                f"{raster.path}: the numbers in band {band} are too large to be summed up; they are fill "
+                "values perhaps. Name them with --nodata."
+            )
         rows, cols = _joined(self._rows, np.int64), _joined(self._cols, np.int64)
         shares = _joined(self._shares, np.float32)
         if self._file is not None:
@@ -211,6 +259,8 @@ class PartWriter:
             "valid_pixels": self._valid_pixels,
             "sha256": {PIXELS: self._digest.hexdigest(), **digests},
         }
+        if self._config.scaled:
+            info["scaling"] = [list(pair) for pair in self._scene.scaling]
         if self._config.virtual:
             # Both may move together, so that one of the two paths still leads to the scene.
             tile_set = self._folder.parent.parent

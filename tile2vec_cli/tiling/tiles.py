@@ -20,7 +20,17 @@ from tile2vec_cli.geo.grid import Floats, Ints, ecef, footprints
 from tile2vec_cli.geo.places import ground_m, to_lonlat
 from tile2vec_cli.outputs.parts import fingerprint
 from tile2vec_cli.tiling.sources import Held
-from tile2vec_cli.tiling.tile_files import Mask, Part, Pixels, belongs, part_of, read_manifest, read_part
+from tile2vec_cli.tiling.tile_files import (
+    Mask,
+    Part,
+    Pixels,
+    Scaling,
+    belongs,
+    part_of,
+    read_manifest,
+    read_part,
+    scaling_of,
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,21 @@ class TileSet:
     def bands(self) -> tuple[int, ...]:
         """1-based numbers of the scenes' bands that were cut."""
         return tuple(self.manifest["bands"])
+
+    @property
+    def band_names(self) -> tuple[str | None, ...]:
+        """What the scenes call these bands; empty where they call them nothing."""
+        return tuple(self.manifest.get("band_names", ()))
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether scale and offset of the scenes are applied to the pixels."""
+        return bool(self.settings.get("scaled", False))
+
+    @property
+    def scaling(self) -> Scaling:
+        """Scale and offset a band that the first scene declares, where they are not applied."""
+        return scaling_of(self.manifest)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -7,13 +7,14 @@ word representations"), which Jean et al. (2019) show for tiles. Distances are E
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.errors import DataError
@@ -46,7 +47,8 @@ class Answer:
     terms: tuple[Term, ...]
     near: tuple[Near, ...]
     classes: tuple[str | None, ...] | None  # of these tiles; None where there are no labels
-    labels_left_out: Mapping[str, int]  # what of the labels plays no part, by reason
+    labels_left_out: Mapping[str, int] = field(default_factory=dict)  # what of the labels plays no part
+    label_rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
 
 
 @dataclass(frozen=True)
@@ -64,22 +66,26 @@ class _Labelled:
 
 
 def answer(
-    path: Path, config: AnalogyConfig, label_path: str | None, shown: int = 0, on_progress: Progress = silent
+    path: Path,
+    config: AnalogyConfig,
+    source: str | LabelSource | None,
+    shown: int = 0,
+    on_progress: Progress = silent,
 ) -> Answer:
     """The tiles nearest to A - B + C. Tiles that are terms are left out; those of a class are not.
 
-    label_path: where the classes are that a term may name. shown: tiles of a class to find for a picture.
+    source: where the classes are that a term may name. shown: tiles of a class to find for a picture.
     Raises InputError and DataError as `embeddings.read` and `labels.read`, and DataError for a term that
     is neither a tile nor a class.
     """
-    labelled = None if label_path is None else _labelled(path, label_path, config)
+    labelled = None if source is None else _labelled(path, source, config)
     names = () if labelled is None else labelled.labels.classes
     codes = {place: names.index(place) for place in config.terms if isinstance(place, str) and place in names}
     total, done = embeddings.count(path) * 2, 0
     hint = ""
     if labelled is not None:
         listed = ", ".join(names[:_NAMED]) + ", …" * (len(names) > _NAMED)
-        hint = f" The classes of {label_path} are: {listed}."
+        hint = f" The classes of {source} are: {listed}."
     tiles = exemplars.resolve(
         path, [p for p in config.terms if p not in codes], lambda rows: on_progress(rows, total), hint
     )
@@ -104,11 +110,13 @@ def answer(
     near = tuple(nearest(exemplars.batches(path), distances, config.top))
     if not near:
         raise DataError(f"{path}: holds no tile but those of A, B and C; the answer needs another.")
-    classes = None if labelled is None else labelled.classes_of([one.tile_id for one in near])
-    return Answer(terms, near, classes, {} if labelled is None else labelled.labels.left_out)
+    if labelled is None:
+        return Answer(terms, near, None)
+    classes = labelled.classes_of([one.tile_id for one in near])
+    return Answer(terms, near, classes, labelled.labels.left_out, labelled.labels.rasters)
 
 
-def _labelled(path: Path, label_path: str, config: AnalogyConfig) -> _Labelled:
+def _labelled(path: Path, source: str | LabelSource, config: AnalogyConfig) -> _Labelled:
     """The classes of all tiles; of these only ids and footprints are in memory at once."""
     ids: list[TileId] = []
     geometry, names = [], []
@@ -118,13 +126,7 @@ def _labelled(path: Path, label_path: str, config: AnalogyConfig) -> _Labelled:
         names.append(batch.rows.tile_id)
     known = None if any(one is None for one in names) else np.array(ids, dtype=object)
     found = labels.read(
-        label_path,
-        np.concatenate(geometry),
-        known,
-        field=config.field,
-        layer=config.layer,
-        crs=config.crs,
-        min_purity=config.min_purity,
+        source, np.concatenate(geometry), known, field=config.field, min_purity=config.min_purity
     )
     return _Labelled(ids, found)
 

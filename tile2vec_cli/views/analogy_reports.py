@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.labelling import labels
+from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.outputs.records import Keys, Report
+from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.views import analogies, analogy_scores, contact_sheets, near_reports, near_tables
 from tile2vec_cli.views.analogies import Answer, Term
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
@@ -21,7 +23,7 @@ _SIGNS = (("A", "blue"), ("− B", "orange"), ("+ C", "blue"))
 def run(
     path: Path,
     config: AnalogyConfig,
-    label_path: str | None,
+    source: str | LabelSource | None,
     outputs: Outputs,
     on_progress: Progress = silent,
 ) -> Report:
@@ -29,35 +31,33 @@ def run(
 
     def find() -> Finding:
         shown = 0 if outputs.picture is None else _ACROSS
-        found = analogies.answer(path, config, label_path, shown, on_progress)
+        found = analogies.answer(path, config, source, shown, on_progress)
         rows = near_tables.rows(found.near)
         if found.classes is not None:
             rows = [{**row, "class": name} for row, name in zip(rows, found.classes, strict=True)]
         terms = [
             {"class" if term.is_class else "tile_id": term.name, "tiles": term.tiles} for term in found.terms
         ]
-        keys: Keys = {"terms": terms, "nearest": rows}
-        if found.labels_left_out:
-            keys["labels_left_out"] = dict(found.labels_left_out)
+        keys: records.Keys = {"terms": terms, "nearest": rows}
+        for name, counts in (
+            ("labels_left_out", dict(found.labels_left_out)),
+            ("label_rasters", found.label_rasters),
+        ):
+            if counts:
+                keys[name] = counts
         return Finding(found.near, rows, keys, lambda s: _groups(found, s))
 
-    inputs = {"embeddings": path, "labels": label_path}
+    inputs: dict[str, records.Input] = {"embeddings": path, "labels": source}
     return near_reports.run("analogy", config.settings(), inputs, outputs, find)
 
 
 def score(
-    path: Path, config: AnalogyConfig, label_path: str, on_progress: Progress = silent
+    path: Path, config: AnalogyConfig, source: str | LabelSource, on_progress: Progress = silent
 ) -> analogy_scores.Score:
     """How often class arithmetic is right. Errors as `embeddings.read`, `labels.read` and of the score."""
     every = embeddings.read(path)
     found = labels.read(
-        label_path,
-        every.geometry,
-        every.tile_id,
-        field=config.field,
-        layer=config.layer,
-        crs=config.crs,
-        min_purity=config.min_purity,
+        source, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
     )
     return analogy_scores.score(every, found, config, on_progress)
 

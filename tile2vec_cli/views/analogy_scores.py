@@ -59,6 +59,7 @@ class Score:
     block_m: float
     left_out: dict[str, str]  # classes, and why
     labels_left_out: dict[str, int]  # what of the labels plays no part, by reason
+    label_rasters: dict[str, int]  # see LabelRasters.found
 
 
 def score(
@@ -90,7 +91,16 @@ def score(
     of = codes[drawn[:, 0]]
     shares = tuple(_share(labels.classes[code], right[of == code]) for code in kept if (of == code).any())
     pairs = len(np.unique(codes[drawn[:, :2]], axis=0))
-    return Score(_share("all", right), shares, pairs, len(rows), block_m, left_out, labels.left_out)
+    return Score(
+        _share("all", right),
+        shares,
+        pairs,
+        len(rows),
+        block_m,
+        left_out,
+        labels_left_out=labels.left_out,
+        label_rasters=labels.rasters,
+    )
 
 
 def _usable(
@@ -160,7 +170,9 @@ def _share(name: str, right: Floats) -> Share:
 
 def keys(found: Score) -> dict[str, Any]:
     """As JSON."""
+    own = {"label_rasters": found.label_rasters} if found.label_rasters else {}
     return {
+        **own,
         "score": vars(found.all),
         "classes": [vars(share) for share in found.classes],
         "pairs": found.pairs,

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.evaluation.scores import Score
 from tile2vec_cli.outputs import parts, records
@@ -27,6 +28,7 @@ FACTORS, SPECTRUM, COMPONENTS = "factors.png", "spectrum.png", "components.png"
 _TOLD, _OWN = 0.5, 0.8  # R² from which a factor is told; share of it from which one dimension tells it
 _FOLLOWED = 0.5  # |r| from which a component follows a factor
 _FEW = 0.1  # of the dimensions: an effective rank below is low
+_RIVALS = {"stats": "band statistics", "rcf": "random convolutional features"}
 
 _SAID = {"verdicts": dict, "pictures": list}
 _CAPTIONS = {
@@ -44,7 +46,7 @@ def run(
     out: Path,
     *,
     tiles: Path | None = None,
-    labels: str | None = None,
+    labels: str | LabelSource | None = None,
     overwrite: bool = False,
     on_progress: Progress = silent,
 ) -> Report:
@@ -54,7 +56,7 @@ def run(
     made with other settings, OutputError where it cannot be written.
     """
     source = None if tiles is None else Source.of(tiles, config.rgb)
-    inputs: dict[str, Path | str | None] = {"embeddings": embeddings, "tiles": tiles, "labels": labels}
+    inputs: dict[str, records.Input] = {"embeddings": embeddings, "tiles": tiles, "labels": labels}
     known = {} if source is None else {"tiles": source.tiles.fingerprint}
     wanted = records.made_from(out, config.settings(), inputs, known)
     report = out / REPORT
@@ -164,15 +166,16 @@ def _easier(scores: tuple[Score, ...] | None) -> str:
         return "not judged: give labels with --labels"
     most = max(score.n_labels for score in scores)
     found = {score.features: score for score in scores if score.n_labels == most}
-    own, rival = found["embeddings"], found.get("stats")
+    own = found.pop("embeddings")
     text = f"accuracy {own.accuracy:.3f} with {most:,} labels"
-    if rival is None:
-        return f"{text}; --tiles would tell what band statistics reach"
+    if not found:
+        return f"{text}; --tiles would tell what {_listed([*_RIVALS.values()])} reach"
+    rival = max(found.values(), key=lambda score: score.accuracy)
     lead = own.accuracy - rival.accuracy
     # Beyond what one draw of the split differs from another.
     sure = max(own.std, rival.std)
     what = "yes" if lead > sure else "no" if lead < -sure else "hardly"
-    return f"{what}: {text}, {rival.accuracy:.3f} from band statistics"
+    return f"{what}: {text}, {rival.accuracy:.3f} from {_RIVALS[rival.features]}"
 
 
 def _disentangled(told: list[Told], blocks: int) -> str:

@@ -7,12 +7,13 @@ finds the tiles at either end of each principal component.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.embedding import embeddings
@@ -30,6 +31,7 @@ from tile2vec_cli.views.predictability import Told
 from tile2vec_cli.views.spectra import Spectrum
 
 ENDS = 10  # tiles at either end of a component
+RIVALS = ("stats", "rcf")  # that the probe puts beside the vectors
 PAIRS = 1000  # tiles of which all pairs are compared by cosine
 
 _ROWS = 8192  # at a time
@@ -69,7 +71,7 @@ def inspect(
     path: Path,
     config: InspectConfig,
     tiles: TileSet | None = None,
-    label_path: str | None = None,
+    source: str | LabelSource | None = None,
     on_progress: Progress = silent,
 ) -> Inspection:
     """Raises InputError and DataError as `embeddings.read`, `labels.read` and `probing.probe`; DataError
@@ -87,7 +89,7 @@ def inspect(
         for batch in embeddings.batches(path, _ROWS):
             rows = chosen[slice(*np.searchsorted(chosen, [start, start + len(batch)]))] - start
             if len(rows):
-                drawn.append(_rows(batch, rows))
+                drawn.append(batch.take(rows))
             yield batch.vectors
             start += len(batch)
             on_progress(start, 2 * count)
@@ -112,19 +114,7 @@ def inspect(
         squared,
         components,
         _cosines(sample, config.seed),
-        None if label_path is None else _probe(sample, label_path, tiles, config),
-    )
-
-
-def _rows(batch: Embeddings, rows: Any) -> Embeddings:
-    """Some of a batch; copies, so that the rest can go."""
-    return replace(
-        batch,
-        vectors=batch.vectors[rows].copy(),
-        geometry=batch.geometry[rows],
-        tile_id=None if batch.tile_id is None else batch.tile_id[rows],
-        scene=None if batch.scene is None else batch.scene[rows],
-        datetime=None if batch.datetime is None else batch.datetime[rows],
+        None if source is None else _probe(sample, source, tiles, config),
     )
 
 
@@ -141,15 +131,11 @@ def _cosines(sample: Embeddings, seed: int) -> Floats:
     return np.asarray((units @ units.T)[np.triu_indices(len(units), 1)])
 
 
-def _probe(sample: Embeddings, label_path: str, tiles: TileSet | None, config: InspectConfig) -> Verdict:
+def _probe(
+    sample: Embeddings, source: str | LabelSource, tiles: TileSet | None, config: InspectConfig
+) -> Verdict:
     found = labels.read(
-        label_path,
-        sample.geometry,
-        sample.tile_id,
-        field=config.field,
-        layer=config.layer,
-        crs=config.crs,
-        min_purity=config.min_purity,
+        source, sample.geometry, sample.tile_id, field=config.field, min_purity=config.min_purity
     )
     settings = ProbeConfig(
         classifiers=("logistic",),
@@ -158,7 +144,7 @@ def _probe(sample: Embeddings, label_path: str, tiles: TileSet | None, config: I
         field=config.field,
         min_purity=config.min_purity,
         block_m=config.block_m,
-        baselines=() if tiles is None else ("stats",),
+        baselines=() if tiles is None else RIVALS,
         seed=config.seed,
     )
     return probing.probe(sample, found, settings, tiles)

@@ -40,7 +40,7 @@ class Outputs:
 def run(
     command: str,
     settings: Keys,
-    inputs: Mapping[str, str | Path | None],
+    inputs: Mapping[str, records.Input],
     outputs: Outputs,
     find: Callable[[], Finding],
 ) -> Report:

@@ -1,0 +1,161 @@
+"""How an encoder is trained: what for, by which recipe, for how long. Checks itself at birth.
+
+Standard library only: `--help` reads the defaults from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.rules import above, at_least, one_of, share
+from tile2vec_cli.errors import UsageError
+
+ENCODER_NAMES = ("auto", "texture", "resnet18", "small")
+MAF = "maf"  # the objective that has no steps, and
+NONE = "none"  # the encoder of what is not trained in steps
+OBJECTIVE_NAMES = (
+    *("triplet", "autoencoder", "rotation", "context", "jigsaw", "colorization", "inpainting"),
+    *("order", "contrastive", "infonce", "supervised", MAF),
+)
+LABELLED = ("contrastive", "supervised")
+# What only some objectives use, and which.
+_USERS = {
+    "margin": ("triplet", "contrastive"),
+    "l2": ("triplet",),
+    "distants": ("triplet",),
+    "temperature": ("infonce",),
+    "labels": LABELLED,
+    "field": LABELLED,
+    "min_purity": LABELLED,
+    "augment": tuple(name for name in OBJECTIVE_NAMES if name not in ("rotation", MAF)),
+}
+
+
+# What only steps use.
+_STEPPED = (
+    "encoder",
+    "dim",
+    "init",
+    "local",
+    "epochs",
+    "steps",
+    "minutes",
+    "batch_size",
+    "lr",
+    "jitter",
+    "patience",
+)
+# What a recipe says where the user says nothing. Measured in benchmarks/RESULTS.md.
+RECIPES: dict[str, dict[str, Any]] = {
+    "assisted": {"encoder": "texture", "place": True, "distants": "in-batch", "local": 0.5, "jitter": 0.8},
+    # Jean et al. 2019, and nothing else.
+    "paper": {"encoder": "auto", "place": False, "distants": "saved", "local": 0.0, "jitter": 0.0},
+}
+STEPS = 450  # of the assisted recipe: later ones tell places apart, and forget what stands in a tile
+EPOCHS = 50  # of the paper's
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How an encoder is trained on triplets. None: as the recipe says, or else the encoder (encoders.py)."""
+
+    objective: str = "triplet"  # see objectives.py
+    recipe: str = "assisted"
+    encoder: str | None = None  # auto: resnet18 (the paper's TileNet) on a GPU, small on a CPU
+    dim: int | None = None  # length of the trained part of the vectors
+    place: bool | None = None  # whether the vectors have a place column, in closed form
+    init: str | None = None  # a model to start from
+    margin: float = 10.0
+    l2: float = 0.01
+    distants: str | None = None  # in-batch or saved
+    local: float | None = None  # share of the batches whose tiles come from a few spots
+    temperature: float = 0.1  # of infonce
+    labels: str | LabelSource | None = None  # the classes that a labelled objective learns
+    field: str | None = None
+    min_purity: float = 0.8
+    epochs: int | None = None  # stop after so many; None: as `budget` says
+    steps: int | None = None  # stop after so many steps
+    minutes: float | None = None  # stop after so many minutes; the rate falls to 0 by then
+    batch_size: int | None = None
+    lr: float | None = None  # Adam's first rate
+    augment: bool = True
+    jitter: float | None = None  # how much the light changes for columns that are lit, in deviations
+    val_fraction: float = 0.05
+    patience: int | None = None  # epochs without a better validation loss
+    device: str = "auto"
+    precision: str = "auto"
+    compile: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("--objective", self.objective, OBJECTIVE_NAMES)
+        one_of("--recipe", self.recipe, tuple(RECIPES))
+        for name in self._unused:
+            if getattr(self, name) not in (getattr(TrainConfig, name), RECIPES[self.recipe].get(name)):
+                option = "--no-augment" if name == "augment" else f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option}: --objective {self.objective} does not use it. Leave it out.")
+        for name, value in self._advice.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        if self.objective in LABELLED and self.labels is None:
+            raise UsageError(f"--objective {self.objective}: needs classes. Give them with --labels.")
+        above("--temperature", self.temperature, 0)
+        share("--min-purity", self.min_purity)
+        if self.objective != MAF:
+            one_of("--encoder", str(self.encoder), ENCODER_NAMES)
+        if self.objective == MAF and not self.place:
+            raise UsageError(f"--no-place: --objective {MAF} makes nothing else. Leave one of them out.")
+        at_least("--dim", self.dim, 2)
+        above("--margin", self.margin, 0)
+        at_least("--l2", self.l2, 0)
+        if self.distants is not None:
+            one_of("--distants", self.distants, ("in-batch", "saved"))
+        share("--local", self.local or 0.0)
+        at_least("--epochs", self.epochs, 1)
+        at_least("--steps", self.steps, 1)
+        above("--minutes", self.minutes, 0)
+        at_least("--batch-size", self.batch_size, 2)
+        above("--lr", self.lr, 0)
+        at_least("--jitter", self.jitter, 0)
+        share("--val-fraction", self.val_fraction, below_one=True)
+        at_least("--patience", self.patience, 1)
+        if self.patience is not None and self.val_fraction == 0:
+            raise UsageError("--patience: needs a validation loss. Give a --val-fraction above 0.")
+        one_of("--device", self.device, ("auto", "cpu", "cuda"))
+        one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
+        at_least("--seed", self.seed, 0)
+
+    @property
+    def _advice(self) -> dict[str, Any]:
+        """What the recipe says of the settings that the objective uses."""
+        if self.objective == MAF:
+            return {"place": True, "encoder": NONE}
+        said = dict(RECIPES[self.recipe])
+        if self.init is not None:
+            said["encoder"] = "auto"  # the start's
+        if self.epochs is None and self.steps is None:
+            if self.recipe == "assisted" and (self.objective == "triplet" or self.minutes is None):
+                said["steps"] = STEPS
+            elif self.minutes is None:
+                said["epochs"] = EPOCHS
+        return {name: value for name, value in said.items() if name not in self._unused}
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the output, as JSON: not where or how it is computed.
+
+        What the objective does not use is left out, and so is the default objective. Files count by
+        what they hold: whoever reads them adds that.
+        """
+        found = asdict(self)
+        aside = {"device", "compile", "labels", "init", "recipe", *self._unused}
+        if self.objective == TrainConfig.objective:
+            aside.add("objective")
+        labels = {} if self.labels is None else LabelSource.of(self.labels).settings()
+        return {name: value for name, value in found.items() if name not in aside} | labels
+
+    @property
+    def _unused(self) -> list[str]:
+        unused = [name for name, users in _USERS.items() if self.objective not in users]
+        return [*unused, *_STEPPED] if self.objective == MAF else unused

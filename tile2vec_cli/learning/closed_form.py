@@ -1,0 +1,141 @@
+"""Fits the place column to triplets, without a step: one pass over their tiles, then eigenvectors.
+
+Covariances are sums, so that neither time nor memory grows with the tile set beyond TILES of the tiles.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo.grid import Ints, spatial_blocks
+from tile2vec_cli.job import interrupts
+from tile2vec_cli.learning import draws
+from tile2vec_cli.learning.examples import Source
+from tile2vec_cli.neural import descriptors, encoders
+from tile2vec_cli.neural.batches import Pixels
+from tile2vec_cli.neural.device import Runtime
+from tile2vec_cli.neural.encoders import Encoder
+from tile2vec_cli.neural.place import FACTORS, Covariances, Place, principal_axes
+from tile2vec_cli.outputs.parts import Progress
+
+TILES = 30_000  # more change the factors by less than another seed does
+_SAMPLE = 2000  # of these tiles, from which descriptors are fitted
+_TILES_A_NUMBER = 4  # where there are fewer tiles for each descriptor, their principal axes stand for them
+_SHRINKAGES = (1e-3, 1e-2, 1e-1, 1.0)
+_HELD_OUT = 0.2  # of the triplets, in whole blocks, on which the shrinkage is chosen
+_WEIGHT = 0.5**0.5  # deviation of the place part over that of the trained part, see docs
+
+Rows = NDArray[np.float32]
+
+
+def fitted(
+    encoder: Encoder, source: Source, pixels: Pixels, runtime: Runtime, seed: int, on_progress: Progress
+) -> Place:
+    """The place column for these trained columns. Progress is in tiles.
+
+    Fitted to the triplets that train, so that the others stay a test.
+    """
+    triplets = _triplets(source)
+    tiles, pairs = np.unique(triplets[:, :2], return_inverse=True)
+    pairs = pairs.reshape(-1, 2)
+    random = np.random.default_rng((seed, draws.PLACE))
+    encoder = encoders.fused(encoder).to(runtime.device)
+    sample = source.used[np.sort(random.choice(tiles, min(_SAMPLE, len(tiles)), replace=False))]
+    described = descriptors.fit(
+        source.tiles.pixels(sample), source.tiles.valid(sample), encoder.standardise.cpu(), random
+    )
+    encoder.standardise.to(runtime.device)
+    described.to(runtime.device)
+    rows = _rows(encoder, described, tiles, pixels, runtime, on_progress)
+    trained = rows[:, -sum(encoder.shares) :] if encoder.shares else rows[:, :0]
+    spread = _spread(trained)
+    shift, deviation = rows.mean(axis=0), rows.std(axis=0)
+    varies = deviation > 1e-6 * np.abs(rows).max()
+    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
+    rows -= shift
+    rows *= scale
+    axes = np.eye(rows.shape[1])
+    count = max(1, len(rows) // _TILES_A_NUMBER)
+    if count < rows.shape[1]:
+        axes = principal_axes(Covariances.of(rows, pairs[:0]).total, count)
+        rows = rows @ axes.astype(np.float32)
+    interrupts.raise_pending()
+    shrinkage = _shrinkage(rows, tiles, triplets, source, seed)
+    interrupts.raise_pending()
+    (factors,) = Covariances.of(rows, pairs).factors(min(FACTORS, rows.shape[1]), [shrinkage])
+    own = _spread(rows @ factors.astype(np.float32))
+    if spread > 0 and own > 0:
+        factors = factors * (_WEIGHT * spread / own)
+    weight = torch.from_numpy((scale[:, None] * (axes @ factors)).astype(np.float32))
+    return Place(described, torch.from_numpy(shift).to(runtime.device), weight.to(runtime.device))
+
+
+def _spread(vectors: Rows) -> float:
+    """Root of the mean squared distance from the mean vector."""
+    return float(np.sqrt(vectors.var(axis=0).sum()))
+
+
+def _shrinkage(rows: Rows, tiles: Ints, triplets: Ints, source: Source, seed: int) -> float:
+    """The least one whose factors tell neighbors from distants elsewhere as well as the best one's do.
+
+    Judged by triplets whose anchors lie in blocks held out, within one standard error over these blocks:
+    what is told finer is worth keeping where it costs nothing.
+    """
+    lonlat = source.tiles.lonlat[source.used]
+    block_m = max(draws.BLOCK_SIDES * source.triplets.side_m, source.triplets.settings["neighborhood_m"])
+    inside = np.isin(triplets[:, 2], tiles)
+    numbers = np.searchsorted(tiles, triplets[inside])
+    try:
+        halves = draws.split(numbers, lonlat[tiles], block_m, 2 * source.triplets.side_m, _HELD_OUT, seed)
+    except DataError:  # too few blocks to tell
+        return _SHRINKAGES[1]
+    pairs, judged = numbers[halves.train][:, :2], numbers[halves.val]
+    blocks = np.unique(spatial_blocks(lonlat[tiles[judged[:, 0]]], block_m), return_inverse=True)[1]
+    shares = []
+    for factors in Covariances.of(rows, pairs).factors(min(FACTORS, rows.shape[1]), _SHRINKAGES):
+        anchor, neighbor, distant = (rows[judged[:, k]] @ factors.astype(np.float32) for k in range(3))
+        near, far = (np.square(anchor - other).sum(axis=1) for other in (neighbor, distant))
+        shares.append(np.bincount(blocks, near < far) / np.bincount(blocks))
+    means = [share.mean() for share in shares]
+    best = int(np.argmax(means))
+    error = shares[best].std() / max(1, len(shares[best]) - 1) ** 0.5
+    return next(s for s, mean in zip(_SHRINKAGES, means, strict=True) if mean >= means[best] - error)
+
+
+def work(source: Source) -> int:
+    """How many tiles it takes."""
+    return len(np.unique(_triplets(source)[:, :2]))
+
+
+def _triplets(source: Source) -> Ints:
+    """(T, 3) of those that train, no more than have TILES neighbors and anchors."""
+    triplets = source.numbers[source.split.train]
+    # They are drawn at random: the first are as good as any.
+    return triplets if len(source.used) <= TILES else triplets[: TILES // 2]
+
+
+def _rows(
+    encoder: Encoder,
+    described: descriptors.Descriptors,
+    tiles: Ints,
+    pixels: Pixels,
+    runtime: Runtime,
+    on_progress: Progress,
+    size: int = 128,  # tiles at a time
+) -> Rows:
+    """(N, P + D) descriptors of the tiles, and the trained columns' vectors beside them."""
+    width = described.shape.width + sum(encoder.shares)
+    rows, done = np.empty((len(tiles), width), np.float32), 0
+    with torch.inference_mode(), runtime.autocast():
+        chunks = (tiles[start : start + size, None] for start in range(0, len(tiles), size))
+        for _, seen in pixels.stream(chunks):
+            interrupts.raise_pending()
+            plain = encoder.standardise(seen)
+            beside = torch.cat([described(seen, plain), encoder(seen).float()], dim=1)
+            rows[done : done + len(seen)] = beside.cpu().numpy()
+            done += len(seen)
+            on_progress(done, len(tiles))
+    return rows

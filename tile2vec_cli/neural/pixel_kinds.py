@@ -1,0 +1,40 @@
+"""Whether a model is for the pixels of a tile set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tile2vec_cli.geo import band_names
+
+if TYPE_CHECKING:
+    from tile2vec_cli.neural.models import Model
+    from tile2vec_cli.tiling.tiles import TileSet
+
+_ON_OFF = {True: "on", False: "off"}
+
+
+def agreements(model: Model, tiles: TileSet) -> Iterator[tuple[str, object, object]]:
+    """What the pixels have to agree in, as the model has it and as the tile set does.
+
+    Bands by what both call them, wherever their scenes hold them; where names are missing, by number.
+    """
+    names, others = model.band_names, tiles.band_names
+    if not band_names.agree(names, others):
+        yield "bands", band_names.listed(names), band_names.listed(others)
+    elif not (band_names.is_known(names) and band_names.is_known(others)):
+        yield "bands", _listed(model.bands), _listed(tiles.bands)
+    yield "--scaled", _ON_OFF[model.scaled], _ON_OFF[tiles.is_scaled]
+    yield "dtype", model.dtype, tiles.dtype.name
+
+
+def bands_option(model: Model, tiles: TileSet) -> str:
+    """The option that would cut the model's bands, by their names; empty where that does not help."""
+    numbers = band_names.numbers(tiles.band_names, model.band_names)
+    if numbers is None or band_names.agree(tiles.band_names, model.band_names):
+        return ""
+    return f" with --bands {_listed([tiles.bands[number - 1] for number in numbers])}"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
