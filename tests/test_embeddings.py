@@ -212,7 +212,7 @@ def test_unusable_vectors(tmp_path: Path) -> None:
     refused(pa.array([1.0] * 5), "of type double; lists of numbers")
     refused(pa.array([["a"]] * 5), "lists of numbers")
     refused(pa.array([[1.0], [1.0, 2.0], [1.0], [1.0], [1.0]]), r"have lengths \[1, 2\]")
-    refused(pa.array([[1.0], None, [1.0], [1.0], [1.0]]), "have lengths")
+    refused(pa.array([[1.0], None, [1.0], [1.0], [1.0]]), r"row 1 \(of 0, 1, …\) has no vector")
     refused(pa.array([[]] * 5, pa.list_(pa.float32())), "have lengths")
     refused(pa.array([[1.0, None]] + [[1.0, 2.0]] * 4), "1 of 5 vectors")
     refused(lists(), "has no CRS", crs=None)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +119,36 @@ def test_geopandas_reads_it(tmp_path: Path, corners: np.ndarray) -> None:
     assert list(near["name"]) == ["tile 2"]
 
 
+def test_arrow_readers_see_all_of_the_footer(tmp_path: Path, corners: np.ndarray) -> None:
+    path = tmp_path / "a.parquet"
+    written = write(path, corners, emb="{}", tile2vec='{"format": "x"}')
+    table = pq.read_table(path)
+    footer = pq.ParquetFile(path).metadata.metadata
+    assert set(table.schema.metadata) == {b"geo", b"emb", b"tile2vec"}
+    assert all(footer[name] == value for name, value in table.schema.metadata.items())
+    frame = geopandas.GeoDataFrame.from_arrow(table)
+    assert frame.crs == "OGC:CRS84"
+    assert frame.geometry.geom_equals_exact(geopandas.read_parquet(path).geometry, 0).all()
+    assert geoparquet.read(path)[0].equals(written)  # and types such as fixed_size_list, see test_inference
+
+
+def test_the_validator_finds_no_fault(tmp_path: Path, corners: np.ndarray) -> None:
+    validator = shutil.which("geoparquet-validator", path=str(Path(sys.executable).parent))
+    if validator is None:
+        pytest.skip("geoparquet-validator is not installed")
+    write(tmp_path / "a.parquet", corners, emb="{}")
+    write(tmp_path / "none.parquet", np.empty((0, 4, 2)))
+    for name in ("a", "none"):
+        subprocess.run([validator, "check", tmp_path / f"{name}.parquet"], check=True, capture_output=True)
+
+
 def test_duckdb_reads_it(tmp_path: Path, corners: np.ndarray) -> None:
     path = tmp_path / "a.parquet"
     write(path, corners)
     found = duckdb.sql(f"select name, bbox.xmin, bbox.ymax from '{path}' where bbox.xmin > 0").fetchall()
     assert found == [("tile 0", 10.0, 50.01)]
+    keys = duckdb.sql(f"select decode(key) from parquet_kv_metadata('{path}')").fetchall()
+    assert ("geo",) in keys
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path, corners: np.ndarray) -> None:

@@ -91,6 +91,22 @@ def test_unusable_tables(
         classes(write(tmp_path / "labels.csv", text), field=field)
 
 
+def test_rows_that_label_nothing_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "labels.csv", "tile_id;label\ns/0/0;a\nt/0/0;a\ns/0/50;\n")
+    votes, _, _ = label_tables.votes(path, SQUARES, IDS, "label")
+    assert votes.left_out == {"rows without a class": 1, "rows of other tiles": 1}
+    path = write(tmp_path / "points.csv", "X,long,lat,label\n1,10.5,1.5,a\n2,12.5,1,a\n3,11.5,0.5,\n4,,1,b\n")
+    votes, kind, _ = label_tables.votes(path, SQUARES, IDS, "label")
+    assert (kind, votes.total(4).tolist()) == ("points", [1, 0, 0, 0])
+    assert votes.left_out == {
+        "rows without a usable geometry": 1,
+        "rows without a class": 1,
+        "points in no tile": 1,
+    }
+    with pytest.raises(DataError, match="is a table, which has no layers"):
+        label_tables.votes(path, SQUARES, IDS, "label", "a")
+
+
 def test_embeddings_without_ids_cannot_use_a_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="names tiles by tile_id, which the embeddings lack"):
         classes(write(tmp_path / "labels.csv", "tile_id,label\na,b\n"), ids=None)

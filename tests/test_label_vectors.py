@@ -109,6 +109,49 @@ def test_the_field_must_be_named_where_there_are_several(fields: Path) -> None:
         label_vectors.votes(fields, lonlat(tiles()), "corp")
 
 
+def test_each_kind_of_shape_is_used_as_what_it_is(tmp_path: Path) -> None:
+    west = shapely.box(LEFT, TOP - 200, LEFT + 100, TOP)  # the two tiles of the west
+    point, line = shapely.Point(LEFT + 150, TOP - 50), shapely.LineString([(LEFT, TOP), (LEFT + 9, TOP)])
+    far, empty = shapely.Point(LEFT + 950, TOP), shapely.Point(LEFT + 150, TOP - 150)
+    both = shapely.GeometryCollection([shapely.Point(LEFT + 10, TOP - 10), line])
+    sliver = shapely.box(LEFT, TOP - 10, LEFT + 10, TOP)
+    frame = geopandas.GeoDataFrame(
+        {"crop": ["rye", "oats", "rye", "oats", None, "rye", " ", "oats"]},
+        geometry=[west, point, line, far, empty, both, west, sliver],
+        crs=UTM,
+    )
+    frame.to_file(tmp_path / "mixed.geojson")
+    votes, kind, _ = label_vectors.votes(tmp_path / "mixed.geojson", lonlat(tiles(2)), "crop")
+    assert kind == "polygons and points"
+    assert named(votes, 4) == ["rye", "oats", "rye", None]
+    assert votes.total(4).tolist() == [2, 1, 1, 0]
+    assert votes.left_out == {
+        "features without a class": 2,
+        "polygons that label no tile": 1,
+        "points in no tile": 1,
+        "features that are lines": 1,
+    }
+
+
+def test_a_field_without_any_class(tmp_path: Path) -> None:
+    frame = geopandas.GeoDataFrame({"a": ["", None]}, geometry=list(lonlat(tiles(2))[:2]), crs="OGC:CRS84")
+    frame.to_file(tmp_path / "a.gpkg")
+    with pytest.raises(DataError, match="field 'a': is empty everywhere; classes are needed"):
+        label_vectors.votes(tmp_path / "a.gpkg", lonlat(tiles(2)), "a")
+
+
+def test_layers_that_have_the_field_are_told_apart_by_name(fields: Path) -> None:
+    whole = shapely.box(LEFT, TOP - 1000, LEFT + 1000, TOP)
+    for name, shape in (("again", whole), ("ways", shapely.LineString(whole.exterior.coords))):
+        other = geopandas.GeoDataFrame({"crop": [name]}, geometry=[shape], crs=UTM)
+        other.to_file(fields, layer=name, mode="a")
+    with pytest.raises(DataError, match="holds the layers fields, again; one is needed"):
+        label_vectors.votes(fields, lonlat(tiles()), "crop")
+    assert label_vectors.votes(fields, lonlat(tiles()), "crop", "again")[0].classes == ("again",)
+    with pytest.raises(DataError, match="has no field 'use'; it has crop, n"):
+        label_vectors.votes(fields, lonlat(tiles()), "use")
+
+
 def test_lines_and_points_for_points_are_refused(tmp_path: Path) -> None:
     line = geopandas.GeoDataFrame(
         {"a": ["x"]}, geometry=[shapely.LineString([(0, 0), (1, 1)])], crs="OGC:CRS84"

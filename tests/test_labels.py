@@ -10,7 +10,7 @@ import pytest
 import shapely
 from conftest import SceneWriter, real
 
-from tile2vec_cli.errors import DataError, InputError, Tile2VecError
+from tile2vec_cli.errors import DataError, InputError, Tile2VecError, UsageError
 from tile2vec_cli.labelling import labels
 
 UTM = "EPSG:32614"
@@ -95,6 +95,20 @@ def test_files_that_are_none(tmp_path: Path, name: str, kind: type[Tile2VecError
     with pytest.raises(kind, match=name) as error:
         labels.read(tmp_path / name, squares(), field="a")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.kmz", "a.rds"])
+def test_other_kinds_are_refused_by_naming_those_that_are_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(DataError, match=rf"{name}.*labels are read from rasters, vector files .*\.csv"):
+        labels.read(tmp_path / name, squares())
+
+
+def test_rasters_have_neither_layers_nor_another_crs(write_scene: SceneWriter) -> None:
+    path = write_scene("labels.tif", np.ones((1, 10, 40), np.uint8))
+    for option in ({"layer": "a"}, {"crs": UTM}):
+        with pytest.raises(UsageError, match="is a raster, which needs none"):
+            labels.read(labels.named([path], **option), squares())
 
 
 def test_the_real_cells_of_trees() -> None:

@@ -29,6 +29,14 @@ def test_a_folder_means_its_rasters(folder: Path) -> None:
     assert names(expand([str(folder)], recursive=True)) == ["a.TIFF", "b.tif", "c.vrt", "d.jp2", "e.tif"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_with_a_byte_order_mark(folder: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    (folder / "list.txt").write_text("a.TIFF\r\nb.tif\r\n", encoding=encoding)
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffc.vrt\n"))
+    monkeypatch.chdir(folder)
+    assert names(expand(["@list.txt", "-"])) == ["a.TIFF", "b.tif", "c.vrt"]
+
+
 def test_lists_and_stdin_and_paths_mix(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "list.txt").write_text("deep/e.tif\n\n  /vsicurl/https://host/x.tif  \n")
     monkeypatch.setattr("sys.stdin", io.StringIO("b.tif\nb.tif\n"))

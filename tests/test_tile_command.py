@@ -3,8 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
+import shapely
 from conftest import Run, SceneWriter
 
 Noise = Callable[..., np.ndarray]
@@ -56,6 +58,28 @@ def test_a_bad_scene_is_named_and_the_rest_is_made(
     assert run.report["failed"] == [str(bad)]
     assert run.err.startswith(f"error: {bad}: ")
     assert run.err.count("\n") == 1
+
+
+def test_the_area_is_one_layer_of_a_file(
+    tile2vec: Command, tmp_path: Path, write_scene: SceneWriter, noise: Noise
+) -> None:
+    scene, farms = write_scene("a.tif", noise(1, 40, 40)), tmp_path / "farms.gpkg"
+    north, south = (shapely.box(500_000, 4_399_600 + k, 500_000 + 400 - k, 4_399_800 + k) for k in (200, 0))
+    for name, shapes in (("north", [north, shapely.Point(500_000, 4_400_000)]), ("south", [south])):
+        frame = geopandas.GeoDataFrame(geometry=shapes, crs="EPSG:32614")
+        frame.to_file(farms, layer=name, mode="a" if farms.exists() else "w")
+    command = ("tile", scene, "--out", tmp_path / "out", "--size", 10, "--aoi", farms)
+    refused = tile2vec(*command)
+    assert refused.code == 65
+    assert (
+        refused.err
+        == f"error: {farms}: holds the layers north, south; one is needed. Choose it with --layer.\n"
+    )
+    chosen = tile2vec(*command, "--layer", "north", "--json")
+    assert chosen.report["tiles"] == 4
+    assert chosen.report["left_out"] == {"features without area": 1}
+    assert f"{farms}: left out: features without area: 1\n" in chosen.err
+    assert tile2vec("tile", scene, "--out", tmp_path / "out", "--layer", "x").code == 2
 
 
 @pytest.mark.parametrize(

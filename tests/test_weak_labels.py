@@ -117,7 +117,7 @@ def test_points_label_the_pixels_they_lie_in(land: Path, tmp_path: Path, suffix:
     cut = np.stack([expected[r : r + 16, c : c + 16] for r, c in zip(*places(tiles.index()), strict=True)])
     assert np.array_equal(found.pixels, cut)
     hidden = (row >= 20) & (row < 40) & (col >= 20) & (col < 40)
-    assert found.outside == hidden.sum()
+    assert found.left_out.get("points on no valid pixel of a tile", 0) == hidden.sum()
     drawn = found.drawn(found.usable("pixel"), "pixel", random)
     assert (drawn != UNKNOWN).sum() == (cut != UNKNOWN).sum()
 

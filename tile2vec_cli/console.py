@@ -53,6 +53,12 @@ class Console:
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
+    def left_out(self, source: object, counts: Mapping[str, int]) -> None:
+        """What of an input plays no part, by reason."""
+        if counts:
+            reasons = ", ".join(f"{reason}: {count:,}" for reason, count in counts.items())
+            self.say(f"{source}: left out: {reasons}")
+
     @contextmanager
     def progress(self, verb: str, unit: str) -> Iterator[Progress]:
         """A bar with rate and time left on a terminal; elsewhere a line every ten seconds.

@@ -34,6 +34,8 @@ def analogy(
     label_band: options.LabelBand = None,
     label_nodata: options.LabelNodata = None,
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     min_purity: options.MinPurity = _DEFAULT.min_purity,
     part: options.Part = None,
     top: Annotated[int, typer.Option(help="How many tiles to find.")] = _DEFAULT.top,
@@ -86,7 +88,7 @@ def analogy(
         block_m=block,
         seed=seed,
     )
-    source = options.optional_labels(labels, label_band, label_nodata)
+    source = options.optional_labels(labels, label_band, label_nodata, layer, crs)
     if score and source is None:
         raise UsageError("--score: needs classes. Give --labels.")
     console = Console("analogy", quiet, json)
@@ -101,6 +103,7 @@ def analogy(
         with console.progress("analogy", "draws") as on_progress:
             found = analogy_reports.score(embeddings, config, source, on_progress)
         options.say_label_rasters(console, found.label_rasters)
+        console.left_out(source, found.labels_left_out)
         for name, why in found.left_out.items():
             console.say(f"class {name} is left out: {why}, too few.")
         shares = (*found.classes, found.all)
@@ -116,6 +119,7 @@ def analogy(
         outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
         report = analogy_reports.run(embeddings, config, source, outputs, on_progress)
     options.say_label_rasters(console, report.keys.get("label_rasters", {}))
+    console.left_out(source, report.keys.get("labels_left_out", {}))
     near = report.keys["nearest"]
     if len(near) < top:
         console.say(f"{len(near):,} tiles are all there are.")

@@ -32,6 +32,8 @@ def compare(
     label_band: options.LabelBand = None,
     label_nodata: options.LabelNodata = None,
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     min_purity: options.MinPurity = _PROBE.min_purity,
     objectives: Annotated[
         str | None,
@@ -104,15 +106,16 @@ def compare(
     from tile2vec_cli.evaluation import comparison_reports
     from tile2vec_cli.evaluation.comparison import Bench
 
-    source = options.label_source(labels, label_band, label_nodata)
+    source = options.label_source(labels, label_band, label_nodata, layer, crs)
     bench = Bench(tiles, source, out, config, console.progress, triplets, overwrite, strict)
     report = comparison_reports.run(bench)
     options.say_label_rasters(console, report.keys.get("label_rasters", {}))
     for name, reason in report.keys["left_out"].items():
         console.say(f"{name} left out: {reason}")
+    console.left_out(source, report.labels_left_out)
     header, rows = comparison_reports.table(report.keys)
     console.report(
-        report.keys,
+        {**report.keys, "labels_left_out": report.labels_left_out},
         inputs=[tiles, *labels, *([triplets] if triplets else [])],
         outputs=report.files,
         rows=rows,

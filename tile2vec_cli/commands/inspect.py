@@ -37,6 +37,8 @@ def inspect(
     label_band: options.LabelBand = None,
     label_nodata: options.LabelNodata = None,
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     min_purity: options.MinPurity = _DEFAULT.min_purity,
     red: Annotated[
         int | None, typer.Option(metavar="BAND", help="Red among the tiles' bands, for NDVI (of four: 1).")
@@ -89,7 +91,7 @@ def inspect(
         seed=seed,
     )
     console = Console("inspect", quiet, json)
-    source = options.optional_labels(labels, label_band, label_nodata)
+    source = options.optional_labels(labels, label_band, label_nodata, layer, crs)
 
     from tile2vec_cli.views import inspect_reports
 
@@ -103,7 +105,9 @@ def inspect(
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    options.say_label_rasters(console, (report.keys["probe"] or {}).get("label_rasters", {}))
+    probe = report.keys["probe"] or {}
+    options.say_label_rasters(console, probe.get("label_rasters", {}))
+    console.left_out(source, probe.get("left_out", {}))
     console.report(
         report.keys,
         inputs=[embeddings, *([tiles] if tiles else []), *(labels or ())],

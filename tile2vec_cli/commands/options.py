@@ -70,7 +70,8 @@ Embeddings = Annotated[
     Path,
     typer.Argument(
         metavar="EMBEDDINGS",
-        help="File or folder of `embed`, or any GeoParquet with a column `embedding` of lists.",
+        help="File or folder of `embed`, or any GeoParquet (or table with coordinates) with a column "
+        "`embedding` of lists or numbered columns (A00, A01, …).",
     ),
 ]
 LabelBand = Annotated[
@@ -86,6 +87,15 @@ LabelNodata = Annotated[
     ),
 ]
 Field = Annotated[str | None, typer.Option(help="Field or column that holds the classes.")]
+Layer = Annotated[str | None, typer.Option(metavar="NAME", help="Layer of a vector file that holds several.")]
+LabelCrs = Annotated[
+    str | None,
+    typer.Option(
+        "--crs",
+        metavar="EPSG:N",
+        help="CRS of a table's coordinates (default: degrees), or of a vector file that names none.",
+    ),
+]
 MinPurity = Annotated[
     float, typer.Option(help="Raster: share of a tile's valid pixels its majority class must cover.")
 ]
@@ -132,22 +142,34 @@ Picture = Annotated[
 ]
 
 
-def label_source(labels: Sequence[str], band: int | None, nodata: Sequence[str] | None) -> LabelSource:
-    """What --labels names, and how rasters of it are read."""
+def label_source(
+    labels: Sequence[str],
+    band: int | None,
+    nodata: Sequence[str] | None,
+    layer: str | None = None,
+    crs: str | None = None,
+) -> LabelSource:
+    """What --labels names, and how it is read."""
     from tile2vec_cli.labelling.labels import named
 
     values = [value for text in nodata or () for value in parse_numbers("--label-nodata", text)]
-    return named(labels, band, values)
+    return named(labels, band, values, layer, crs)
 
 
 def optional_labels(
-    labels: Sequence[str] | None, band: int | None, nodata: Sequence[str] | None
+    labels: Sequence[str] | None,
+    band: int | None,
+    nodata: Sequence[str] | None,
+    layer: str | None,
+    crs: str | None,
 ) -> LabelSource | None:
     """The same where --labels need not be given."""
     if labels:
-        return label_source(labels, band, nodata)
+        return label_source(labels, band, nodata, layer, crs)
     if band is not None or nodata:
         raise UsageError("--label-band and --label-nodata: are of --labels. Give it as well.")
+    if layer is not None or crs is not None:
+        raise UsageError("--layer and --crs: are of --labels. Give it as well.")
     return None
 
 

@@ -24,13 +24,16 @@ def probe(
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Label raster, polygons or points, or a table with `tile_id` (CSV or Parquet); of rasters "
-            "also a folder, a pattern or @list.txt. Repeatable: where rasters disagree the first counts.",
+            help="Label raster, polygons or points, or a table with `tile_id` or coordinates (CSV, Parquet); "
+            "of rasters also a folder, a pattern or @list.txt. Repeatable: where rasters disagree the first "
+            "counts.",
         ),
     ],
     label_band: options.LabelBand = None,
     label_nodata: options.LabelNodata = None,
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     min_purity: options.MinPurity = _DEFAULT.min_purity,
     classifier: Annotated[
         list[str] | None,
@@ -145,7 +148,7 @@ def probe(
         seed=seed,
     )
     console = Console("probe", quiet, json)
-    source = options.label_source(labels, label_band, label_nodata)
+    source = options.label_source(labels, label_band, label_nodata, layer, crs)
 
     from tile2vec_cli.evaluation import probe_reports
 
@@ -162,6 +165,7 @@ def probe(
             on_progress=on_progress,
         )
     options.say_label_rasters(console, report.keys.get("label_rasters", {}))
+    console.left_out(source, report.keys["left_out"])
     dropped = list(report.keys["dropped_classes"].items())
     for name, reason in dropped[:_NAMED]:
         console.say(f"Class {name} dropped: {reason}.")

@@ -11,6 +11,7 @@ from tile2vec_cli.commands import options
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.rules import parse_ints, parse_stack
 from tile2vec_cli.console import Console
+from tile2vec_cli.errors import UsageError
 from tile2vec_cli.outputs.parts import Shard
 
 
@@ -47,6 +48,7 @@ def tile(
     aoi: Annotated[
         Path | None, typer.Option(help="Vector file: only tiles whose centre lies in its polygons.")
     ] = None,
+    layer: options.Layer = None,
     snap: Annotated[
         bool, typer.Option("--snap", help="Windows start at multiples of the tile's side on the map.")
     ] = False,
@@ -84,6 +86,8 @@ def tile(
         any_names=any_names,
         stack=parse_stack(stack),
     )
+    if layer is not None and aoi is None:
+        raise UsageError("--layer: names a layer of --aoi. Give both or neither.")
     own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("tile", quiet, json)
 
@@ -99,12 +103,15 @@ def tile(
             config,
             names=chosen.names,
             aoi=aoi,
+            layer=layer,
             shard=own,
             workers=crew,
             strict=strict,
             overwrite=overwrite,
             on_progress=on_progress,
         )
+    console.left_out(aoi, report.left_out)
+    left_out = {**report.left_out, **chosen.left_out}
     if alpha == "auto" and report.made:
         for use, count in report.alpha.items():
             holds = "only 0 and 255: taken as a mask" if use == "mask" else "other values too: taken as data"
@@ -117,7 +124,7 @@ def tile(
             "parts": report.parts,
             "made": report.made,
             "skipped": report.skipped,
-            **({"left_out": chosen.left_out} if chosen.left_out else {}),
+            **({"left_out": left_out} if left_out else {}),
             "failed": [failure.name for failure in report.failed],
         },
         inputs=scenes,

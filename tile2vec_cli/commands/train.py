@@ -41,6 +41,8 @@ def train(
     label_band: options.LabelBand = None,
     label_nodata: options.LabelNodata = None,
     field: options.Field = TrainConfig.field,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     min_purity: options.MinPurity = TrainConfig.min_purity,
     init: Annotated[
         str | None,
@@ -165,7 +167,7 @@ def train(
     console = Console("train", quiet or process.rank > 0, json)
     config = TrainConfig(
         objective=objective,
-        labels=options.optional_labels(labels, label_band, label_nodata),
+        labels=options.optional_labels(labels, label_band, label_nodata, layer, crs),
         field=field,
         min_purity=min_purity,
         init=init,
@@ -203,6 +205,7 @@ def train(
         )
     if process.rank:
         return
+    console.left_out(labels, report.left_out)
     keys = asdict(report)
     up_to_date = keys.pop("up_to_date")
     found = keys.pop("label_rasters")

@@ -38,6 +38,8 @@ def weak_segment(
     label_band: options.LabelBand = None,
     label_nodata: options.LabelNodata = None,
     field: options.Field = None,
+    layer: options.Layer = None,
+    crs: options.LabelCrs = None,
     positive: Annotated[
         str,
         typer.Option(
@@ -112,7 +114,7 @@ def weak_segment(
 
     Example: tile2vec weak-segment tiles --labels cdl.tif --n-labels 100 --compare --out cropland
     """
-    source = options.label_source(labels, label_band, label_nodata)
+    source = options.label_source(labels, label_band, label_nodata, layer, crs)
     config = WeakConfig(
         supervision=tuple(dict.fromkeys(item.strip() for item in supervision.split(","))),
         field=field,
@@ -140,8 +142,7 @@ def weak_segment(
 
     with console.progress("Train", "steps") as on_progress:
         report = weak_reports.run(tiles, source, out, config, overwrite=overwrite, on_progress=on_progress)
-    if report.points_outside:
-        console.say(f"{source}: {report.points_outside:,} points lie on no valid pixel of a tile.")
+    console.left_out(source, report.keys.get("left_out", {}))
     options.say_label_rasters(console, report.keys.get("label_rasters", {}))
     options.say_label_rasters(console, report.keys.get("evaluate_rasters", {}), "--evaluate")
     header, rows = _table(report.keys)

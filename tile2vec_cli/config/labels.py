@@ -1,4 +1,4 @@
-"""Where labels are, and how those that are rasters are read. Standard library only."""
+"""Where labels are, and how they are read. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from tile2vec_cli.config.rules import at_least
 from tile2vec_cli.errors import UsageError
 
-UNSAID: Mapping[str, Any] = {"label_band": None, "label_nodata": None}
+UNSAID: Mapping[str, Any] = {"label_band": None, "label_nodata": None, "layer": None, "crs": None}
 """Settings that are left out where they are not used: what was made before has none of them."""
 
 
@@ -23,6 +23,8 @@ class LabelSource:
     files: tuple[str, ...]  # in their order: of two rasters that disagree the first counts
     band: int | None = None  # of rasters, from 1; None: the only one
     nodata: tuple[float, ...] = ()  # fill values of rasters, beside those they declare
+    layer: str | None = None  # of a vector file that holds several
+    crs: str | None = None  # of a table's coordinates, or of a vector file that names none
 
     def __post_init__(self) -> None:
         if not self.files:
@@ -49,6 +51,15 @@ class LabelSource:
         return self.given == self.files and len(self.files) == 1
 
     def settings(self) -> dict[str, Any]:
-        """What decides how rasters are read, as JSON; see UNSAID."""
-        found = {"label_band": self.band, "label_nodata": sorted(set(self.nodata)) or None}
-        return {name: value for name, value in found.items() if value is not None}
+        """What decides how they are read, as JSON; see UNSAID."""
+        return self.raster_settings() | self.vector_settings()
+
+    def raster_settings(self) -> dict[str, Any]:
+        return _said({"label_band": self.band, "label_nodata": sorted(set(self.nodata)) or None})
+
+    def vector_settings(self) -> dict[str, Any]:
+        return _said({"layer": self.layer, "crs": self.crs})
+
+
+def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}

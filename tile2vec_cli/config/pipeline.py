@@ -120,7 +120,7 @@ class EmbedConfig:
 class ProbeConfig:
     """How embeddings are judged."""
 
-    field: str | None = None
+    field: str | None = None  # of the labels
     min_purity: float = 0.8
     classifiers: tuple[str, ...] = ("logistic", "forest")
     n_labels: tuple[int, ...] = (100, 1000, 10000)

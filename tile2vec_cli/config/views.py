@@ -128,7 +128,7 @@ class ChangeConfig:
 class InspectConfig:
     """How embeddings are looked into."""
 
-    field: str | None = None
+    field: str | None = None  # of the labels
     min_purity: float = 0.8
     red: int | None = None  # bands of the tile set, from 1; None: 1 and 4 where it has four
     nir: int | None = None

@@ -42,11 +42,13 @@ def int8_scale(largest: float) -> float:
 def rows(index: pa.Table, vectors: Vectors, dtype: str, scale: float | None) -> pa.Table:
     """The rows of a file of embeddings, along a Hilbert curve.
 
-    index: a part's, as in `tiles.Part.index`; vectors: (N, D), in its order; scale: for int8.
+    index: a part's, as in `tiles.Part.index`, with or without dates; vectors: (N, D), in its order;
+    scale: for int8.
     """
     flat = pa.array(_stored(vectors, dtype, scale).ravel())
     column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-    table = index.select([*COLUMNS]).append_column("embedding", column)
+    own = [name for name in COLUMNS if name in index.column_names]
+    table = index.select(own).append_column("embedding", column)
     for name in ("geometry", "bbox"):
         table = table.append_column(index.schema.field(name), index[name])
     centres = geoparquet.centres(shapely.from_wkb(index["geometry"].to_numpy()))

@@ -47,14 +47,18 @@ class Files:
     def dtype(self) -> str:
         return str(self.header["settings"]["dtype"])
 
-    def rows(self, part: Part, vectors: Vectors, scale: float | None) -> pa.Table:
-        """Raises DataError for numbers that float16 does not reach."""
+    def rows(self, part: Part, vectors: Vectors, scale: float | None, dated: bool) -> pa.Table:
+        """dated: whether the file has a column `datetime`, as it does where a tile of it has a date.
+
+        Raises DataError for numbers that float16 does not reach.
+        """
         most = largest(vectors)
         if self.dtype == "float16" and most > float(np.finfo(np.float16).max):
             raise DataError(
                 f"{part.path}: its vectors reach {most:g}; float16 ends at 65504. Choose float32."
             )
-        return embedding_files.rows(part.index(), vectors, self.dtype, scale)
+        index = part.index() if dated else part.index().drop_columns("datetime")
+        return embedding_files.rows(index, vectors, self.dtype, scale)
 
     def footer(self, made_of: Sequence[Part], scale: float | None) -> dict[str, str]:
         return embedding_files.footer({**self.header, "parts": names(made_of)}, self.layout, scale)
@@ -66,7 +70,8 @@ class Files:
         """The part's file in the folder `out`."""
         scale = self.scale(largest(vectors))
         with parts.new_file(file(out, part)) as temporary:
-            geoparquet.write(temporary, self.rows(part, vectors, scale), self.footer([part], scale))
+            rows = self.rows(part, vectors, scale, part.is_dated)
+            geoparquet.write(temporary, rows, self.footer([part], scale))
 
 
 def largest(vectors: Vectors) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
+from tile2vec_cli.embedding import embedding_tables
 from tile2vec_cli.embedding.embedding_files import Vectors, header, parts
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import antimeridian, geoparquet
+from tile2vec_cli.geo import antimeridian, geoparquet, tables
 from tile2vec_cli.geo.grid import ECCENTRICITY_SQUARED, METRES_PER_DEGREE, Floats, Ints
 from tile2vec_cli.geo.places import to_lonlat
 from tile2vec_cli.tiling.tiles import TileSet
@@ -95,15 +95,24 @@ def read(path: Path, part: str | None = None) -> Embeddings:
     found = [_read_file(file).part(part) for file in _files(path)]
     for other in found[1:]:
         require_alike(found[0], other)
-    if len(found) == 1:
-        return found[0]
+    return found[0] if len(found) == 1 else joined(path, found)
 
-    def joined(name: str) -> Any:
-        columns = [getattr(one, name) for one in found]
-        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+def joined(path: Path, pieces: Sequence[Embeddings]) -> Embeddings:
+    """One of several of one model. A tile of a piece without dates has none beside dated ones."""
+    if any(one.datetime is not None for one in pieces):
+        unknown = np.datetime64("NaT", "ms")
+        pieces = [
+            one if one.datetime is not None else replace(one, datetime=np.full(len(one), unknown))
+            for one in pieces
+        ]
+
+    def column(name: str) -> Any:
+        columns = [getattr(one, name) for one in pieces]
+        return None if any(own is None for own in columns) else np.concatenate(columns)
 
     names = ("vectors", "geometry", "tile_id", "scene", "datetime")
-    return Embeddings(path, **{name: joined(name) for name in names}, metadata=found[0].metadata)
+    return Embeddings(path, **{name: column(name) for name in names}, metadata=pieces[0].metadata)
 
 
 def _files(path: Path) -> list[Path]:
@@ -154,9 +163,10 @@ def batches(path: Path, rows: int, stored: bool = False, part: str | None = None
     """
     first: Embeddings | None = None
     for file in _files(path):
-        layout = _layout(file)
-        for table in geoparquet.batches(file, layout.columns, rows):
-            found = _of_table(file, table, layout, stored).part(part)
+        layout, start = _layout(file), 0
+        for table in _tables(file, layout, rows):
+            found = _of_table(file, table, layout, stored, start).part(part)
+            start += len(table)
             first = first or replace(found, vectors=found.vectors[:1].copy(), geometry=found.geometry[:1])
             require_alike(first, found)
             yield found
@@ -164,42 +174,72 @@ def batches(path: Path, rows: int, stored: bool = False, part: str | None = None
 
 def count(path: Path) -> int:
     """How many rows `read` would return."""
-    return sum(geoparquet.count(file) for file in _files(path))
+    return sum(_count(file) for file in _files(path))
+
+
+def _count(path: Path) -> int:
+    if _is_text(path):
+        return len(tables.read(path, tables.columns(path)[:1]))
+    return geoparquet.count(path)
+
+
+def _is_text(path: Path) -> bool:
+    return tables.is_table(path) and not tables.is_parquet(path)
 
 
 @dataclass(frozen=True)
 class _Layout:
     """Which columns of a file hold what."""
 
-    vectors: str
-    geometry: str
+    vectors: tuple[str, ...]  # one of lists, or one for each dimension
+    geometry: str | None  # None: the file is a plain table, see `embedding_tables`
     crs: str | None
     columns: tuple[str, ...]  # all that are read
     metadata: dict[str, str]
 
 
 def _layout(path: Path) -> _Layout:
-    names = geoparquet.columns(path)
-    vectors = next((name for name in VECTOR_COLUMNS if name in names), None)
-    if vectors is None:
+    names = tables.columns(path) if _is_text(path) else geoparquet.columns(path)
+    own = [name for name in VECTOR_COLUMNS if name in names]
+    vectors = tuple(own[:1]) or embedding_tables.numbered(path, names)
+    if not vectors:
         raise DataError(
-            f"{path}: has the columns {', '.join(names)}; one named embedding or embeddings is needed. "
-            "Rename the one that holds the vectors."
+            f"{path}: has the columns {', '.join(names)}; one named embedding or embeddings is needed, or "
+            "numbered ones (A00, A01, …). Rename the one that holds the vectors."
         )
-    metadata = geoparquet.read_metadata(path)
+    metadata = {} if _is_text(path) else geoparquet.read_metadata(path)
+    wanted = {*vectors, *({"tile_id", "scene", "datetime"} & set(names))}
+    if "geo" not in metadata and embedding_tables.has_places(path, names):
+        return _Layout(vectors, None, "OGC:CRS84", tuple(sorted(wanted)), metadata)
     geometry, crs = _geometry_column(path, metadata, names)
-    wanted = {vectors, geometry, *({"tile_id", "scene", "datetime"} & set(names))}
-    return _Layout(vectors, geometry, crs, tuple(sorted(wanted)), metadata)
+    return _Layout(vectors, geometry, crs, tuple(sorted({*wanted, geometry})), metadata)
+
+
+def _tables(path: Path, layout: _Layout, rows: int) -> Iterator[pa.Table]:
+    """At most so many rows of the file at a time."""
+    if layout.geometry is not None:
+        yield from geoparquet.batches(path, layout.columns, rows)
+        return
+    whole = embedding_tables.read(path, layout.columns)
+    for start in range(0, max(len(whole), 1), rows):
+        yield whole.slice(start, rows)
 
 
 def _read_file(path: Path) -> Embeddings:
     layout = _layout(path)
+    if layout.geometry is None:
+        return _of_table(path, embedding_tables.read(path, layout.columns), layout)
     table, _ = geoparquet.read(path, layout.columns)
     return _of_table(path, table, layout)
 
 
-def _of_table(path: Path, table: pa.Table, layout: _Layout, stored: bool = False) -> Embeddings:
-    vectors = _vectors(path, table[layout.vectors])
+def _of_table(
+    path: Path, table: pa.Table, layout: _Layout, stored: bool = False, start: int = 0
+) -> Embeddings:
+    """start: the row of the file that is the table's first."""
+    one = layout.vectors[0] in VECTOR_COLUMNS
+    column = table[layout.vectors[0]] if one else embedding_tables.stacked(path, table, layout.vectors)
+    vectors = embedding_tables.vectors(path, column, start)
     scale = None
     if vectors.dtype == np.int8:
         scale = np.asarray(_scale(layout.metadata), dtype=np.float32)
@@ -208,38 +248,13 @@ def _of_table(path: Path, table: pa.Table, layout: _Layout, stored: bool = False
     return Embeddings(
         path,
         vectors,
-        _geometry(path, table[layout.geometry], layout.crs),
+        _geometry(path, table[layout.geometry or "geometry"], layout.crs),
         _texts(table, "tile_id"),
         _texts(table, "scene"),
         _times(table),
         header(layout.metadata, path),
         scale,
     )
-
-
-def _vectors(path: Path, column: pa.ChunkedArray) -> NDArray[Any]:
-    """(N, D) float32 out of a column of lists; int8 as it is."""
-    kind = column.type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if not is_list or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
-        raise DataError(f"{path}: its embedding column is of type {kind}; lists of numbers are needed.")
-    if len(column) == 0:
-        raise DataError(f"{path}: holds no rows; at least one embedding is needed.")
-    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
-    if column.null_count or len(lengths) > 1 or not lengths[0]:
-        raise DataError(f"{path}: its vectors have lengths {lengths[:5]}; one length for all is needed.")
-    values = pc.list_flatten(column).combine_chunks()
-    vectors = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(-1, lengths[0])
-    if kind.value_type == pa.int8():
-        return vectors
-    vectors = vectors.astype(np.float32, copy=False)
-    broken = int((~np.isfinite(vectors)).any(axis=1).sum())
-    if broken:
-        raise DataError(
-            f"{path}: {broken:,} of {len(vectors):,} vectors hold NaN or infinity; numbers are needed. "
-            "Leave these rows out, or embed again."
-        )
-    return vectors
 
 
 def _scale(metadata: Mapping[str, str]) -> Any:

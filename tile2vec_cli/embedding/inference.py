@@ -230,7 +230,8 @@ def _into_file(forward: Forward, files: Files, out: Path, todo: list[Part], on_p
             spool = stack.enter_context(TemporaryFile(dir=out.parent))
             scale = files.scale(_fill(spool, made))
             made = _spooled(spool, todo)
-        tables = (files.rows(part, vectors, scale) for part, vectors in ahead(made))
+        dated = any(part.is_dated for part in todo)
+        tables = (files.rows(part, vectors, scale, dated) for part, vectors in ahead(made))
         first = next(tables)
         with geoparquet.writer(temporary, first.schema, files.footer(todo, scale)) as append:
             append(first)

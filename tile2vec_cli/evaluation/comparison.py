@@ -168,7 +168,13 @@ def _require_labels(tiles: TileSet, bench: Bench) -> None:
     geometry = tiles.footprints()
     ids = np.array(tiles.index(["tile_id"])["tile_id"].to_pylist(), dtype=object)
     probe = bench.config.probe
-    found = labels.read(bench.labels, geometry, ids, field=probe.field, min_purity=probe.min_purity)
+    found = labels.read(
+        bench.labels,
+        geometry,
+        ids,
+        field=probe.field,
+        min_purity=probe.min_purity,
+    )
     nothing = np.zeros((len(tiles), 1), np.float32)
     tasks.choose(Embeddings(tiles.path, nothing, geometry, ids, None, None, {}), found, probe)
 

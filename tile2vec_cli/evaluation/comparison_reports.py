@@ -42,6 +42,7 @@ class Report:
     made: int  # objectives, and the rivals, of which something was made now
     kept: int
     up_to_date: bool
+    labels_left_out: dict[str, int]  # what of the labels plays no part, by reason
 
 
 def run(bench: Bench) -> Report:
@@ -75,7 +76,8 @@ def run(bench: Bench) -> Report:
     elif not up_to_date:
         _write(files, keys, made_from)
     kept = len(found.probes) + (found.rivals is not None) - len(found.made)
-    return Report(keys, files, found.failed, len(found.made), kept, up_to_date)
+    told = next(iter(found.probes.values()), {}).get("left_out", {})
+    return Report(keys, files, found.failed, len(found.made), kept, up_to_date, told)
 
 
 def _keys(found: Comparison, config: CompareConfig) -> dict[str, Any]:

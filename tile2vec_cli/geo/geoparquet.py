@@ -3,10 +3,13 @@
 Geometry is WKB in OGC:CRS84 (longitude, latitude, in degrees). Each row also has its bounding
 box in a struct column, declared as the geometry's covering, so that readers skip row groups.
 Nothing in a file tells when or where it was written: the same rows give the same bytes.
+What the footer says stands in its Arrow schema too, and the geometry is marked there as GeoArrow's
+`geoarrow.wkb` (https://geoarrow.org/extension-types): Arrow shows its readers nothing else of a footer.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -155,6 +158,8 @@ def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = N
     waiting = schema.empty_table()
     text = [field.name for field in schema if pa.types.is_string(field.type)]
     options = {"compression": "zstd", "use_dictionary": text, "write_page_checksum": True}
+    # What `geo` holds is known when all rows are: the writer would store the schema before.
+    options["store_schema"] = False
     with pq.ParquetWriter(path, schema, **options) as file:
 
         def append(table: pa.Table) -> None:
@@ -169,8 +174,21 @@ def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = N
                 waiting = waiting.slice(ROWS_PER_GROUP)
 
         yield append
-        file.write_table(waiting)
-        file.add_key_value_metadata({"geo": _geo(bounds, kinds), **(metadata or {})})
+        if len(waiting):  # a row group without rows has no statistics of its boxes
+            file.write_table(waiting)
+        footer = {"geo": _geo(bounds, kinds), **(metadata or {})}
+        file.add_key_value_metadata({"ARROW:schema": _arrow_schema(schema, footer), **footer})
+
+
+def _arrow_schema(schema: pa.Schema, footer: Mapping[str, str]) -> bytes:
+    """The value of the footer key `ARROW:schema`, as Arrow's own writer makes it."""
+    kind = {
+        "ARROW:extension:name": "geoarrow.wkb",
+        "ARROW:extension:metadata": json.dumps({"crs": crs84(), "crs_type": "projjson"}),
+    }
+    position = schema.get_field_index("geometry")
+    schema = schema.set(position, schema.field(position).with_metadata(kind)).with_metadata(footer)
+    return base64.b64encode(schema.serialize())
 
 
 def _geo(bounds: Sequence[NDArray[np.float64]], kinds: set[int]) -> str:

@@ -127,7 +127,7 @@ def _expand_one(argument: str, recursive: bool) -> Iterator[tuple[str, str | Non
         yield from _listed(sys.stdin.read())
     elif argument.startswith("@"):
         try:
-            text = Path(argument[1:]).read_text(encoding="utf-8", errors="surrogateescape")
+            text = _decoded(Path(argument[1:]).read_bytes())
         except OSError as error:
             raise InputError(f"{argument[1:]}: {error.strerror}; a list of scenes is needed.") from error
         yield from _listed(text)
@@ -148,8 +148,15 @@ def _expand_one(argument: str, recursive: bool) -> Iterator[tuple[str, str | Non
         yield _absolute(argument), None
 
 
+def _decoded(text: bytes) -> str:
+    """UTF-16 where a byte order mark says so, else the bytes of the paths themselves."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return text.decode("utf-16")
+    return text.decode("utf-8", "surrogateescape")
+
+
 def _listed(text: str) -> Iterator[tuple[str, None]]:
-    for line in text.splitlines():
+    for line in text.removeprefix("\ufeff").splitlines():
         if line.strip():
             yield _absolute(line.strip()), None
 

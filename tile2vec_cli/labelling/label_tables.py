@@ -1,71 +1,69 @@
-"""Label tables: CSV or Parquet, matched by `tile_id` or by coordinates."""
+"""Label tables: matched by `tile_id` or by the places of their rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import antimeridian
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo import geoparquet, tables
+from tile2vec_cli.geo.tables import Places
+from tile2vec_cli.geo.vectors import Features
 from tile2vec_cli.labelling import label_vectors
 from tile2vec_cli.labelling.label_vectors import Bounds, Geometry, chosen_field
-from tile2vec_cli.labelling.votes import Votes
+from tile2vec_cli.labelling.votes import Votes, without_class
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": ","}
-_PARQUETS = (".parquet", ".geoparquet")
-SUFFIXES = (*_SEPARATORS, *_PARQUETS)
-
-_PLACES = {"tile_id", "geometry", "bbox"}  # columns that hold no classes
-_LONGITUDE, _LATITUDE = ("longitude", "lon", "lng", "x"), ("latitude", "lat", "y")
+_NO_CLASSES = {"tile_id", "geometry", "bbox", "system:index", ".geo"}  # what these columns hold
 
 TileIds = NDArray[np.object_]
 
 
 def votes(
-    path: Path, geometry: Geometry, tile_id: TileIds | None, field: str | None
+    path: Path,
+    geometry: Geometry,
+    tile_id: TileIds | None,
+    field: str | None,
+    layer: str | None = None,
+    crs: str | None = None,
 ) -> tuple[Votes, str, Bounds | None]:
     """The votes, what the file holds ("table", "points", "polygons"), and its bounds where it has any.
 
     Each row votes for the tile of its `tile_id`. A file without that column is read as GeoParquet, or
-    as points where it has a longitude and a latitude (in degrees).
+    as points or polygons where it has coordinates (in degrees, unless `crs` says otherwise).
     """
-    names = _columns(path)
-    if "tile_id" in names and (tile_id is not None or not _is_parquet(path)):
-        field = chosen_field(str(path), [name for name in names if name not in _PLACES], field)
-        return _by_id(path, _frame(path, ["tile_id", field]), tile_id, field), "table", None
-    frame, field = frame_with(path, field)
-    return label_vectors.of_frame(frame, geometry, field, str(path))
+    names = tables.columns(path)
+    if "tile_id" in names and (tile_id is not None or not tables.is_parquet(path)):
+        field = chosen_field(str(path), [name for name in names if name not in _NO_CLASSES], field)
+        return _by_id(path, tables.read(path, ["tile_id", field]), tile_id, field), "table", None
+    features, field = features_with(path, field, layer, crs)
+    return label_vectors.of_features(features, geometry, field, str(path))
 
 
-def frame_with(path: Path, field: str | None) -> tuple[Any, str]:
-    """A GeoDataFrame in lon/lat of a GeoParquet file, or of a table of points, and the classes' field."""
-    if _is_parquet(path):
-        return label_vectors.frame_with(path, field)
-    names = _columns(path)
-    lowered = {name.casefold(): name for name in names}
-    lon = next((lowered[name] for name in _LONGITUDE if name in lowered), None)
-    lat = next((lowered[name] for name in _LATITUDE if name in lowered), None)
-    if lon is None or lat is None:
+def features_with(
+    path: Path, field: str | None, layer: str | None = None, crs: str | None = None
+) -> tuple[Features, str]:
+    """The features in lon/lat of a GeoParquet file, or of a table's rows, and the classes' field."""
+    if tables.is_parquet(path) and "geo" in geoparquet.read_metadata(path):
+        return label_vectors.features_with(path, field, layer, crs)
+    if layer is not None:
+        raise DataError(f"{path}: is a table, which has no layers. Leave out --layer.")
+    names = tables.columns(path)
+    places = Places.among(path, names, crs)
+    if places is None:
         raise DataError(
             f"{path}: has the columns {', '.join(names[:20])}; tile_id, or longitude and latitude, "
             "are needed. Rename its columns."
         )
-    field = chosen_field(str(path), [name for name in names if name not in {lon, lat}], field)
-    return _points(path, lon, lat, field), field
+    others = [name for name in names if name not in {*places.columns, *_NO_CLASSES}]
+    field = chosen_field(str(path), others, field)
+    return tables.features(path, [field], places, crs), field
 
 
 def has_tile_ids(path: Path) -> bool:
-    return "tile_id" in _columns(path)
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() in _PARQUETS
+    return "tile_id" in tables.columns(path)
 
 
 def _by_id(path: Path, table: Any, tile_id: TileIds | None, field: str) -> Votes:
@@ -84,63 +82,9 @@ def _by_id(path: Path, table: Any, tile_id: TileIds | None, field: str) -> Votes
             f"{path}: none of its {len(table):,} tile_ids{first} is one of the tiles judged here (such as "
             f"{tile_id[0]}); labels of these tiles are needed. Check that both come from one tile set."
         )
-    return Votes.of(joined["tile"].to_numpy(np.int64), joined[field], f"{path}: column {field!r}")
-
-
-def _points(path: Path, lon: str, lat: str, field: str) -> Any:
-    import geopandas
-    import pandas as pd
-
-    table = _frame(path, [lon, lat, field])
-    places = [pd.to_numeric(table[name], errors="coerce") for name in (lon, lat)]
-    inside = places[0].between(-180, 360) & (places[1].abs() <= 90)
-    if not inside.any():
-        raise DataError(f"{path}: {lon} and {lat} hold no degrees; longitudes and latitudes are needed.")
-    points = antimeridian.wrapped(shapely.points(places[0][inside], places[1][inside]))
-    return geopandas.GeoDataFrame(table[inside], geometry=points, crs="OGC:CRS84")
-
-
-def _columns(path: Path) -> list[str]:
-    import pyarrow.parquet as pq
-
-    with _reading(path):
-        if path.suffix.lower() in _PARQUETS:
-            return list(pq.read_schema(path).names)
-        return [str(name) for name in _csv(path, nrows=0).columns]
-
-
-def _frame(path: Path, columns: Sequence[str]) -> Any:
-    import pandas as pd
-
-    with _reading(path):
-        if path.suffix.lower() in _PARQUETS:
-            return pd.read_parquet(path, columns=list(columns))
-        return _csv(path, usecols=list(columns))
-
-
-def _csv(path: Path, **options: Any) -> Any:
-    """A class may well be called NA or None: only empty cells are missing."""
-    import pandas as pd
-
-    separator = _SEPARATORS[path.suffix.lower()]
-    types = {"tile_id": str}
-    return pd.read_csv(
-        path,
-        sep=separator,
-        dtype=types,
-        keep_default_na=False,
-        na_values=[""],
-        encoding="utf-8-sig",
-        **options,
-    )
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; a table is needed.") from error
-    except (ValueError, MemoryError) as error:  # pandas, pyarrow and Unicode errors are ValueErrors
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: cannot be read as a table ({reason}). Check the file.") from error
+    said = f"{path}: column {field!r}"
+    left_out = {
+        "rows without a class": int(without_class(table[field], said).sum()),
+        "rows of other tiles": int((~table["tile_id"].isin(tiles["tile_id"])).sum()),
+    }
+    return Votes.of(joined["tile"].to_numpy(np.int64), joined[field], said, left_out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
@@ -12,44 +11,73 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo import geoparquet, vectors
-from tile2vec_cli.labelling.votes import Votes
+from tile2vec_cli.geo.vectors import Features
+from tile2vec_cli.labelling.votes import Votes, without_class
 
 Geometry = NDArray[np.object_]
 Bounds = tuple[float, float, float, float]
+_Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def votes(path: Path, geometry: Geometry, field: str | None) -> tuple[Votes, str, Bounds]:
-    """The votes, "polygons" or "points", and the labels' (west, south, east, north).
+def votes(
+    path: Path, geometry: Geometry, field: str | None, layer: str | None = None, crs: str | None = None
+) -> tuple[Votes, str, Bounds]:
+    """The votes, "polygons", "points" or both, and the labels' (west, south, east, north).
 
     geometry: (N,) footprints in lon/lat. The polygon that holds a footprint's centre votes once; of
     several the smallest, as the most specific. A point votes in each footprint that holds it.
+    layer, crs: as for `vectors.read`; of several layers, those that have the field count.
     Raises UsageError without the field that is needed, DataError where it is absent.
     """
-    frame, field = frame_with(path, field)
-    return of_frame(frame, geometry, field, str(path))
+    features, field = features_with(path, field, layer, crs)
+    return of_features(features, geometry, field, str(path))
 
 
-def frame_with(path: Path, field: str | None) -> tuple[Any, str]:
-    """A GeoDataFrame in lon/lat of the layer that holds the classes, and their field."""
-    layer, field = _layer_with(path, vectors.fields(path), field)
-    return vectors.read(path, layer), field
+def features_with(
+    path: Path, field: str | None, layer: str | None = None, crs: str | None = None
+) -> tuple[Features, str]:
+    """The features in lon/lat of the layer that holds the classes, and their field."""
+    found = vectors.layers(path)
+    if layer is None and field is not None and found and all(field not in own.fields for own in found):
+        found = found[:1]  # says which fields there are
+    chosen = vectors.choose(
+        path, found, layer, lambda own: own.dimension != 1 and (field is None or field in own.fields)
+    )
+    names = [name for name in chosen.fields if chosen.name is not None or name not in {"geometry", "bbox"}]
+    field = chosen_field(str(path), names, field)
+    return vectors.of_layer(path, chosen, crs), field
 
 
-def of_frame(frame: Any, geometry: Geometry, field: str, source: str) -> tuple[Votes, str, Bounds]:
-    """As `votes`, of a GeoDataFrame in lon/lat."""
-    west, south, east, north = map(float, frame.total_bounds)
-    shapes = frame.geometry.to_numpy()
+def of_features(features: Features, geometry: Geometry, field: str, source: str) -> tuple[Votes, str, Bounds]:
+    """As `votes`, of features that are read. Lines, and what meets no tile, are counted in the votes."""
+    said, unit = f"{source}: field {field!r}", features.unit
+    west, south, east, north = map(float, features.frame.total_bounds)
+    shapes, feature = taken_apart(features.frame.geometry.to_numpy())
     dimension = shapely.get_dimensions(shapes)
-    if (dimension == 2).any():
-        kind, keep = "polygons", dimension == 2
-        tile, row = _holders(shapely.make_valid(shapes[keep]), geometry)
-    elif (dimension == 0).any():
-        kind, keep = "points", dimension == 0
-        tile, row = _held(shapes[keep], geometry, source)
-    else:
+    areas, points = np.flatnonzero(dimension == 2), np.flatnonzero(dimension == 0)
+    if not len(areas) and not len(points):
         raise DataError(f"{source}: holds lines; polygons or points are needed.")
-    values = frame[field][keep].iloc[row]
-    return Votes.of(tile, values, f"{source}: field {field!r}"), kind, (west, south, east, north)
+    empty = without_class(features.frame[field], said)
+    left_out = {**features.left_out, f"{unit} without a class": int(empty.sum())}
+    if len(points) and not (shapely.get_dimensions(geometry) == 2).all():
+        if not len(areas):
+            raise DataError(
+                f"{source}: holds points, and so do the embeddings; label polygons or a raster are needed."
+            )
+        left_out["points, as the embeddings are points"] = len(np.unique(feature[points]))
+        points = points[:0]
+    tile, row = _holders(shapely.make_valid(shapes[areas]), geometry)
+    held, point = _held(shapes[points], geometry)
+    for reason, own, used in (
+        ("polygons that label no tile", feature[areas], feature[areas[row]]),
+        ("points in no tile", feature[points], feature[points[point]]),
+        (f"{unit} that are lines", np.arange(len(features)), feature[dimension != 1]),
+    ):
+        left_out[reason] = int((~empty[np.setdiff1d(own, used)]).sum())
+    kind = " and ".join(["polygons"] * bool(len(areas)) + ["points"] * bool(len(points)))
+    values = features.frame[field].iloc[feature[np.concatenate([areas[row], points[point]])]]
+    cast = Votes.of(np.concatenate([tile, held]), values, said, left_out)
+    return cast, kind, (west, south, east, north)
 
 
 def chosen_field(source: str, names: Sequence[str], field: str | None) -> str:
@@ -71,16 +99,19 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(names[:30]) + (", …" if len(names) > 30 else "") if names else "none"
 
 
-def _layer_with(path: Path, layers: dict[str | None, list[str]], field: str | None) -> tuple[str | None, str]:
-    """The first layer that has the field, or the first layer."""
-    if not layers:
-        raise DataError(f"{path}: holds no layer with geometries; polygons or points are needed.")
-    layer = next((name for name, names in layers.items() if field in names), next(iter(layers)))
-    names = [name for name in layers[layer] if layer is not None or name not in {"geometry", "bbox"}]
-    return layer, chosen_field(str(path), names, field)
+def taken_apart(shapes: Geometry) -> tuple[Geometry, NDArray[np.int64]]:
+    """The shapes, collections as their members, and the feature that each belongs to."""
+    feature = np.arange(len(shapes))
+    while (mixed := shapely.get_type_id(shapes) == 7).any():
+        parts, row = shapely.get_parts(shapes[mixed], return_index=True)
+        shapes, feature = (
+            np.concatenate([shapes[~mixed], parts]),
+            np.concatenate([feature[~mixed], feature[mixed][row]]),
+        )
+    return shapes, feature
 
 
-def _holders(polygons: Geometry, geometry: Geometry) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _holders(polygons: Geometry, geometry: Geometry) -> _Pairs:
     """(tile, polygon) for each footprint whose centre lies in a polygon."""
     centres = shapely.points(geoparquet.centres(geometry))
     tile, row = shapely.STRtree(polygons).query(centres, predicate="intersects")
@@ -90,12 +121,8 @@ def _holders(polygons: Geometry, geometry: Geometry) -> tuple[NDArray[np.int64],
     return tile[first], row[first]
 
 
-def _held(shapes: Geometry, geometry: Geometry, source: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _held(shapes: Geometry, geometry: Geometry) -> _Pairs:
     """(tile, point) for each point inside a footprint."""
-    if not (shapely.get_dimensions(geometry) == 2).all():
-        raise DataError(
-            f"{source}: holds points, and so do the embeddings; label polygons or a raster are needed."
-        )
     points, row = shapely.get_parts(shapes, return_index=True)
     held, tile = shapely.STRtree(geometry).query(points, predicate="intersects")
     return tile, row[held]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.geo import remote, scene_lists
+from tile2vec_cli.geo import rasters, remote, scene_lists, tables, vectors
 from tile2vec_cli.labelling import label_tables, label_vectors
 from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.labelling.label_vectors import Bounds
@@ -22,19 +22,7 @@ from tile2vec_cli.labelling.votes import UNLABELLED, Votes
 
 Geometry = NDArray[np.object_]
 
-VECTORS = {
-    ".gpkg",
-    ".geojson",
-    ".json",
-    ".geojsonl",
-    ".shp",
-    ".fgb",
-    ".kml",
-    ".gml",
-    ".zip",
-    ".gdb",
-    ".sqlite",
-}
+_SHOWN = "rasters, vector files (.gpkg, .geojson, .shp, …) and tables (.csv, .tsv, .txt, also .gz; .parquet)"
 
 
 @dataclass(frozen=True)
@@ -43,8 +31,9 @@ class Labels:
 
     codes: NDArray[np.int32]  # (N,) positions in `classes`; UNLABELLED (-1) where a tile has none
     classes: tuple[str, ...]
-    kind: str  # "raster", "polygons", "points" or "table"
-    left_out: dict[str, int] = dataclass_field(default_factory=dict)  # tiles without a label, by reason
+    kind: str  # "raster", "polygons", "points", "polygons and points" or "table"
+    left_out: dict[str, int] = dataclass_field(default_factory=dict)
+    """Tiles without a label, and features or rows that label none, by reason."""
     rasters: dict[str, int] = dataclass_field(default_factory=dict)  # see LabelRasters.found
 
     @property
@@ -53,7 +42,13 @@ class Labels:
         return np.flatnonzero(self.codes != UNLABELLED)
 
 
-def named(given: Sequence[str], band: int | None = None, nodata: Sequence[float] = ()) -> LabelSource:
+def named(
+    given: Sequence[str],
+    band: int | None = None,
+    nodata: Sequence[float] = (),
+    layer: str | None = None,
+    crs: str | None = None,
+) -> LabelSource:
     """Labels as a command line names them: a file of any kind, or label rasters as SCENES are named.
 
     A pattern such as "labels/*.tif" means the files it matches, sorted by name. Raises InputError where
@@ -62,14 +57,14 @@ def named(given: Sequence[str], band: int | None = None, nodata: Sequence[float]
     files = list(given)
     if len(given) > 1 or any(_is_several(name) for name in given):
         files = scene_lists.expand([path for name in given for path in _matches(name)])
-    return LabelSource(tuple(given), tuple(files), band, tuple(nodata))
+    return LabelSource(tuple(given), tuple(files), band, tuple(nodata), layer, crs)
 
 
 def _is_several(name: str) -> bool:
     """Whether it may stand for many files; a geodatabase is a folder, but one file."""
     if remote.is_remote(name):
         return False
-    is_folder = Path(name).is_dir() and _suffix(name) not in VECTORS
+    is_folder = Path(name).is_dir() and not vectors.is_vector(name)
     return is_folder or name == "-" or name.startswith("@") or _is_pattern(name)
 
 
@@ -87,19 +82,35 @@ def _matches(name: str) -> list[str]:
 
 
 def is_raster(labels: LabelSource) -> bool:
-    """Whether these are label rasters. Raises InputError for one file that does not exist, DataError for
-    several that are not all rasters."""
+    """Whether these are label rasters.
+
+    Raises InputError for one file that does not exist, DataError for a file of none of the kinds that
+    are read and for several that are not all rasters, UsageError for what rasters do not have.
+    """
     path = labels.files[0]
-    if len(labels.files) == 1 and not remote.is_remote(path) and not Path(path).exists():
+    if len(labels.files) == 1 and not rasters.is_there(path):
         raise InputError(f"{path}: no such file; a label raster, vector file or table is needed.")
-    others = [name for name in labels.files if _suffix(name) in {*VECTORS, *label_tables.SUFFIXES}]
+    others = [name for name in labels.files if tables.is_table(name) or vectors.is_vector(name)]
     if others and len(labels.files) > 1:
         raise DataError(f"{others[0]}: is no raster; of several label files all need to be. Give it alone.")
-    return not others
+    if others:
+        return False
+    for option, value in labels.vector_settings().items():
+        raise UsageError(f"--{option} {value}: {labels} is a raster, which needs none. Leave it out.")
+    for name in labels.files:
+        _require_raster(name)
+    return True
 
 
-def _suffix(path: str) -> str:
-    return Path(path).suffix.lower()
+def _require_raster(path: str) -> None:
+    """Raise DataError where a file's name does not say that it is a raster, and it is none."""
+    if remote.is_remote(path) or path.lower().endswith(rasters.SUFFIXES):
+        return
+    try:
+        rasters.describe(path)
+    except DataError as error:
+        found = str(error).removesuffix(". Check the file.")
+        raise DataError(f"{found}; labels are read from {_SHOWN}. Save them as one of these.") from error
 
 
 def read(
@@ -121,21 +132,22 @@ def read(
     """
     source = LabelSource.of(labels)
     if is_raster(source):
-        rasters = LabelRasters(source)
-        votes = rasters.votes(geometry)
-        found = _labels(str(source), votes, "raster", rasters.bounds, geometry, min_purity)
-        return replace(found, rasters=rasters.found())
+        sheets = LabelRasters(source)
+        votes = sheets.votes(geometry)
+        found = _labels(str(source), votes, "raster", sheets.bounds, geometry, min_purity)
+        return replace(found, rasters=sheets.found())
     require_no_raster_options(source)
-    path = Path(source.files[0])
-    if _suffix(source.files[0]) in label_tables.SUFFIXES:
-        votes, kind, bounds = label_tables.votes(path, geometry, tile_id, field)
+    path, places = Path(source.files[0]), (source.layer, source.crs)
+    bounds: Bounds | None
+    if tables.is_table(path):
+        votes, kind, bounds = label_tables.votes(path, geometry, tile_id, field, *places)
     else:
-        votes, kind, bounds = label_vectors.votes(path, geometry, field)
+        votes, kind, bounds = label_vectors.votes(path, geometry, field, *places)
     return _labels(str(source), votes, kind, None if bounds is None else lambda: bounds, geometry, 0.0)
 
 
 def require_no_raster_options(labels: LabelSource) -> None:
-    for name in labels.settings():
+    for name in labels.raster_settings():
         raise UsageError(f"--{name.replace('_', '-')}: {labels} is no raster. Leave it out.")
 
 
@@ -151,7 +163,7 @@ def _labels(
     if bounds is not None and not total.any():
         raise apart(source, bounds(), geometry)
     codes = votes.majority(len(geometry), least_share)
-    left_out = {
+    left_out = votes.left_out | {
         "no label there": int((total == 0).sum()),
         "no clear majority": int(((total > 0) & (codes == UNLABELLED)).sum()),
     }

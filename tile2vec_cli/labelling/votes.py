@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ class Votes:
     code: Ints  # (M,) positions in `classes`
     count: Ints  # (M,)
     classes: tuple[str, ...]
+    left_out: dict[str, int] = field(default_factory=dict)  # what has no vote, by reason
 
     @classmethod
-    def of(cls, tile: Ints, values: Any, source: str) -> Votes:
+    def of(cls, tile: Ints, values: Any, source: str, left_out: dict[str, int] | None = None) -> Votes:
         """One vote a row, from a pandas Series of classes; empty values do not vote.
 
         Classes are in natural order (2 before 10). Raises DataError, naming `source`, where the
@@ -47,7 +48,8 @@ class Votes:
         classes = sorted(set(text), key=_natural)
         number = {name: code for code, name in enumerate(classes)}
         code = np.array([number[name] for name in text], dtype=np.int64)
-        return cls(tile, code, np.ones(len(tile), np.int64), tuple(classes))
+        left_out = {reason: count for reason, count in (left_out or {}).items() if count}
+        return cls(tile, code, np.ones(len(tile), np.int64), tuple(classes), left_out)
 
     def total(self, tiles: int) -> Ints:
         """(N,) votes cast in each of `tiles` tiles."""
@@ -74,6 +76,16 @@ class Votes:
         kept = ~tied & (count[last] >= least_share * self.total(tiles)[tile[last]] - 1e-9)
         winner[tile[last][kept]] = code[last][kept]
         return winner
+
+
+def without_class(values: Any, source: str) -> NDArray[np.bool_]:
+    """(N,) which rows of a pandas Series of classes are empty; DataError, naming `source`, where all are."""
+    empty = np.array(values.isna())
+    if values.dtype.kind not in "biufM":
+        empty |= (values.astype(str).str.strip() == "").to_numpy()
+    if len(empty) and empty.all():
+        raise DataError(f"{source}: is empty everywhere; classes are needed. Choose another --field.")
+    return empty
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:

@@ -6,6 +6,7 @@ come round again, each as often as the others.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ class Examples:
     spots: Ints  # (U,) numbers of the spots they lie in, from 0
     codes: NDArray[np.int64]  # (U,) class of each tile in use; UNLABELLED without one
     classes: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)  # what of the labels plays no part, by reason
     label_rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
 
 

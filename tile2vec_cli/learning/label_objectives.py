@@ -33,7 +33,7 @@ class _Labelled(Objective[Tensor], ABC):
             min_purity=config.min_purity,
         )
         made = examples.of_tiles(source, found.codes.astype(np.int64), len(found.classes))
-        made = replace(made, label_rasters=found.rasters)
+        made = replace(made, label_rasters=found.rasters, left_out=found.left_out)
         present = np.unique(made.codes[made.train])
         if len(present) < 2:
             of = f", all of class {found.classes[present[0]]}" if len(present) else ""

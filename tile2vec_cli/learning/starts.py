@@ -119,9 +119,9 @@ class Start:
                 "Raise --val-fraction, or leave --patience out."
             )
         model = self.model
-        if found.label_rasters:
-            read = {**model.provenance, "label_rasters": found.label_rasters}
-            model = replace(model, provenance=read)
+        read = {"label_rasters": found.label_rasters, "labels_left_out": dict(found.left_out)}
+        read = {name: counts for name, counts in read.items() if counts}
+        model = replace(model, provenance={**model.provenance, **read})
         row = encoders.ENCODERS[self.model.architecture["encoder"]]
         batch_size = min(config.batch_size or row.batch_size, len(found.train))
         if batch_size < self.team.launch.count:

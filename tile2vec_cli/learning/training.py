@@ -35,6 +35,7 @@ class TrainReport:
     val_triplet_accuracy: float | None
     device: str
     precision: str
+    left_out: dict[str, int]  # what of the labels plays no part, by reason
     up_to_date: bool = False
     label_rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
 
@@ -169,6 +170,7 @@ def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: b
         "objective": model.settings.get("objective", TrainConfig.objective),
         "encoder": model.architecture["encoder"],
         "triplets_per_second": last.get("triplets_per_second"),
+        "left_out": model.provenance.get("labels_left_out", {}),
         "label_rasters": model.provenance.get("label_rasters", {}),
     }
     scores = {field.name: model.scores.get(field.name) for field in fields(TrainReport)}

@@ -257,10 +257,8 @@ def require_same_settings(path: Path, found: dict[str, Any], wanted: dict[str, A
     """Raise DataError that names the first setting in which existing output differs."""
     for key, value in {**UNSAID, **wanted}.items():
         if found.get(key) != value:
-            raise DataError(
-                f"{path}: made with {key} = {found.get(key)!r}; this run has {value!r}. "
-                "Choose another output, or --overwrite to replace it."
-            )
+            said = f"{path}: made with {key} = {found.get(key)!r}; this run has {value!r}."
+            raise DataError(f"{said} Choose another output, or --overwrite to replace it.")
 
 
 # --- sharing the work ------------------------------------------------------------------------

@@ -5,7 +5,7 @@ The state of a pixel or a tile is 1 for the class, 0 for any other, UNKNOWN with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import parse_classes
 from tile2vec_cli.config.weak import CROPLAND, WeakConfig
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo import tables
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling import cdl, label_tables, labels
 from tile2vec_cli.labelling.label_rasters import LabelRasters
@@ -33,7 +34,7 @@ class WeakLabels:
     kind: str  # "raster", "points", "polygons" or "table"
     pixels: States | None  # (N, S, S); None where the file speaks of whole tiles only
     tiles: States  # (N,) majority; UNKNOWN without a label, or with as many of both
-    outside: int = 0  # points that lie in no tile
+    left_out: Mapping[str, int] = field(default_factory=dict)  # what labels none, by reason
     rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
     clean_rasters: dict[str, int] = field(default_factory=dict)  # the same of --evaluate
 
@@ -73,9 +74,9 @@ def read(source: str | LabelSource, tiles: TileSet, config: WeakConfig) -> WeakL
     if config.evaluate is None:
         labels.require_no_raster_options(source)
     path = source.files[0]
-    is_table = Path(path).suffix.lower() in label_tables.SUFFIXES
+    is_table = tables.is_table(path)
     if config.supervision == ("image",):
-        return _of_tiles(path, tiles, config)
+        return _of_tiles(source, tiles, config)
     if "full" in config.supervision:
         raise DataError(f"{path}: is no raster; --supervision full needs one. Use pixel or image.")
     if is_table and label_tables.has_tile_ids(Path(path)):
@@ -83,17 +84,17 @@ def read(source: str | LabelSource, tiles: TileSet, config: WeakConfig) -> WeakL
             f"{path}: labels whole tiles; --supervision pixel needs a raster or points. "
             "Use --supervision image."
         )
-    classes, found = weak_points.read(Path(path), tiles, config.field)
+    classes, found = weak_points.read(Path(path), tiles, config.field, source.layer, source.crs)
     states = found.states(is_positive(path, classes, config.positive), tiles)
-    return WeakLabels("points", states, majority(states), found.outside)
+    return WeakLabels("points", states, majority(states), found.left_out)
 
 
-def _of_tiles(path: str, tiles: TileSet, config: WeakConfig) -> WeakLabels:
+def _of_tiles(source: LabelSource, tiles: TileSet, config: WeakConfig) -> WeakLabels:
     names = tiles.index(["tile_id"])["tile_id"].to_numpy()
-    found = labels.read(path, tiles.footprints(), names, field=config.field)
-    positive = is_positive(path, found.classes, config.positive)
+    found = labels.read(source, tiles.footprints(), names, field=config.field)
+    positive = is_positive(str(source), found.classes, config.positive)
     states = np.where(found.codes < 0, UNKNOWN, positive[found.codes]).astype(np.uint8)
-    return WeakLabels(found.kind, None, states)
+    return WeakLabels(found.kind, None, states, found.left_out)
 
 
 def of_rasters(source: LabelSource, tiles: TileSet, positive: str | None) -> WeakLabels:

@@ -10,10 +10,10 @@ import shapely
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import grid, places
+from tile2vec_cli.geo import grid, places, tables
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling import label_tables, label_vectors, labels
-from tile2vec_cli.labelling.votes import Votes
+from tile2vec_cli.labelling.votes import Votes, without_class
 from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -26,7 +26,7 @@ class Points:
     row: Ints
     col: Ints
     code: Ints
-    outside: int  # points in no tile, or on a pixel that is not valid
+    left_out: dict[str, int]  # features that are no such point, by reason
 
     def states(self, positive: NDArray[np.bool_], tiles: TileSet) -> States:
         """(N, S, S) states of the pixels; where points of one pixel disagree it has none."""
@@ -37,33 +37,43 @@ class Points:
         return np.where(no == yes, UNKNOWN, yes).astype(np.uint8)
 
 
-def read(path: Path, tiles: TileSet, field: str | None) -> tuple[tuple[str, ...], Points]:
+def read(
+    path: Path, tiles: TileSet, field: str | None, layer: str | None = None, crs: str | None = None
+) -> tuple[tuple[str, ...], Points]:
     """The classes and the hits of a vector file's or table's points.
 
-    Raises DataError where the file holds other shapes, or no point lies in a tile.
+    Raises DataError where the file holds no points, or none lies in a tile.
     """
-    is_table = path.suffix.lower() in label_tables.SUFFIXES
-    frame, field = (label_tables if is_table else label_vectors).frame_with(path, field)
-    shapes = frame.geometry.to_numpy()
-    if (shapely.get_dimensions(shapes) != 0).any():
+    kind = label_tables if tables.is_table(path) else label_vectors
+    features, field = kind.features_with(path, field, layer, crs)
+    shapes, feature = label_vectors.taken_apart(features.frame.geometry.to_numpy())
+    is_point = shapely.get_dimensions(shapes) == 0
+    if not is_point.any():
         raise DataError(
             f"{path}: holds lines or polygons; --supervision pixel needs points or a raster. "
             "Use --supervision image."
         )
-    points, feature = shapely.get_parts(shapes, return_index=True)
+    said, unit = f"{path}: field {field!r}", features.unit
+    empty = without_class(features.frame[field], said)
+    points, row = shapely.get_parts(shapes[is_point], return_index=True)
+    feature = feature[is_point][row]
     point, tile = shapely.STRtree(tiles.footprints()).query(points, predicate="intersects")
     row, col = _pixels(tiles, tile, shapely.get_coordinates(points[point]))
     kept = (np.minimum(row, col) >= 0) & (np.maximum(row, col) < tiles.size)
     kept[kept] = tiles.valid(tile[kept])[np.arange(kept.sum()), row[kept], col[kept]]
     if not kept.any():
-        west, south, east, north = map(float, frame.total_bounds)
+        west, south, east, north = map(float, features.frame.total_bounds)
         raise labels.apart(str(path), (west, south, east, north), tiles.footprints())
     tile, row, col, point = tile[kept], row[kept], col[kept], point[kept]
-    values = frame[field].iloc[feature[point]]
-    votes = Votes.of(np.arange(len(tile)), values, f"{path}: field {field!r}")
+    left_out = features.left_out | {
+        f"{unit} without a class": int(empty.sum()),
+        f"{unit} that are no points": len(features) - len(np.unique(feature)),
+        "points on no valid pixel of a tile": len(np.setdiff1d(np.flatnonzero(~empty[feature]), point)),
+    }
+    values = features.frame[field].iloc[feature[point]]
+    votes = Votes.of(np.arange(len(tile)), values, said, left_out)
     hit = votes.tile  # rows without a class are left out
-    outside = len(points) - len(np.unique(point))
-    return votes.classes, Points(tile[hit], row[hit], col[hit], votes.code, outside)
+    return votes.classes, Points(tile[hit], row[hit], col[hit], votes.code, votes.left_out)
 
 
 def _pixels(tiles: TileSet, tile: Ints, lonlat: NDArray[np.float64]) -> tuple[Ints, Ints]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tile2vec_cli.outputs.parts import (
     write_json,
 )
 from tile2vec_cli.outputs.provenance import content, place
-from tile2vec_cli.outputs.records import Input
+from tile2vec_cli.outputs.records import Input, Report
 from tile2vec_cli.segmentation import (
     segmenters,
     weak_draws,
@@ -43,13 +43,6 @@ from tile2vec_cli.tiling.tiles import TileSet
 FORMAT = "tile2vec-weak/1"
 REPORT, CURVE = "report.json", "curve.png"
 _BEGUN = "begun.json"
-
-
-@dataclass(frozen=True)
-class Report(records.Report):
-    """And how many label points lie in no tile."""
-
-    points_outside: int = 0
 
 
 def run(
@@ -89,11 +82,11 @@ def run(
             return Report(_keys(found), _files(out), True)
         _begin(room, made_from)
         results, learned = _results(units, task, room, runtime, on_progress)
-        keys = {**weak_study.report(results, config), **_raster_keys(task.labels)}
+        keys = {**weak_study.report(results, config), **_counts(task.labels)}
         with new_folder(out) as folder:
             _write(folder, keys, made_from, learned, task)
         remove(room)
-    return Report(keys, _files(out), False, task.labels.outside)
+    return Report(keys, _files(out), False)
 
 
 # --- what is there, what it is made from -------------------------------------------------------
@@ -128,8 +121,12 @@ def _keys(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in {"format", "made_from"}}
 
 
-def _raster_keys(labels: WeakLabels) -> dict[str, Any]:
-    found = {"label_rasters": labels.rasters, "evaluate_rasters": labels.clean_rasters}
+def _counts(labels: WeakLabels) -> dict[str, Any]:
+    found = {
+        "left_out": dict(labels.left_out),
+        "label_rasters": labels.rasters,
+        "evaluate_rasters": labels.clean_rasters,
+    }
     return {name: counts for name, counts in found.items() if counts}
 
 

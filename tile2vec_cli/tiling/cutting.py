@@ -47,6 +47,7 @@ class TileReport:
     skipped: dict[str, int]  # tiles left out, by reason
     made: int  # parts made now
     alpha: dict[str, int]  # scenes whose band tagged alpha was taken as "mask" or "data"
+    left_out: dict[str, int]  # features of the area that are no part of it, by reason
     failed: list[Failure] = field(default_factory=list)
 
 
@@ -57,6 +58,7 @@ def cut(
     *,
     names: Mapping[str, str] | None = None,
     aoi: Path | None = None,
+    layer: str | None = None,
     shard: Shard | None = None,
     workers: int | Elsewhere = 1,
     strict: bool = False,
@@ -69,7 +71,7 @@ def cut(
     other settings (unless `overwrite`) and when no scene yields a tile; OutputError when `out` cannot be
     written. Other scenes' failures are reported.
     """
-    area = None if aoi is None else vectors.area(aoi)
+    area, left_out = (None, {}) if aoi is None else vectors.area(aoi, layer)
     settings = {**config.settings(), "aoi": None if area is None else _area_fingerprint(area)}
     folder = parts.make_folder(out / "parts")
     parts.sweep(out)
@@ -107,6 +109,7 @@ def cut(
         skipped=dict(sorted(skipped.items())),
         made=made,
         alpha=dict(sorted(Counter({i["scene"]: i["alpha"] for i in infos if i["alpha"]}.values()).items())),
+        left_out=left_out,
         failed=failed,
     )
     if not report.tiles and not failed and own:

@@ -24,6 +24,8 @@ PART_FORMAT = "tile2vec-part/1"
 MANIFEST = "manifest.json"
 PART = "part.json"
 PIXELS = "pixels.npy"
+INDEX = ("tile_id", "scene", "row", "col", "valid_share", "datetime", "geometry", "bbox")
+DATETIME = pa.field("datetime", pa.timestamp("ms", tz="UTC"))
 _CHUNK = 1024  # tiles looked at at a time
 _MANIFEST_KEYS = {"settings": dict, "settings_fingerprint": str, "bands": list, "dtype": str}
 _PART_KEYS = {
@@ -172,9 +174,20 @@ class Part:
         )
 
     def index(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """tile_id, scene, row, col, valid_share, datetime, geometry (WKB), bbox; or these columns only."""
-        table, _ = geoparquet.read(self.path / "tiles.parquet", columns)
-        return table
+        """tile_id, scene, row, col, valid_share, datetime, geometry (WKB), bbox; or these columns only.
+
+        `datetime` is null where it is not known: the file itself has no such column then.
+        """
+        path, names = self.path / "tiles.parquet", list(INDEX if columns is None else columns)
+        if DATETIME.name not in names or DATETIME.name in geoparquet.columns(path):
+            return geoparquet.read(path, columns)[0]
+        table, _ = geoparquet.read(path, [name for name in names if name != DATETIME.name] or ["row"])
+        return table.append_column(DATETIME, pa.nulls(len(table), DATETIME.type)).select(names)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether any of its tiles has a date."""
+        return bool(self.index([DATETIME.name])[DATETIME.name].null_count < self.count)
 
     def valid(self, rows: Ints) -> Mask:
         """(B, S, S) which pixels of these tiles of the part are valid."""

@@ -32,7 +32,7 @@ from tile2vec_cli.outputs.parts import sha256_file
 from tile2vec_cli.outputs.provenance import relative
 from tile2vec_cli.tiling import strips
 from tile2vec_cli.tiling.strips import Tiles
-from tile2vec_cli.tiling.tile_files import PART, PART_FORMAT, PIXELS, part_fingerprint
+from tile2vec_cli.tiling.tile_files import DATETIME, PART, PART_FORMAT, PIXELS, part_fingerprint
 from tile2vec_cli.workers.work import Advance
 
 PART_BYTES = 1 << 30
@@ -283,16 +283,18 @@ def _joined(pieces: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
 
 def _index(scene: str, raster: Raster, rows: Ints, cols: Ints, shares: NDArray[np.float32]) -> pa.Table:
     ids = [f"{scene}/{row}/{col}" for row, col in zip(rows.tolist(), cols.tolist(), strict=True)]
-    return pa.table(
+    table = pa.table(
         {
             "tile_id": pa.array(ids, pa.string()),
             "scene": pa.array([scene] * len(ids), pa.string()),
             "row": pa.array(rows, pa.int32()),
             "col": pa.array(cols, pa.int32()),
             "valid_share": pa.array(shares, pa.float32()),
-            "datetime": pa.array([raster.datetime] * len(ids), pa.timestamp("ms", tz="UTC")),
+            "datetime": pa.array([raster.datetime] * len(ids), DATETIME.type),
         }
     )
+    # A column of nulls would stop readers that look for a date in each row, such as torchgeo's.
+    return table.drop_columns("datetime") if raster.datetime is None else table
 
 
 def _as_json(value: float | None) -> float | str | None:

@@ -6,7 +6,7 @@ word representations"), which Jean et al. (2019) show for tiles. Distances are E
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +47,7 @@ class Answer:
     terms: tuple[Term, ...]
     near: tuple[Near, ...]
     classes: tuple[str | None, ...] | None  # of these tiles; None where there are no labels
+    labels_left_out: Mapping[str, int] = field(default_factory=dict)  # what of the labels plays no part
     label_rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
 
 
@@ -116,7 +117,7 @@ def answer(
     if labelled is None:
         return Answer(terms, near, None)
     classes = labelled.classes_of([one.tile_id for one in near])
-    return Answer(terms, near, classes, labelled.labels.rasters)
+    return Answer(terms, near, classes, labelled.labels.left_out, labelled.labels.rasters)
 
 
 def _labelled(path: Path, source: str | LabelSource, config: AnalogyConfig) -> _Labelled:

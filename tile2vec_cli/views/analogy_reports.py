@@ -39,8 +39,12 @@ def run(
             {"class" if term.is_class else "tile_id": term.name, "tiles": term.tiles} for term in found.terms
         ]
         keys: records.Keys = {"terms": terms, "nearest": rows}
-        if found.label_rasters:
-            keys["label_rasters"] = found.label_rasters
+        for name, counts in (
+            ("labels_left_out", dict(found.labels_left_out)),
+            ("label_rasters", found.label_rasters),
+        ):
+            if counts:
+                keys[name] = counts
         return Finding(found.near, rows, keys, lambda s: _groups(found, s))
 
     inputs: dict[str, records.Input] = {"embeddings": path, "labels": source}

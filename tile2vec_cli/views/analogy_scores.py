@@ -58,6 +58,7 @@ class Score:
     tiles: int  # that could be answers
     block_m: float
     left_out: dict[str, str]  # classes, and why
+    labels_left_out: dict[str, int]  # what of the labels plays no part, by reason
     label_rasters: dict[str, int]  # see LabelRasters.found
 
 
@@ -90,7 +91,16 @@ def score(
     of = codes[drawn[:, 0]]
     shares = tuple(_share(labels.classes[code], right[of == code]) for code in kept if (of == code).any())
     pairs = len(np.unique(codes[drawn[:, :2]], axis=0))
-    return Score(_share("all", right), shares, pairs, len(rows), block_m, left_out, labels.rasters)
+    return Score(
+        _share("all", right),
+        shares,
+        pairs,
+        len(rows),
+        block_m,
+        left_out,
+        labels_left_out=labels.left_out,
+        label_rasters=labels.rasters,
+    )
 
 
 def _usable(
@@ -169,4 +179,5 @@ def keys(found: Score) -> dict[str, Any]:
         "tiles": found.tiles,
         "block_m": found.block_m,
         "left_out": found.left_out,
+        "labels_left_out": found.labels_left_out,
     }

@@ -89,6 +89,8 @@ def read(
             f"{path}: holds no scene like {', '.join(scenes)}; it holds {_some(seen)}. Change {option}."
         )
     ids, lonlat, geometry, times, scene = zip(*found, strict=True)
+    if any(column is not None for column in times):  # files without dates, beside dated ones
+        times = tuple(pa.nulls(len(n), _TIME) if t is None else t for n, t in zip(ids, times, strict=True))
 
     def joined(columns: Sequence[pa.Array | None]) -> pa.Array | None:
         return None if any(column is None for column in columns) else pa.concat_arrays(columns)

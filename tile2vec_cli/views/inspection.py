@@ -106,7 +106,7 @@ def inspect(
             on_progress(start, 2 * count)
 
     spectrum = Spectrum.of(first_pass())
-    sample = _joined(path, drawn)
+    sample = embeddings.joined(path, drawn)
     known = factors.of(sample, tiles, config)
     blocks = spatial_blocks(sample.lonlat, _block_m(sample, config))
     n_blocks = len(np.unique(blocks))
@@ -137,15 +137,6 @@ def inspect(
         _cosines(sample, config.seed),
         None if source is None else _probe(sample, source, tiles, config),
     )
-
-
-def _joined(path: Path, drawn: list[Embeddings]) -> Embeddings:
-    def column(name: str) -> Any:
-        columns = [getattr(one, name) for one in drawn]
-        return None if any(own is None for own in columns) else np.concatenate(columns)
-
-    names = ("vectors", "geometry", "tile_id", "scene", "datetime")
-    return Embeddings(path, **{name: column(name) for name in names}, metadata=drawn[0].metadata)
 
 
 def _block_m(sample: Embeddings, config: InspectConfig) -> float:
