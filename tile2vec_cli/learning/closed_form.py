@@ -44,9 +44,8 @@ def fitted(
     random = np.random.default_rng((seed, draws.PLACE))
     encoder = encoders.fused(encoder).to(runtime.device)
     sample = source.used[np.sort(random.choice(tiles, min(_SAMPLE, len(tiles)), replace=False))]
-    described = descriptors.fit(
-        source.tiles.pixels(sample), source.tiles.valid(sample), encoder.standardise.cpu(), random
-    )
+    known = source.tiles.pixels(sample), source.tiles.valid(sample)
+    described = descriptors.fit(*known, encoder.standardise.cpu(), random, descriptors.FILTERS)
     encoder.standardise.to(runtime.device)
     described.to(runtime.device)
     rows = _rows(encoder, described, tiles, pixels, runtime, on_progress)

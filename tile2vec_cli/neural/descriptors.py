@@ -41,7 +41,7 @@ class Shape:
     bins: int = 16  # of a band's histogram
 
     @classmethod
-    def of(cls, bands: int, tile_side: int, filters: int = FILTERS) -> Shape:
+    def of(cls, bands: int, tile_side: int, filters: int) -> Shape:
         side = min(random_features.SIDE, tile_side)
         components = min(_COMPONENTS, bands * side**2)
         return cls(bands, filters, side, components, max(2, _VALUES // bands))
@@ -125,7 +125,7 @@ def fit(
     valid: NDArray[np.bool_],
     standardise: Standardise,
     random: np.random.Generator,
-    filters: int = FILTERS,
+    filters: int,
 ) -> Descriptors:
     """From a sample of tiles: pixels (N, C, S, S) and which are valid (N, S, S)."""
     shape = Shape.of(pixels.shape[1], pixels.shape[-1], filters)
