@@ -1,6 +1,7 @@
 """What each choice in the two columns of a vector is worth: one change at a time, for place and for texture.
 
-    python benchmarks/columns.py IMAGES LABELS --out DIR [--fields city,density] [--rows "place,256 filters"] [--seeds 1]
+    python benchmarks/columns.py IMAGES LABELS --out DIR [--fields city,density] [--rows "place,8 factors"]
+        [--seeds 1]
 
 Trains with each change, embeds, and probes each field with 100 and 1,000 labels on held-out blocks (logistic
 regression, mean of ten draws), mean over the training seeds. The changes that no option makes are patched in
