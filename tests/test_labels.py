@@ -108,7 +108,7 @@ def test_rasters_have_neither_layers_nor_another_crs(write_scene: SceneWriter) -
     path = write_scene("labels.tif", np.ones((1, 10, 40), np.uint8))
     for option in ({"layer": "a"}, {"crs": UTM}):
         with pytest.raises(UsageError, match="is a raster, which needs none"):
-            labels.read(labels.named([path], **option), squares())
+            labels.read(labels.named([str(path)], **option), squares())
 
 
 def test_the_real_cells_of_trees() -> None:

@@ -115,7 +115,7 @@ def compare(
     console.left_out(source, report.labels_left_out)
     header, rows = comparison_reports.table(report.keys)
     console.report(
-        {**report.keys, "labels_left_out": report.labels_left_out},
+        report.keys | ({"labels_left_out": report.labels_left_out} if report.labels_left_out else {}),
         inputs=[tiles, *labels, *([triplets] if triplets else [])],
         outputs=report.files,
         rows=rows,

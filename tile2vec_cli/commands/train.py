@@ -205,12 +205,9 @@ def train(
         )
     if process.rank:
         return
-    console.left_out(labels, report.left_out)
-    keys = asdict(report)
+    console.left_out(config.labels, report.left_out)
+    options.say_label_rasters(console, report.label_rasters)
+    keys = {name: value for name, value in asdict(report).items() if value != {}}
     up_to_date = keys.pop("up_to_date")
-    found = keys.pop("label_rasters")
-    if found:
-        keys["label_rasters"] = found
-        options.say_label_rasters(console, found)
     inputs = [triplets, tiles, *(labels or ()), *([init] if init else [])]
     console.report(keys, inputs=inputs, outputs=[out], up_to_date=up_to_date)
