@@ -84,13 +84,13 @@ def _matches(name: str) -> list[str]:
 def is_raster(labels: LabelSource) -> bool:
     """Whether these are label rasters.
 
-    Raises InputError for one file that does not exist, DataError for a file of none of the kinds that
+    Raises InputError for a file that does not exist, DataError for a file of none of the kinds that
     are read and for several that are not all rasters, UsageError for what rasters do not have.
     """
-    path = labels.files[0]
-    if len(labels.files) == 1 and not rasters.is_there(path):
-        raise InputError(f"{path}: no such file; a label raster, vector file or table is needed.")
     others = [name for name in labels.files if tables.is_table(name) or vectors.is_vector(name)]
+    for path in labels.files if len(labels.files) == 1 else others:  # rasters are opened one by one
+        if not rasters.is_there(path):
+            raise InputError(f"{path}: no such file; a label raster, vector file or table is needed.")
     if others and len(labels.files) > 1:
         raise DataError(f"{others[0]}: is no raster; of several label files all need to be. Give it alone.")
     if others:
