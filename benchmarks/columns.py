@@ -56,7 +56,7 @@ ROWS = {
     "150 steps": _texture(steps=150),
     "1350 steps": _texture(steps=1350),
     "light 0": _texture(jitter=0.0),
-    "no local batches": _texture(local=0.0),
+    "no local batches": _texture(local_share=0.0),
     "256 numbers": _texture(dim=256),
     "both": Change(),
 }

@@ -165,7 +165,7 @@ class Bench:
         places = np.random.default_rng(2).uniform(0, 1e6, (self.tiles.count, 3))
         kinds = 3 if config.distants == "saved" else 2
         nothing = np.zeros(self.tiles.count, np.int64)
-        examples = Examples(self.triplets[:, :kinds], self.triplets[:0], places, nothing)
+        examples = Examples(self.triplets[:, :kinds], self.triplets[:0], places, nothing, nothing)
         return Unsaved(
             config=config,
             runtime=self.runtime,
@@ -277,7 +277,7 @@ class Bench:
 
     def embedding(self, name: str) -> Found:
         encoder = encoders.fused(self.network(name)).to(self.runtime.device)
-        size = encoders.ENCODERS[name].tiles_a_pass(self.runtime.name)
+        size = encoders.tiles_a_pass(name, self.runtime.name)
         forward = Forward(encoder, self.runtime, size)
         parts = [self.tiles] * (1 if self.quick else 2)
         for _ in range(2):  # the first one warms up

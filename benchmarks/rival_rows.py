@@ -36,7 +36,7 @@ DEFAULT, PARTS = "default", ("texture", "place")
 # Options of `train`; --train replaces them or adds rows.
 TRAINED = {
     "paper recipe": "--recipe paper --minutes 10",
-    "small triplets": "--encoder small --no-place --local 0 --steps 300",  # the default before this one
+    "small triplets": "--encoder small --no-place --local-share 0 --steps 300",  # the default before this one
     "infonce": "--objective infonce --no-place",
     "autoencoder": "--objective autoencoder --no-place",
     DEFAULT: "",

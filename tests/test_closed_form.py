@@ -109,7 +109,7 @@ def test_a_start_gives_its_trained_part_and_place_is_fitted_anew(data: Data, tmp
         ({"objective": MAF, "encoder": "small"}, "--encoder: --objective maf does not use it"),
         ({"objective": MAF, "place": False}, "--no-place: --objective maf makes nothing else"),
         ({"recipe": "best"}, "--recipe best: unknown"),
-        ({"local": 1.5}, "--local 1.5: "),
+        ({"local_share": 1.5}, "--local-share 1.5: "),
     ],
 )
 def test_settings_that_no_run_could_use(options: dict[str, Any], words: str) -> None:

@@ -34,6 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def command(data: tuple[Path, Path], out: Path, *options: object) -> tuple[object, ...]:
     tiles, triplets = data
     basics = ("--encoder", "small", "--dim", "16", "--batch-size", "15", "--device", "cpu", "--quiet")
+    basics = (*basics, "--no-place", "--local-share", "0")
     exactly = ("--precision", "fp32", "--lr", "0.0001", "--steps", STEPS)
     return ("train", triplets, "--tiles", tiles, "--out", out, *basics, *exactly, *options)
 

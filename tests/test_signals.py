@@ -52,7 +52,7 @@ def commands(land: Path) -> Commands:
     maps = ("map", land / "scenes", "--model", land / "model", *CPU)
     (land / "many").mkdir()
     for number in range(60):
-        (land / "many" / f"m{number:02}.tif").symlink_to(land / "scenes" / "land.tif")
+        shutil.copy(land / "scenes" / "land.tif", land / "many" / f"m{number:02}.tif")
     cut = ("tile", land / "many", "--size", fields.SIDE, "--min-valid", "0.25", "--workers", "1", "--quiet")
     drawn, encoder = land / "triplets.parquet", land / "encoder"
     learn = (

@@ -23,7 +23,7 @@ from tile2vec_cli.tiling.tiles import TileSet
 CONFIG = TrainConfig(
     encoder="small",
     place=False,
-    local=0,
+    local_share=0,
     dim=16,
     batch_size=16,
     steps=30,

@@ -89,13 +89,13 @@ def train(
             "(default: paper).",
         ),
     ] = TrainConfig.distants,
-    local: Annotated[
+    local_share: Annotated[
         float | None,
         typer.Option(
             help="Share of the batches whose tiles come from a few spots, so that distants are hard "
             "(default: 0.5; paper: 0)."
         ),
-    ] = TrainConfig.local,
+    ] = TrainConfig.local_share,
     temperature: Annotated[
         float, typer.Option(help="infonce: what the cosines are divided by.")
     ] = TrainConfig.temperature,
@@ -179,7 +179,7 @@ def train(
         margin=margin,
         l2=l2,
         distants=distants,
-        local=local,
+        local_share=local_share,
         epochs=epochs,
         steps=steps,
         minutes=minutes,

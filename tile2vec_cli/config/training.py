@@ -39,7 +39,7 @@ _STEPPED = (
     "encoder",
     "dim",
     "init",
-    "local",
+    "local_share",
     "epochs",
     "steps",
     "minutes",
@@ -50,9 +50,15 @@ _STEPPED = (
 )
 # What a recipe says where the user says nothing. Measured in benchmarks/RESULTS.md.
 RECIPES: dict[str, dict[str, Any]] = {
-    "assisted": {"encoder": "texture", "place": True, "distants": "in-batch", "local": 0.5, "jitter": 0.8},
+    "assisted": {
+        "encoder": "texture",
+        "place": True,
+        "distants": "in-batch",
+        "local_share": 0.5,
+        "jitter": 0.8,
+    },
     # Jean et al. 2019, and nothing else.
-    "paper": {"encoder": "auto", "place": False, "distants": "saved", "local": 0.0, "jitter": 0.0},
+    "paper": {"encoder": "auto", "place": False, "distants": "saved", "local_share": 0.0, "jitter": 0.0},
 }
 STEPS = 450  # of the assisted recipe: later ones tell places apart, and forget what stands in a tile
 EPOCHS = 50  # of the paper's
@@ -77,7 +83,7 @@ class TrainConfig:
     margin: float = 10.0
     l2: float = 0.01
     distants: str | None = None  # in-batch or saved
-    local: float | None = None  # share of the batches whose tiles come from a few spots
+    local_share: float | None = None  # share of the batches whose tiles come from a few spots
     temperature: float = 0.1  # of infonce
     labels: str | LabelSource | None = None  # the classes that a labelled objective learns
     field: str | None = None
@@ -119,7 +125,7 @@ class TrainConfig:
         at_least("--l2", self.l2, 0)
         if self.distants is not None:
             one_of("--distants", self.distants, ("in-batch", "saved"))
-        share("--local", self.local or 0.0)
+        share("--local-share", self.local_share or 0.0)
         at_least("--epochs", self.epochs, 1)
         at_least("--steps", self.steps, 1)
         above("--minutes", self.minutes, 0)

@@ -180,7 +180,7 @@ def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = N
         file.add_key_value_metadata({"ARROW:schema": _arrow_schema(schema, footer), **footer})
 
 
-def _arrow_schema(schema: pa.Schema, footer: Mapping[str, str]) -> bytes:
+def _arrow_schema(schema: pa.Schema, footer: Mapping[Any, Any]) -> bytes:
     """The value of the footer key `ARROW:schema`, as Arrow's own writer makes it."""
     kind = {
         "ARROW:extension:name": "geoarrow.wkb",
@@ -243,6 +243,24 @@ def verify(path: Path) -> None:
     with _opened(path, page_checksum_verification=True) as file:
         for group in range(file.num_row_groups):
             file.read_row_group(group)
+        footer = dict(file.metadata.metadata or {})
+    told = footer.pop(b"ARROW:schema", None)
+    if told is not None and b"geo" in footer and not _is_told(told, footer):
+        raise DataError(
+            f"{path}: its Arrow schema is not what its footer says; it is damaged. Make it again."
+        )
+
+
+def _is_told(told: bytes, footer: Mapping[Any, Any]) -> bool:
+    """Whether an Arrow schema in a footer, as `writer` puts it there, says what the footer does."""
+    try:
+        found = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(told, validate=True)))
+        kind = found.field("geometry").metadata or {}
+        crs = json.loads(kind.get(b"ARROW:extension:metadata", b"{}")).get("crs")
+        same = crs == json.loads(footer[b"geo"])["columns"]["geometry"]["crs"]
+    except (pa.ArrowException, KeyError, ValueError):
+        return False
+    return same and found.metadata == footer and base64.b64encode(found.serialize()) == told
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -86,7 +86,7 @@ class Objective(ABC, Generic[Answers]):
 
     def order(self, examples: Examples, batch_size: int, first_step: int) -> Iterator[Ints]:
         """Which rows of `examples.train` each step takes from `first_step` on, for ever."""
-        seed, share = self.config.seed, self.config.local
+        seed, share = self.config.seed, self.config.local_share
         order = draws.order(len(examples.train), batch_size, seed, first_step)
         if not share:
             return order

@@ -46,7 +46,7 @@ class Origin:
             "objective": TrainConfig.objective,
             "init": None,
             "place": False,
-            "local": 0.0,
+            "local_share": 0.0,
         }  # in models that say nothing of them
         were, now = {**unsaid, **found.settings}, {**unsaid, **self.settings}
         require_same_settings(path, were, elsewhere(now, self.paths, found.provenance.get("paths", {})))
