@@ -70,7 +70,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (
         block("sample-triplets")
         .replace("--count 100000", "--count 2000")
-        .replace("--minutes 10", "--steps 3")
+        .replace("--out model", "--steps 3 --out model", 1)
+        .replace("--out probe", "--repeats 2 --out probe")
     )
     done = run_script(text, folder)
     assert done.returncode == 0, done.stderr
