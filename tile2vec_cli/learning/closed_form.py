@@ -86,6 +86,8 @@ def _shrinkage(rows: Rows, tiles: Ints, triplets: Ints, source: Source, seed: in
     lonlat = source.tiles.lonlat[source.used]
     block_m = max(draws.BLOCK_SIDES * source.triplets.side_m, source.triplets.settings["neighborhood_m"])
     inside = np.isin(triplets[:, 2], tiles)
+    if not inside.any():  # of very many tiles, of which few are looked at
+        return _SHRINKAGES[1]
     numbers = np.searchsorted(tiles, triplets[inside])
     try:
         halves = draws.split(numbers, lonlat[tiles], block_m, 2 * source.triplets.side_m, _HELD_OUT, seed)
