@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from tile2vec_cli.cli import NAMES, app
+from tile2vec_cli.cli import COMMANDS, app, function
+from tile2vec_cli.commands.signatures import expanded
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import UsageError
 
@@ -25,11 +26,9 @@ MORE: dict[str, list[str]] = {
 
 def numeric_options() -> Iterator[tuple[str, str, list[str]]]:
     """Command, option, and the arguments that the command cannot do without, of all there are."""
-    for command in app.registered_commands:
-        assert command.callback is not None
-        name = NAMES.get(command.callback) or command.callback.__name__.replace("_", "-")
+    for name in COMMANDS:
         needed, found = list(MORE.get(name, [])), []
-        for key, parameter in inspect.signature(command.callback, eval_str=True).parameters.items():
+        for key, parameter in inspect.signature(expanded(function(name)), eval_str=True).parameters.items():
             kind, told = parameter.annotation.__args__[0], parameter.annotation.__metadata__[0]
             option = next(iter(told.param_decls or ()), f"--{key.replace('_', '-')}")
             is_argument = isinstance(told, typer.models.ArgumentInfo)

@@ -3,66 +3,71 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import io
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+import typer.core
+import typer.main
 
 from tile2vec_cli import __version__, console
-from tile2vec_cli.commands.analogy import analogy
-from tile2vec_cli.commands.change import change
-from tile2vec_cli.commands.check import check
-from tile2vec_cli.commands.compare import compare
-from tile2vec_cli.commands.demo import demo
-from tile2vec_cli.commands.embed import embed
-from tile2vec_cli.commands.inspect import inspect
-from tile2vec_cli.commands.map import map_scenes
-from tile2vec_cli.commands.preview import preview
-from tile2vec_cli.commands.probe import probe
-from tile2vec_cli.commands.sample_triplets import sample_triplets
-from tile2vec_cli.commands.similar import similar
-from tile2vec_cli.commands.tile import tile
-from tile2vec_cli.commands.train import train
-from tile2vec_cli.commands.weak_segment import weak_segment
+from tile2vec_cli.commands.signatures import expanded
 from tile2vec_cli.errors import Interrupted, Tile2VecError
 from tile2vec_cli.job import interrupts
 
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]  # typer's UsageError, which it does not export
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
+# In the order of `--help`; each is a function of its own file in commands/, called as the file is but for
+COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "compare", "similar", "preview", "analogy")
+COMMANDS += ("change", "inspect", "weak-segment", "map", "check", "demo")
+FUNCTIONS = {"map": "map_scenes"}  # a function called map would hide Python's own
+# West of Greenwich a place begins with a minus, as an option does.
+SETTINGS = {"analogy": {"ignore_unknown_options": True}}
+
+
+def function(name: str) -> Callable[..., None]:
+    """The function of a command."""
+    module = name.replace("-", "_")
+    found: Callable[..., None] = getattr(
+        import_module(f"tile2vec_cli.commands.{module}"), FUNCTIONS.get(name, module)
+    )
+    return found
+
+
+class Commands(typer.core.TyperGroup):
+    """Makes the one command that is called: to make all of them takes longer than all else in `--help`."""
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__(**{**told, "commands": dict.fromkeys(COMMANDS)})  # the names, for "Did you mean"
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        one = typer.Typer(add_completion=False, rich_markup_mode=None)
+        one.command(cmd_name, context_settings=SETTINGS.get(cmd_name))(expanded(function(cmd_name)))
+        return typer.main.get_command(one)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            docs = ((name, inspect.getdoc(function(name)) or "") for name in COMMANDS)
+            formatter.write_dl([(name, doc.partition("\n")[0]) for name, doc in docs])
+
+
 app = typer.Typer(
     name="tile2vec",
+    cls=Commands,
     help="From GeoTIFFs to embeddings and maps.",
     no_args_is_help=True,
     rich_markup_mode=None,  # rich panels double the time `--help` takes
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-NAMES: dict[Callable[..., None], str] = {map_scenes: "map"}  # a function called map would hide Python's own
-# West of Greenwich a place begins with a minus, as an option does.
-SETTINGS: dict[Callable[..., None], dict[str, bool]] = {analogy: {"ignore_unknown_options": True}}
-for command in (
-    tile,
-    sample_triplets,
-    train,
-    embed,
-    probe,
-    compare,
-    similar,
-    preview,
-    analogy,
-    change,
-    inspect,
-    weak_segment,
-    map_scenes,
-    check,
-    demo,
-):
-    app.command(NAMES.get(command), context_settings=SETTINGS.get(command))(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.rules import parse_ints, parse_place
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
 
-_DEFAULT = AnalogyConfig(score=True)
-
 
 def analogy(
     embeddings: options.Embeddings,
-    terms: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="A B C", help="Each a tile_id, longitude,latitude in a tile, or a class of --labels."
-        ),
-    ] = None,
+    *,
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,27 +25,11 @@ def analogy(
             help="Labels as for `probe`: classes that terms may name. Repeatable.",
         ),
     ] = None,
-    label_band: options.LabelBand = None,
-    label_nodata: options.LabelNodata = None,
-    field: options.Field = None,
-    layer: options.Layer = None,
-    crs: options.LabelCrs = None,
-    min_purity: options.MinPurity = _DEFAULT.min_purity,
-    part: options.Part = None,
-    top: Annotated[int, typer.Option(help="How many tiles to find.")] = _DEFAULT.top,
+    reading: partial[LabelSource],
+    config: AnalogyConfig,
     out: options.TableOut = None,
     tiles: options.PictureTiles = None,
     picture: options.Picture = None,
-    rgb: options.Rgb = None,
-    score: Annotated[
-        bool, typer.Option("--score", help="Without A B C: how often class arithmetic has the right class.")
-    ] = False,
-    draws: Annotated[int, typer.Option(help="Analogies drawn for --score.")] = _DEFAULT.draws,
-    block: Annotated[
-        float | None,
-        typer.Option(metavar="METRES", help="Side of a spatial block of --score (default: as in `probe`)."),
-    ] = None,
-    seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -71,25 +49,10 @@ def analogy(
     Example: tile2vec analogy embeddings.parquet 5+ none s1/0/50 --labels trees.gpkg --field density
     """
     options.require_both(tiles, picture)
-    for term in terms or ():
-        if term.startswith("-") and isinstance(parse_place(term), str):
-            raise UsageError(f"{term}: no such option. See `tile2vec analogy --help`.")
-    if score and (out or picture):
+    if config.score and (out or picture):
         raise UsageError("--score: writes no files; needs neither --out nor --picture. Use --json.")
-    config = AnalogyConfig(
-        terms=tuple(parse_place(term.strip()) for term in terms or ()),
-        part=part,
-        field=field,
-        min_purity=min_purity,
-        top=top,
-        rgb=None if rgb is None else parse_ints("--rgb", rgb),
-        score=score,
-        draws=draws,
-        block_m=block,
-        seed=seed,
-    )
-    source = options.optional_labels(labels, label_band, label_nodata, layer, crs)
-    if score and source is None:
+    source = options.optional_labels(labels, reading)
+    if config.score and source is None:
         raise UsageError("--score: needs classes. Give --labels.")
     console = Console("analogy", quiet, json)
     inputs = [embeddings, *(labels or ()), *([tiles] if tiles else [])]
@@ -97,7 +60,7 @@ def analogy(
     from tile2vec_cli.views import analogy_reports, near_tables
     from tile2vec_cli.views.near_reports import Outputs
 
-    if score and source is not None:
+    if config.score and source is not None:
         from tile2vec_cli.views import analogy_scores
 
         with console.progress("analogy", "draws") as on_progress:
@@ -121,7 +84,7 @@ def analogy(
     options.say_label_rasters(console, report.keys.get("label_rasters", {}))
     console.left_out(source, report.keys.get("labels_left_out", {}))
     near = report.keys["nearest"]
-    if len(near) < top:
+    if len(near) < config.top:
         console.say(f"{len(near):,} tiles are all there are.")
     for term in report.keys["terms"]:
         if "class" in term:

@@ -8,12 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.rules import parse_ints
 from tile2vec_cli.config.views import ChangeConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
-
-_GLOB = "GLOB"
 
 
 def change(
@@ -24,6 +21,7 @@ def change(
     after: Annotated[
         Path, typer.Argument(metavar="AFTER", help="Embeddings of the second date, by the same model.")
     ],
+    *,
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -33,30 +31,7 @@ def change(
             "Repeatable.",
         ),
     ] = None,
-    before_scenes: Annotated[
-        list[str] | None,
-        typer.Option(metavar=_GLOB, help="Scenes of BEFORE to compare, such as '*2014*'. Repeatable."),
-    ] = None,
-    after_scenes: Annotated[
-        list[str] | None, typer.Option(metavar=_GLOB, help="Scenes of AFTER to compare. Repeatable.")
-    ] = None,
-    part: options.Part = None,
-    top: Annotated[
-        int, typer.Option(help="How many of the most changed to name and to show.")
-    ] = ChangeConfig.top,
-    within: Annotated[
-        float | None,
-        typer.Option(
-            metavar="METRES",
-            help="How far apart the centres of a pair may lie (default: half a tile's side).",
-        ),
-    ] = None,
-    centre: Annotated[
-        bool,
-        typer.Option(
-            "--centre/--no-centre", help="Take away what the two dates differ in everywhere, such as light."
-        ),
-    ] = ChangeConfig.centre,
+    config: ChangeConfig,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -75,7 +50,6 @@ def change(
             "--tiles-after", metavar="TILES", help="That of AFTER (default: the same); maps are in its CRSs."
         ),
     ] = None,
-    rgb: options.Rgb = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -93,15 +67,6 @@ def change(
         raise UsageError("--picture: needs the tiles' pixels. Give the tile set with --tiles-before.")
     if tiles_after is not None and tiles_before is None:
         raise UsageError("--tiles-after: needs --tiles-before, too. Give both, or that one for both dates.")
-    config = ChangeConfig(
-        before_scenes=tuple(before_scenes or ()),
-        after_scenes=tuple(after_scenes or ()),
-        part=part,
-        within_m=within,
-        centre=centre,
-        top=top,
-        rgb=None if rgb is None else parse_ints("--rgb", rgb),
-    )
     console = Console("change", quiet, json)
 
     from tile2vec_cli.views import change_reports
@@ -125,7 +90,7 @@ def change(
                 f"{keys[f'spare_{name}']:,} tiles of {path} are left out: others of it show the same places. "
                 f"--{name}-scenes chooses a date."
             )
-    if centre and not keys["centred"]:
+    if config.centre and not keys["centred"]:
         console.say("Too few places to tell light from change: nothing was taken away from the distances.")
     names = ("rank", "tile_id_before", "tile_id_after", "distance", "relative", "apart_m")
     console.report(

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.pipeline import (
-    CLASSIFIER_NAMES,
-    COMPARED,
-    CompareConfig,
-    ProbeConfig,
-)
-from tile2vec_cli.config.rules import parse_ints, parse_names
-from tile2vec_cli.config.training import ENCODER_NAMES
+from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.pipeline import CompareConfig
 from tile2vec_cli.console import Console
-
-_PROBE = ProbeConfig()
 
 
 def compare(
@@ -27,26 +20,10 @@ def compare(
         list[str],
         typer.Option("--labels", metavar="PATH", help="Labels to judge by, as for `probe`. Repeatable."),
     ],
-    minutes: Annotated[float, typer.Option(help="How long each objective, and each end-to-end fit, trains.")],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for everything that is made.")],
-    label_band: options.LabelBand = None,
-    label_nodata: options.LabelNodata = None,
-    field: options.Field = None,
-    layer: options.Layer = None,
-    crs: options.LabelCrs = None,
-    min_purity: options.MinPurity = _PROBE.min_purity,
-    objectives: Annotated[
-        str | None,
-        typer.Option(
-            metavar="assisted,triplet,…",
-            help=f"Some of {', '.join(COMPARED)} (default: all that the tiles allow).",
-        ),
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(metavar="|".join(ENCODER_NAMES), help="The network that all of them train."),
-    ] = CompareConfig.encoder,
-    margin: Annotated[float, typer.Option(help="Margin of the triplet loss.")] = CompareConfig.margin,
+    *,
+    reading: partial[LabelSource],
+    config: CompareConfig,
     triplets: Annotated[
         Path | None,
         typer.Option(
@@ -55,17 +32,6 @@ def compare(
             help="Triplets to learn from (default: drawn for FOLDER).",
         ),
     ] = None,
-    classifier: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--classifier", metavar="|".join(CLASSIFIER_NAMES), help="Repeatable (default: logistic)."
-        ),
-    ] = None,
-    n_labels: options.LabelCounts = options.LABEL_COUNTS,
-    repeats: options.Repeats = _PROBE.repeats,
-    block: options.ProbeBlock = _PROBE.block_m,
-    end_to_end_repeats: options.NetworkRepeats = _PROBE.end_to_end_repeats,
-    seed: options.Seed = 0,
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -85,28 +51,11 @@ def compare(
     Example: tile2vec compare tiles --labels landcover.tif --minutes 10 --out comparison
     """
     console = Console("compare", quiet, json)
-    names = None if objectives is None else parse_names("--objectives", objectives, COMPARED)
-    config = CompareConfig(
-        minutes=minutes,
-        objectives=None if names is None else tuple(dict.fromkeys(names)),
-        encoder=encoder,
-        margin=margin,
-        probe=ProbeConfig(
-            field=field,
-            min_purity=min_purity,
-            classifiers=tuple(dict.fromkeys(classifier or CompareConfig.probe.classifiers)),
-            n_labels=tuple(sorted(set(parse_ints("--n-labels", n_labels)))),
-            repeats=repeats,
-            block_m=block,
-            end_to_end_repeats=end_to_end_repeats,
-            seed=seed,
-        ),
-    )
 
     from tile2vec_cli.evaluation import comparison_reports
     from tile2vec_cli.evaluation.comparison import Bench
 
-    source = options.label_source(labels, label_band, label_nodata, layer, crs)
+    source = options.label_source(labels, reading)
     bench = Bench(tiles, source, out, config, console.progress, triplets, overwrite, strict)
     report = comparison_reports.run(bench)
     options.say_label_rasters(console, report.keys.get("label_rasters", {}))

@@ -25,14 +25,8 @@ def embed(
             help="One file if it ends in .parquet, else a folder: a file a part.",
         ),
     ],
-    dtype: Annotated[
-        str, typer.Option(metavar="float32|float16|int8", help="How the vectors are stored.")
-    ] = EmbedConfig.dtype,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Tiles at a time (default: what suits the encoder).")
-    ] = EmbedConfig.batch_size,
-    device: options.Device = EmbedConfig.device,
-    precision: options.Precision = EmbedConfig.precision,
+    *,
+    config: EmbedConfig,
     shard: options.ShardText = None,
     workers: options.Workers = None,
     dask: options.Dask = None,
@@ -50,7 +44,6 @@ def embed(
     Example: tile2vec embed tiles --model model --out embeddings.parquet --dtype float16
     """
     console = Console("embed", quiet, json)
-    config = EmbedConfig(dtype, batch_size, device, precision)
     own = Shard.parse(shard)
     crew = options.crew(workers, dask)
 

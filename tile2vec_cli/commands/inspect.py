@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.rules import parse_ints
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
-
-_DEFAULT = InspectConfig()
 
 
 def inspect(
@@ -22,6 +21,7 @@ def inspect(
         Path,
         typer.Option("--out", metavar="DIR", help="Folder for inspect.html, report.json and pictures."),
     ],
+    *,
     tiles: Annotated[
         Path | None,
         typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded: factors from pixels."),
@@ -34,32 +34,8 @@ def inspect(
             help="Labels as for `probe`: are they told better than from pixels? Repeatable.",
         ),
     ] = None,
-    label_band: options.LabelBand = None,
-    label_nodata: options.LabelNodata = None,
-    field: options.Field = None,
-    layer: options.Layer = None,
-    crs: options.LabelCrs = None,
-    min_purity: options.MinPurity = _DEFAULT.min_purity,
-    red: Annotated[
-        int | None, typer.Option(metavar="BAND", help="Red among the tiles' bands, for NDVI (of four: 1).")
-    ] = None,
-    nir: Annotated[
-        int | None, typer.Option(metavar="BAND", help="Near-infrared among them (of four: 4).")
-    ] = None,
-    components: Annotated[
-        int, typer.Option(help="Principal components whose extreme tiles are shown.")
-    ] = _DEFAULT.components,
-    sample: Annotated[
-        int, typer.Option(help="Tiles that factors and labels are judged on, at most.")
-    ] = _DEFAULT.sample,
-    block: Annotated[
-        float | None,
-        typer.Option(
-            metavar="METRES", help="Side of a block that is left out (default: 20 × the tile's side)."
-        ),
-    ] = None,
-    rgb: options.Rgb = None,
-    seed: options.Seed = 0,
+    reading: partial[LabelSource],
+    config: InspectConfig,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -73,25 +49,14 @@ def inspect(
 
     Example: tile2vec inspect embeddings.parquet --tiles tiles --out inspect
     """
-    if labels is None and field is not None:
+    if labels is None and config.field is not None:
         raise UsageError("--field: names a field of --labels. Give both or neither.")
-    if tiles is None and (red is not None or rgb is not None):
+    if tiles is None and (config.red is not None or config.rgb is not None):
         raise UsageError(
             "--red, --nir and --rgb: name bands of --tiles. Give the tile set that was embedded."
         )
-    config = InspectConfig(
-        field=field,
-        min_purity=min_purity,
-        red=red,
-        nir=nir,
-        components=components,
-        sample=sample,
-        block_m=block,
-        rgb=None if rgb is None else parse_ints("--rgb", rgb),
-        seed=seed,
-    )
     console = Console("inspect", quiet, json)
-    source = options.optional_labels(labels, label_band, label_nodata, layer, crs)
+    source = options.optional_labels(labels, reading)
 
     from tile2vec_cli.views import inspect_reports
 

@@ -8,12 +8,9 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.rules import parse_ints, parse_stack
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.outputs.parts import Shard
-
-_DEFAULT = MapConfig()
 
 
 def map_scenes(
@@ -23,27 +20,10 @@ def map_scenes(
         Path,
         typer.Option("--out", metavar="PATH", help="Folder: a GeoTIFF a scene; or a .tif, for one scene."),
     ],
-    probability: Annotated[
-        bool, typer.Option("--probability", help="Also write PATH.probability.tif: float32, NaN no data.")
-    ] = False,
-    any_resolution: Annotated[
-        bool, typer.Option("--any-resolution", help="Map scenes of another resolution than the model's, too.")
-    ] = False,
-    bands: Annotated[
-        str | None,
-        typer.Option(
-            metavar="1,2,3,4", help="The scenes' bands, in the model's order (default: as it was trained)."
-        ),
-    ] = None,
-    any_names: options.AnyNames = False,
-    window: Annotated[
-        int, typer.Option(help="Side in pixels of what the network sees at a time.")
-    ] = _DEFAULT.window,
+    *,
+    config: MapConfig,
     recursive: options.Recursive = False,
-    stack: options.Stack = None,
     name_by: options.NameBy = "file",
-    device: options.Device = _DEFAULT.device,
-    precision: options.Precision = _DEFAULT.precision,
     shard: options.ShardText = None,
     workers: options.Workers = None,
     dask: options.Dask = None,
@@ -59,16 +39,6 @@ def map_scenes(
 
     Example: tile2vec map scenes/ --model cropland --out maps
     """
-    config = MapConfig(
-        probability=probability,
-        any_resolution=any_resolution,
-        bands=None if bands is None else parse_ints("--bands", bands),
-        any_names=any_names,
-        window=window,
-        stack=parse_stack(stack),
-        device=device,
-        precision=precision,
-    )
     own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("map", quiet, json)
 

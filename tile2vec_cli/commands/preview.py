@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.rules import parse_ints
 from tile2vec_cli.config.views import PreviewConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
@@ -24,6 +23,7 @@ def preview(
             help="The map: .tif, a COG a CRS, or a picture of it: .png, .svg or .pdf.",
         ),
     ],
+    *,
     tiles: Annotated[
         Path | None,
         typer.Option(
@@ -44,9 +44,7 @@ def preview(
         Path | None,
         typer.Option("--sheet", metavar="PICTURE", help="Contact sheet of kinds of tiles, a row a cluster."),
     ] = None,
-    clusters: Annotated[int, typer.Option(help="Rows of the sheet.")] = PreviewConfig.clusters,
-    rgb: options.Rgb = None,
-    seed: options.Seed = 0,
+    config: PreviewConfig,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -64,9 +62,6 @@ def preview(
     """
     if sheet is not None and tiles is None:
         raise UsageError("--sheet: needs the tiles' pixels. Give --tiles.")
-    config = PreviewConfig(
-        clusters=clusters, rgb=None if rgb is None else parse_ints("--rgb", rgb), seed=seed
-    )
     console = Console("preview", quiet, json)
 
     from tile2vec_cli.views import previews

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.pipeline import BASELINE_NAMES, CLASSIFIER_NAMES, ProbeConfig
-from tile2vec_cli.config.rules import parse_ints, parse_names
+from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.pipeline import BASELINE_NAMES, ProbeConfig
+from tile2vec_cli.config.rules import parse_names
 from tile2vec_cli.console import Console, Row
 from tile2vec_cli.errors import UsageError
 
-_DEFAULT = ProbeConfig()
 _NAMED = 20  # dropped classes; a field of numbers may have thousands
 
 
@@ -29,55 +30,15 @@ def probe(
             "counts.",
         ),
     ],
-    label_band: options.LabelBand = None,
-    label_nodata: options.LabelNodata = None,
-    field: options.Field = None,
-    layer: options.Layer = None,
-    crs: options.LabelCrs = None,
-    min_purity: options.MinPurity = _DEFAULT.min_purity,
-    classifier: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--classifier",
-            metavar="|".join(CLASSIFIER_NAMES),
-            help="Repeatable (default: logistic and forest).",
-        ),
-    ] = None,
-    n_labels: options.LabelCounts = options.LABEL_COUNTS,
-    repeats: options.Repeats = _DEFAULT.repeats,
-    test_fraction: Annotated[
-        float, typer.Option(help="Share of the tiles to test on.")
-    ] = _DEFAULT.test_fraction,
-    split: Annotated[
-        str,
-        typer.Option(
-            metavar="blocks|region|random",
-            help="blocks: no place is on both sides; region: no region; random flatters.",
-        ),
-    ] = _DEFAULT.split,
-    region_field: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Field of --labels that holds the regions of --split region, such as city or state.",
-        ),
-    ] = None,
-    block: options.ProbeBlock = _DEFAULT.block_m,
+    *,
+    reading: partial[LabelSource],
+    settings: partial[ProbeConfig],
     baselines: Annotated[
         str | None,
         typer.Option(
             metavar=",".join(BASELINE_NAMES), help="Rivals, from the pixels of --tiles (default: all)."
         ),
     ] = None,
-    end_to_end: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MINUTES",
-            help="Also train the embeddings' encoder (small, where their file names none) from scratch on "
-            "the very same labels, so long for each fit. Needs --tiles.",
-        ),
-    ] = None,
-    end_to_end_repeats: options.NetworkRepeats = _DEFAULT.end_to_end_repeats,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -95,10 +56,6 @@ def probe(
             "tile_id, else by place. All are judged on the tiles they have in common.",
         ),
     ] = None,
-    parts: Annotated[
-        bool,
-        typer.Option("--parts", help="Also judge each part of the vectors alone, such as texture and place."),
-    ] = _DEFAULT.parts,
     tiles: Annotated[
         Path | None, typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded.")
     ] = None,
@@ -106,7 +63,6 @@ def probe(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Folder for report.json, confusion.csv and two pictures."),
     ] = None,
-    seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -124,35 +80,20 @@ def probe(
 
     Example: tile2vec probe embeddings.parquet --labels landcover.tif --tiles tiles --out probe
     """
+    chosen = BASELINE_NAMES if baselines is None else parse_names("--baselines", baselines, BASELINE_NAMES)
+    config = settings(baselines=() if tiles is None else tuple(dict.fromkeys(chosen)))
     if baselines is not None and tiles is None:
         raise UsageError("--baselines: need the tiles' pixels. Give the tile set with --tiles.")
-    if end_to_end is not None and tiles is None:
+    if config.end_to_end is not None and tiles is None:
         raise UsageError("--end-to-end: needs the tiles' pixels. Give the tile set with --tiles.")
-    if model is not None and end_to_end is None:
+    if model is not None and config.end_to_end is None:
         raise UsageError("--model: is what --end-to-end starts from. Give --end-to-end MINUTES as well.")
-    chosen = BASELINE_NAMES if baselines is None else parse_names("--baselines", baselines, BASELINE_NAMES)
-    config = ProbeConfig(
-        field=field,
-        min_purity=min_purity,
-        classifiers=tuple(dict.fromkeys(classifier or _DEFAULT.classifiers)),
-        n_labels=tuple(sorted(set(parse_ints("--n-labels", n_labels)))),
-        repeats=repeats,
-        test_fraction=test_fraction,
-        split=split,
-        block_m=block,
-        region_field=region_field,
-        parts=parts,
-        baselines=() if tiles is None else tuple(dict.fromkeys(chosen)),
-        end_to_end=end_to_end,
-        end_to_end_repeats=end_to_end_repeats,
-        seed=seed,
-    )
     console = Console("probe", quiet, json)
-    source = options.label_source(labels, label_band, label_nodata, layer, crs)
+    source = options.label_source(labels, reading)
 
     from tile2vec_cli.evaluation import probe_reports
 
-    with console.progress("probe", "fits" if end_to_end is None else "seconds") as on_progress:
+    with console.progress("probe", "fits" if config.end_to_end is None else "seconds") as on_progress:
         report = probe_reports.run(
             embeddings,
             source,

@@ -17,23 +17,8 @@ from tile2vec_cli.outputs.parts import new_file, sweep
 def sample_triplets(
     tiles: options.Tiles,
     out: Annotated[Path, typer.Option("--out", metavar="TRIPLETS.parquet", help="Where the triplets go.")],
-    count: Annotated[int, typer.Option(help="Triplets to draw.")] = TripletConfig.count,
-    neighborhood: Annotated[
-        float | None,
-        typer.Option(metavar="METRES", help="How far a neighbor may be (default: twice the tile's side)."),
-    ] = None,
-    distant_min: Annotated[
-        float | None,
-        typer.Option(metavar="METRES", help="A distant is farther than this (default: the neighborhood)."),
-    ] = None,
-    distant_max: Annotated[
-        float | None, typer.Option(metavar="METRES", help="And no farther than this (default: no limit).")
-    ] = None,
-    neighbors: Annotated[
-        str,
-        typer.Option(metavar="any|same-scene|other-scene", help="Whose tiles may be an anchor's neighbors."),
-    ] = TripletConfig.neighbors,
-    seed: options.Seed = 0,
+    *,
+    config: TripletConfig,
     workers: options.Workers = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -48,7 +33,6 @@ def sample_triplets(
     Example: tile2vec sample-triplets tiles --out triplets.parquet --neighborhood 100
     """
     console = Console("sample-triplets", quiet, json)
-    config = TripletConfig(count, neighborhood, distant_min, distant_max, neighbors, seed)
     processors = options.worker_count(workers)
 
     import numpy as np

@@ -9,7 +9,6 @@ import typer
 
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.pipeline import TileConfig
-from tile2vec_cli.config.rules import parse_ints, parse_stack
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.outputs.parts import Shard
@@ -18,46 +17,13 @@ from tile2vec_cli.outputs.parts import Shard
 def tile(
     scenes: options.Scenes,
     out: Annotated[Path, typer.Option("--out", help="The tile set: a folder.")],
-    size: Annotated[int, typer.Option(help="Side of a tile in pixels.")] = TileConfig.size,
-    stride: Annotated[
-        int | None, typer.Option(help="Pixels from window to window (default: the size).")
-    ] = None,
-    bands: Annotated[
-        str | None, typer.Option(metavar="1,2,3,4", help="Bands to cut, in this order (default: all).")
-    ] = None,
-    alpha: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|mask|data",
-            help="What a band tagged alpha is; auto: a mask where it holds only 0 and 255.",
-        ),
-    ] = TileConfig.alpha,
-    min_valid: Annotated[
-        float, typer.Option(help="Share of a tile's pixels that must be valid in every band.")
-    ] = TileConfig.min_valid,
-    nodata: Annotated[
-        float | None, typer.Option(help="Value that stands for no data, beside what scenes declare.")
-    ] = None,
-    scaled: Annotated[
-        bool,
-        typer.Option(
-            "--scaled", help="Apply the scenes' scale and offset: float32 pixels, NaN where invalid."
-        ),
-    ] = False,
-    any_names: options.AnyNames = False,
+    *,
+    config: TileConfig,
     aoi: Annotated[
         Path | None, typer.Option(help="Vector file: only tiles whose centre lies in its polygons.")
     ] = None,
     layer: options.Layer = None,
-    snap: Annotated[
-        bool, typer.Option("--snap", help="Windows start at multiples of the tile's side on the map.")
-    ] = False,
-    virtual: Annotated[
-        bool,
-        typer.Option("--virtual", help="An index only: pixels are read from the scenes, which have to stay."),
-    ] = False,
     recursive: options.Recursive = False,
-    stack: options.Stack = None,
     name_by: options.NameBy = "file",
     shard: options.ShardText = None,
     workers: options.Workers = None,
@@ -73,19 +39,6 @@ def tile(
 
     Example: tile2vec tile scenes/ --out tiles --size 50 --min-valid 1.0
     """
-    config = TileConfig(
-        size=size,
-        stride=stride,
-        bands=None if bands is None else parse_ints("--bands", bands),
-        alpha=alpha,
-        min_valid=min_valid,
-        nodata=nodata,
-        snap=snap,
-        virtual=virtual,
-        scaled=scaled,
-        any_names=any_names,
-        stack=parse_stack(stack),
-    )
     if layer is not None and aoi is None:
         raise UsageError("--layer: names a layer of --aoi. Give both or neither.")
     own, crew = Shard.parse(shard), options.crew(workers, dask)
@@ -112,7 +65,7 @@ def tile(
         )
     console.left_out(aoi, report.left_out)
     left_out = {**report.left_out, **chosen.left_out}
-    if alpha == "auto" and report.made:
+    if config.alpha == "auto" and report.made:
         for use, count in report.alpha.items():
             holds = "only 0 and 255: taken as a mask" if use == "mask" else "other values too: taken as data"
             console.say(

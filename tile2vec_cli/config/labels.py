@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tile2vec_cli.config.rules import at_least
+from tile2vec_cli.config.fields import option
+from tile2vec_cli.config.rules import at_least, parse_numbers
 from tile2vec_cli.errors import UsageError
 
 UNSAID: Mapping[str, Any] = {"label_band": None, "label_nodata": None, "layer": None, "crs": None}
@@ -21,10 +22,27 @@ class LabelSource:
 
     given: tuple[str, ...]  # files, folders, globs, @lists
     files: tuple[str, ...]  # in their order: of two rasters that disagree the first counts
-    band: int | None = None  # of rasters, from 1; None: the only one
-    nodata: tuple[float, ...] = ()  # fill values of rasters, beside those they declare
-    layer: str | None = None  # of a vector file that holds several
-    crs: str | None = None  # of a table's coordinates, or of a vector file that names none
+    band: int | None = option(
+        None,
+        flag="--label-band",
+        metavar="N",
+        help="Label rasters: the band that holds the classes, from 1, of several.",
+    )
+    nodata: tuple[float, ...] = option(
+        (),
+        flag="--label-nodata",
+        metavar="VALUE",
+        repeatable=True,
+        parse=parse_numbers,
+        help="Label rasters: value that is no label, such as 0 or -9999, beside what they declare. "
+        "Repeatable, or with commas.",
+    )
+    layer: str | None = option(None, metavar="NAME", help="Layer of a vector file that holds several.")
+    crs: str | None = option(
+        None,
+        metavar="EPSG:N",
+        help="CRS of a table's coordinates (default: degrees), or of a vector file that names none.",
+    )
 
     def __post_init__(self) -> None:
         if not self.files:

@@ -6,10 +6,21 @@ Standard library only: `--help` reads the defaults from here.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, chosen_bands, one_of, share
+from tile2vec_cli.config import fields
+from tile2vec_cli.config.fields import nested, option
+from tile2vec_cli.config.rules import (
+    above,
+    at_least,
+    chosen_bands,
+    each_once,
+    one_of,
+    parse_counts,
+    parse_names,
+    share,
+)
 from tile2vec_cli.config.training import ENCODER_NAMES, LABELLED, MAF, OBJECTIVE_NAMES, TrainConfig, uses
 from tile2vec_cli.errors import UsageError
 
@@ -21,17 +32,23 @@ BASELINE_NAMES = ("stats", "pca", "random", "rcf")
 class TileConfig:
     """How scenes are cut into tiles."""
 
-    size: int = 50  # side of a tile in pixels; 50 in both papers
-    stride: int | None = None  # step from window to window in pixels; None: the size
-    bands: tuple[int, ...] | None = None  # 1-based, in this order; None: all
-    alpha: str = "auto"  # what a band tagged alpha is
-    min_valid: float = 1.0  # share of pixels of a tile that must be valid in every band
-    nodata: float | None = None  # fill value where the scene declares none
-    snap: bool = False  # windows start at multiples of the tile's side in map coordinates
-    virtual: bool = False  # an index only: the pixels stay in the scenes
-    scaled: bool = False  # pixels are float32, with the scenes' scale and offset applied
-    any_names: bool = False  # whatever the scenes call their bands
-    stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
+    size: int = option(50, help="Side of a tile in pixels.")  # 50 in both papers
+    stride: int | None = option(None, help="Pixels from window to window (default: the size).")
+    bands: tuple[int, ...] | None = fields.bands("Bands to cut, in this order (default: all).")
+    alpha: str = option(
+        "auto",
+        metavar="auto|mask|data",
+        help="What a band tagged alpha is; auto: a mask where it holds only 0 and 255.",
+    )
+    min_valid: float = option(1.0, help="Share of a tile's pixels that must be valid in every band.")
+    nodata: float | None = option(None, help="Value that stands for no data, beside what scenes declare.")
+    snap: bool = option(False, help="Windows start at multiples of the tile's side on the map.")
+    virtual: bool = option(False, help="An index only: pixels are read from the scenes, which have to stay.")
+    scaled: bool = option(
+        False, help="Apply the scenes' scale and offset: float32 pixels, NaN where invalid."
+    )
+    any_names: bool = fields.any_names()
+    stack: tuple[str, ...] | None = fields.stack()
 
     def __post_init__(self) -> None:
         at_least("--size", self.size, 2)
@@ -73,12 +90,20 @@ class TileConfig:
 class TripletConfig:
     """How triplets are drawn. Distances in metres between tile centres."""
 
-    count: int = 100_000
-    neighborhood_m: float | None = None  # None: twice the tile's side
-    distant_min_m: float | None = None  # None: the neighborhood
-    distant_max_m: float | None = None  # None: no limit
-    neighbors: str = "any"  # which scenes a neighbor may come from
-    seed: int = 0
+    count: int = option(100_000, help="Triplets to draw.")
+    neighborhood_m: float | None = option(
+        None, metavar="METRES", help="How far a neighbor may be (default: twice the tile's side)."
+    )
+    distant_min_m: float | None = option(
+        None, metavar="METRES", help="A distant is farther than this (default: the neighborhood)."
+    )
+    distant_max_m: float | None = option(
+        None, metavar="METRES", help="And no farther than this (default: no limit)."
+    )
+    neighbors: str = option(
+        "any", metavar="any|same-scene|other-scene", help="Whose tiles may be an anchor's neighbors."
+    )
+    seed: int = fields.seed()
 
     def __post_init__(self) -> None:
         at_least("--count", self.count, 1)
@@ -101,10 +126,10 @@ class TripletConfig:
 class EmbedConfig:
     """How tiles become vectors."""
 
-    dtype: str = "float32"  # how the vectors are stored
-    batch_size: int | None = None  # None: the encoder's own
-    device: str = "auto"
-    precision: str = "auto"
+    dtype: str = option("float32", metavar="float32|float16|int8", help="How the vectors are stored.")
+    batch_size: int | None = option(None, help="Tiles at a time (default: what suits the encoder).")
+    device: str = fields.device()
+    precision: str = fields.precision()
 
     def __post_init__(self) -> None:
         one_of("--dtype", self.dtype, ("float32", "float16", "int8"))
@@ -120,20 +145,45 @@ class EmbedConfig:
 class ProbeConfig:
     """How embeddings are judged."""
 
-    field: str | None = None  # of the labels
-    min_purity: float = 0.8
-    classifiers: tuple[str, ...] = ("logistic", "forest")
-    n_labels: tuple[int, ...] = (100, 1000, 10000)
-    repeats: int = 10
-    test_fraction: float = 0.3
-    split: str = "blocks"
-    block_m: float | None = None  # None: 20 times the tile's side
-    region_field: str | None = None  # for --split region: where the labels' file holds the regions
-    parts: bool = False  # whether each part of the vectors is judged by itself, too
+    field: str | None = fields.class_field()
+    min_purity: float = fields.min_purity()
+    classifiers: tuple[str, ...] = option(
+        ("logistic", "forest"),
+        flag="--classifier",
+        metavar="|".join(CLASSIFIER_NAMES),
+        repeatable=True,
+        parse=each_once,
+        help="Repeatable.",
+    )
+    n_labels: tuple[int, ...] = option(
+        (100, 1000, 10000),
+        metavar="100,1000",
+        parse=parse_counts,
+        help="Numbers of labelled tiles to learn from.",
+    )
+    repeats: int = option(10, help="Draws of split and labels.")
+    test_fraction: float = option(0.3, help="Share of the tiles to test on.")
+    split: str = option(
+        "blocks",
+        metavar="blocks|region|random",
+        help="blocks: no place is on both sides; region: no region; random flatters.",
+    )
+    block_m: float | None = fields.block("20 × the tile's side; 1000 where embeddings are points")
+    region_field: str | None = option(
+        None,
+        metavar="NAME",
+        help="Field of --labels that holds the regions of --split region, such as city or state.",
+    )
+    parts: bool = option(False, help="Also judge each part of the vectors alone, such as texture and place.")
     baselines: tuple[str, ...] = ()
-    end_to_end: float | None = None  # minutes for each network that learns from the pixels themselves
-    end_to_end_repeats: int = 3  # draws for these; the first ones
-    seed: int = 0
+    end_to_end: float | None = option(
+        None,
+        metavar="MINUTES",
+        help="Also train the embeddings' encoder (small, where their file names none) from scratch on "
+        "the very same labels, so long for each fit. Needs --tiles.",
+    )
+    end_to_end_repeats: int = option(3, help="Draws on which networks are trained: the first ones.")
+    seed: int = fields.seed()
 
     def __post_init__(self) -> None:
         share("--min-purity", self.min_purity)
@@ -173,11 +223,24 @@ COMPARED = (ASSISTED, *(name for name in OBJECTIVE_NAMES if name not in LABELLED
 class CompareConfig:
     """How ways to learn without labels are compared: one encoder, so many minutes, the same probe for all."""
 
-    minutes: float
-    objectives: tuple[str, ...] | None = None  # None: all that the tiles allow
-    encoder: str | None = None  # None: the recipe's
-    margin: float = TrainConfig.margin
-    probe: ProbeConfig = ProbeConfig(classifiers=("logistic",))
+    minutes: float = option(help="How long each objective, and each end-to-end fit, trains.")
+    objectives: tuple[str, ...] | None = option(
+        None,
+        metavar="assisted,triplet,…",
+        parse=lambda flag, text: tuple(dict.fromkeys(parse_names(flag, text, COMPARED))),
+        help=f"Some of {', '.join(COMPARED)} (default: all that the tiles allow).",
+    )
+    encoder: str | None = option(
+        None, metavar="|".join(ENCODER_NAMES), help="The network that all of them train."
+    )
+    margin: float = option(TrainConfig.margin, help="Margin of the triplet loss.")
+    probe: ProbeConfig = field(
+        default=ProbeConfig(classifiers=("logistic",)),
+        metadata=nested(
+            *("field", "min_purity", "classifiers", "n_labels", "repeats", "block_m", "end_to_end_repeats"),
+            "seed",
+        ),
+    )
 
     def __post_init__(self) -> None:
         above("--minutes", self.minutes, 0)

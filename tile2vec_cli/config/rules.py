@@ -43,11 +43,17 @@ def parse_ints(option: str, text: str) -> tuple[int, ...]:
         raise UsageError(f"{option} {text}: needs whole numbers with commas, such as 1,2,3.") from error
 
 
-def parse_numbers(option: str, text: str) -> tuple[float, ...]:
-    """Parse "0,-9999" (the form of --label-nodata)."""
+def parse_counts(option: str, text: str) -> tuple[int, ...]:
+    """Parse "1000,100": each once, from the least."""
+    return tuple(sorted(set(parse_ints(option, text))))
+
+
+def parse_numbers(option: str, texts: Sequence[str]) -> tuple[float, ...]:
+    """Parse "0,-9999" and "7" (the form of --label-nodata)."""
     try:
-        return tuple(float(item) for item in text.split(","))
+        return tuple(float(item) for text in texts for item in text.split(","))
     except ValueError as error:
+        text = ",".join(texts)
         raise UsageError(f"{option} {text}: needs numbers with commas, such as 0,-9999.") from error
 
 
@@ -60,6 +66,10 @@ def parse_place(text: str) -> str | tuple[float, float]:
     return x, y
 
 
+def each_once(_option: str, texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
+
+
 def parse_names(option: str, text: str, choices: Sequence[str]) -> tuple[str, ...]:
     """Parse "stats,pca" into names out of `choices`."""
     names = tuple(item.strip() for item in text.split(",") if item.strip())
@@ -68,13 +78,11 @@ def parse_names(option: str, text: str, choices: Sequence[str]) -> tuple[str, ..
     return names
 
 
-def parse_stack(text: str | None) -> tuple[str, ...] | None:
+def parse_stack(option: str, text: str) -> tuple[str, ...]:
     """Parse "B02,B03" of --stack: each name once, as it stands in names of files."""
-    if text is None:
-        return None
     names = tuple(item.strip() for item in text.split(","))
     if not all(names) or len(set(names)) < len(names) or any("/" in name for name in names):
-        raise UsageError(f"--stack {text}: needs names of bands, each once, such as B02,B03,B04,B08.")
+        raise UsageError(f"{option} {text}: needs names of bands, each once, such as B02,B03,B04,B08.")
     return names
 
 

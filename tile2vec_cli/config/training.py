@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tile2vec_cli.config import fields
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import above, at_least, one_of, share
 from tile2vec_cli.errors import UsageError
@@ -74,33 +76,73 @@ def uses(objective: str, name: str) -> bool:
 class TrainConfig:
     """How an encoder is trained on triplets. None: as the recipe says, or else the encoder (encoders.py)."""
 
-    objective: str = "triplet"  # see objectives.py
-    recipe: str = "assisted"
-    encoder: str | None = None  # auto: resnet18 (the paper's TileNet) on a GPU, small on a CPU
-    dim: int | None = None  # length of the trained part of the vectors
-    place: bool | None = None  # whether the vectors have a place column, in closed form
-    init: str | None = None  # a model to start from
-    margin: float = 10.0
-    l2: float = 0.01
-    distants: str | None = None  # in-batch or saved
-    local_share: float | None = None  # share of the batches whose tiles come from a few spots
-    temperature: float = 0.1  # of infonce
+    objective: str = option(
+        "triplet", metavar="|".join(OBJECTIVE_NAMES), help="What the encoder is trained for, see above."
+    )
+    recipe: str = option(
+        "assisted",
+        metavar="|".join(RECIPES),
+        help="assisted: texture by triplets beside place in closed form; paper: the published way alone.",
+    )
+    encoder: str | None = option(
+        None,
+        metavar="|".join(ENCODER_NAMES),
+        help="What is trained in steps (default: texture; paper: auto). resnet18: the paper's TileNet; "
+        "small: its like for CPUs; auto: one of these two, by whether there is a GPU.",
+    )
+    dim: int | None = option(
+        None, help="Length of what is trained in steps (default: 128, for resnet18 512)."
+    )
+    place: bool | None = option(
+        None, help="A place column of 16 numbers, in closed form (default: assisted)."
+    )
+    init: str | None = option(
+        None, metavar="MODEL", help="Start from this model's weights (same bands, encoder and dim)."
+    )
+    margin: float = option(10.0, help="Margin of the triplet loss, and ε of contrastive.")
+    l2: float = option(0.01, help="Weight of the embeddings' mean norm in the loss.")
+    distants: str | None = option(
+        None,
+        metavar="in-batch|saved",
+        help="in-batch: all tiles of a batch that are far enough (default); saved: each triplet's own "
+        "(default: paper).",
+    )
+    local_share: float | None = option(
+        None,
+        help="Share of the batches whose tiles come from a few spots, so that distants are hard "
+        "(default: 0.5; paper: 0).",
+    )
+    temperature: float = option(0.1, help="infonce: what the cosines are divided by.")
     labels: str | LabelSource | None = None  # the classes that a labelled objective learns
-    field: str | None = None
-    min_purity: float = 0.8
-    epochs: int | None = None  # stop after so many; None: as `budget` says
-    steps: int | None = None  # stop after so many steps
-    minutes: float | None = None  # stop after so many minutes; the rate falls to 0 by then
-    batch_size: int | None = None
-    lr: float | None = None  # Adam's first rate
-    augment: bool = True
-    jitter: float | None = None  # how much the light changes for columns that are lit, in deviations
-    val_fraction: float = 0.05
-    patience: int | None = None  # epochs without a better validation loss
-    device: str = "auto"
-    precision: str = "auto"
-    compile: bool = False
-    seed: int = 0
+    field: str | None = fields.class_field()
+    min_purity: float = fields.min_purity()
+    epochs: int | None = option(
+        None,
+        help=f"Passes over the triplets (default: {STEPS} steps, or what --steps allows; "
+        f"paper: {EPOCHS}, or what --steps or --minutes allow).",
+    )
+    steps: int | None = option(None, help="Stop after so many steps.")
+    minutes: float | None = option(None, help="Stop after so many minutes of training, over all runs.")
+    batch_size: int | None = option(
+        None, help="Triplets (pairs, tiles) a step (default: 128, for resnet18 50)."
+    )
+    lr: float | None = option(
+        None, help="Adam's first rate, which falls to 0 (default: 0.002, for resnet18 0.001)."
+    )
+    augment: bool = option(True, help="Flip and turn the tiles.")
+    jitter: float | None = option(
+        None,
+        help="How much the light changes, in deviations, for columns that must not rely on it "
+        "(default: 0.8; paper: 0).",
+    )
+    val_fraction: float = option(0.05, help="Share of the triplets to validate on, in whole spatial blocks.")
+    patience: int | None = option(None, help="Stop after so many epochs without a better validation loss.")
+    device: str = fields.device()
+    precision: str = fields.precision()
+    compile: bool = option(
+        False, flag="--compile/--no-compile", help="Compile the network with torch.compile."
+    )
+    seed: int = fields.seed()
 
     def __post_init__(self) -> None:
         one_of("--objective", self.objective, OBJECTIVE_NAMES)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, on_earth, one_of, share
+from tile2vec_cli.config import fields
+from tile2vec_cli.config.fields import option
+from tile2vec_cli.config.rules import above, at_least, on_earth, one_of, parse_place, share
 from tile2vec_cli.config.training import PARTS
-from tile2vec_cli.errors import UsageError
+from tile2vec_cli.errors import DataError, InputError, UsageError
+
+Place = str | tuple[float, float]
+_EXAMPLE = "TILE_ID|X,Y|@ids.txt"
 
 
 def _shown_bands(rgb: tuple[int, ...] | None) -> None:
@@ -28,15 +35,70 @@ def _part(name: str | None) -> None:
         one_of("--part", name, PARTS)
 
 
+def _part_option() -> Any:
+    return option(
+        None,
+        metavar="|".join(PARTS),
+        help="Compare one part of the vectors alone: texture, what a tile shows, or place, what it shares "
+        "with its surroundings (default: whole vectors).",
+    )
+
+
+def _examples(flag: str, texts: Sequence[str]) -> tuple[Place, ...]:
+    """tile_ids and places, those of @files among them, each once."""
+    found: list[Place] = []
+    for text in texts:
+        if text.startswith("@"):
+            lines = [line.strip() for line in _read(text[1:]).splitlines() if line.strip()]
+            if not lines:
+                raise DataError(f"{text[1:]}: is empty; {flag} needs one tile_id or X,Y a line.")
+            found += map(parse_place, lines)
+        elif text.strip():
+            found.append(parse_place(text.strip()))
+        else:
+            raise UsageError(f"{flag}: names nothing; needs a tile_id, X,Y or @ids.txt.")
+    return tuple(dict.fromkeys(found))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; a list of tile_ids is needed. Check the path."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no UTF-8 text; a list of tile_ids, one a line, is needed.") from error
+
+
+def _terms(_flag: str, texts: Sequence[str]) -> tuple[Place, ...]:
+    for text in texts:
+        if text.startswith("-") and isinstance(parse_place(text), str):
+            raise UsageError(f"{text}: no such option. See `tile2vec analogy --help`.")
+    return tuple(parse_place(text.strip()) for text in texts)
+
+
 @dataclass(frozen=True)
 class SimilarConfig:
     """Which tiles to look for. Examples are tile_ids, or (longitude, latitude) of points in a tile."""
 
-    to: tuple[str | tuple[float, float], ...] = ()
-    without: tuple[str | tuple[float, float], ...] = ()  # the examples of --not
-    part: str | None = None  # of the vectors; None: whole ones
-    top: int = 20
-    rgb: tuple[int, ...] | None = None  # bands of the picture; None: the first three, or the first
+    to: tuple[Place, ...] = option(
+        metavar=_EXAMPLE,
+        repeatable=True,
+        parse=_examples,
+        help="Example: a tile, the tile at longitude,latitude, or a file with one a line. Repeatable.",
+    )
+    without: tuple[Place, ...] = option(
+        (),
+        flag="--not",
+        metavar=_EXAMPLE,
+        repeatable=True,
+        parse=_examples,
+        help="Counter-example: tiles nearer to it than to the examples are left out. Repeatable.",
+    )
+    part: str | None = _part_option()
+    top: int = option(20, help="How many tiles to find.")
+    rgb: tuple[int, ...] | None = fields.rgb()
 
     def __post_init__(self) -> None:
         _part(self.part)
@@ -55,9 +117,9 @@ class SimilarConfig:
 class PreviewConfig:
     """How embeddings become a picture."""
 
-    clusters: int = 10  # rows of the sheet
-    rgb: tuple[int, ...] | None = None  # bands of the sheet; None: the first three, or the first
-    seed: int = 0  # of the clusters
+    clusters: int = option(10, help="Rows of the sheet.")
+    rgb: tuple[int, ...] | None = fields.rgb()
+    seed: int = fields.seed()
 
     def __post_init__(self) -> None:
         at_least("--clusters", self.clusters, 1)
@@ -69,16 +131,24 @@ class PreviewConfig:
 class AnalogyConfig:
     """A - B + C: what to look for. Terms are tile_ids, places in tiles, or names of classes."""
 
-    terms: tuple[str | tuple[float, float], ...] = ()  # three; none for the score
-    part: str | None = None  # of the vectors; None: whole ones
-    field: str | None = None  # of the labels
-    min_purity: float = 0.8
-    top: int = 20
-    rgb: tuple[int, ...] | None = None
-    score: bool = False
-    draws: int = 2000
-    block_m: float | None = None  # None: 20 times the tile's side
-    seed: int = 0
+    terms: tuple[Place, ...] = option(
+        (),
+        flag="A B C",
+        repeatable=True,
+        parse=_terms,
+        help="Each a tile_id, longitude,latitude in a tile, or a class of --labels.",
+    )
+    part: str | None = _part_option()
+    field: str | None = fields.class_field()
+    min_purity: float = fields.min_purity()
+    top: int = option(20, help="How many tiles to find.")
+    rgb: tuple[int, ...] | None = fields.rgb()
+    score: bool = option(False, help="Without A B C: how often class arithmetic has the right class.")
+    draws: int = option(2000, help="Analogies drawn for --score.")
+    block_m: float | None = option(
+        None, metavar="METRES", help="Side of a spatial block of --score (default: as in `probe`)."
+    )
+    seed: int = fields.seed()
 
     def __post_init__(self) -> None:
         if len(self.terms) != (0 if self.score else 3):
@@ -105,13 +175,24 @@ class AnalogyConfig:
 class ChangeConfig:
     """Which tiles are compared, and how."""
 
-    before_scenes: tuple[str, ...] = ()  # globs of names; none: all scenes
-    after_scenes: tuple[str, ...] = ()
-    part: str | None = None  # of the vectors; None: whole ones
-    within_m: float | None = None  # between the centres of a pair at most; None: half the tile's side
-    centre: bool = True  # leave out what the two dates differ in everywhere
-    top: int = 20
-    rgb: tuple[int, ...] | None = None
+    before_scenes: tuple[str, ...] = option(
+        (),
+        metavar="GLOB",
+        repeatable=True,
+        help="Scenes of BEFORE to compare, such as '*2014*'. Repeatable.",
+    )
+    after_scenes: tuple[str, ...] = option(
+        (), metavar="GLOB", repeatable=True, help="Scenes of AFTER to compare. Repeatable."
+    )
+    part: str | None = _part_option()
+    within_m: float | None = option(
+        None,
+        metavar="METRES",
+        help="How far apart the centres of a pair may lie (default: half a tile's side).",
+    )
+    centre: bool = option(True, help="Take away what the two dates differ in everywhere, such as light.")
+    top: int = option(20, help="How many of the most changed to name and to show.")
+    rgb: tuple[int, ...] | None = fields.rgb()
 
     def __post_init__(self) -> None:
         _part(self.part)
@@ -128,20 +209,24 @@ class ChangeConfig:
 class InspectConfig:
     """How embeddings are looked into."""
 
-    field: str | None = None  # of the labels
-    min_purity: float = 0.8
-    red: int | None = None  # bands of the tile set, from 1; None: 1 and 4 where it has four
-    nir: int | None = None
-    components: int = 4  # principal components of which the extreme tiles are shown
-    sample: int = 10_000  # tiles that factors are learned from and the probe is run on
-    block_m: float | None = None  # None: 20 times the tile's side
-    rgb: tuple[int, ...] | None = None
-    seed: int = 0
+    field: str | None = fields.class_field()
+    min_purity: float = fields.min_purity()
+    red: int | None = option(None, metavar="BAND", help="Red among the tiles' bands, for NDVI (of four: 1).")
+    nir: int | None = option(None, metavar="BAND", help="Near-infrared among them (of four: 4).")
+    components: int = option(4, help="Principal components whose extreme tiles are shown.")
+    sample: int = option(10_000, help="Tiles that factors and labels are judged on, at most.")
+    block_m: float | None = option(
+        None,
+        metavar="METRES",
+        help="Side of a block that is left out (default: 20 × the tile's side).",
+    )
+    rgb: tuple[int, ...] | None = fields.rgb()
+    seed: int = fields.seed()
 
     def __post_init__(self) -> None:
         share("--min-purity", self.min_purity)
-        for option, band in (("--red", self.red), ("--nir", self.nir)):
-            at_least(option, band, 1)
+        for flag, band in (("--red", self.red), ("--nir", self.nir)):
+            at_least(flag, band, 1)
         if (self.red is None) != (self.nir is None):
             raise UsageError("--red and --nir: the one needs the other. Give both or neither.")
         if self.red is not None and self.red == self.nir:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tile2vec_cli.config import fields
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import above, at_least, chosen_bands, one_of, parse_classes, share
 from tile2vec_cli.errors import UsageError
@@ -13,29 +15,80 @@ SUPERVISIONS = ("pixel", "image", "full")
 CROPLAND = "1-60,66-77,196-255"  # of the USDA Cropland Data Layer, as in Wang et al. 2020; 0 is no data
 
 
+def _counts(flag: str, text: str) -> tuple[int | None, ...]:
+    """Parse "20,50,all"; None stands for all."""
+    items = dict.fromkeys(item.strip() for item in text.split(","))
+    if not all(item == "all" or item.isdecimal() for item in items):
+        raise UsageError(f"{flag} {text}: needs whole numbers with commas, or all, such as 20,100,all.")
+    return tuple(None if item == "all" else int(item) for item in items)
+
+
+def _threshold(flag: str, text: str) -> float | None:
+    try:
+        return None if text == "auto" else float(text)
+    except ValueError as error:
+        raise UsageError(f"{flag} {text}: needs auto, or a number between 0 and 1.") from error
+
+
 @dataclass(frozen=True)
 class WeakConfig:
     """How a U-Net learns to segment one class from weak labels. None: the recipe's own."""
 
-    supervision: tuple[str, ...] = ("pixel",)  # of several, the first one's model is kept
-    field: str | None = None
-    positive: str | None = None  # codes such as 1-60,66-77, or class names; None: CROPLAND
-    n_labels: tuple[int | None, ...] = (None,)  # training tiles used; None: all
-    recipe: str = "assisted"
-    compare: bool = False
-    repeats: int = 1
-    test_fraction: float = 0.3
-    block_m: float | None = None  # None: three times the tile's side
-    label_noise: float = 0.0  # share of the training labels that are flipped
-    threshold: float | None = None  # of the probability; None: from the training labels
+    supervision: tuple[str, ...] = option(
+        ("pixel",),
+        metavar="|".join(SUPERVISIONS),
+        parse=lambda _, text: tuple(dict.fromkeys(item.strip() for item in text.split(","))),
+        help="pixel: one known pixel a tile; image: each tile's majority; full: every pixel. Of several, "
+        "with commas, the first one's model is kept.",
+    )
+    field: str | None = fields.class_field()
+    positive: str | None = option(
+        None,
+        metavar="CODES",
+        spelled=CROPLAND,
+        parse=lambda _, text: None if text == CROPLAND else text,
+        help="Classes that make up the one to be segmented: codes, ranges, names (default: cropland of "
+        "the Cropland Data Layer, whose 0 is no data).",
+    )
+    n_labels: tuple[int | None, ...] = option(  # None: all
+        (None,),
+        metavar="N|N,…,all",
+        spelled="all",
+        parse=_counts,
+        help="Labelled tiles used; several make a curve.",
+    )
+    recipe: str = option(
+        "assisted",
+        metavar="assisted|paper",
+        help="paper: the published network and loss, nothing else; assisted: what does best.",
+    )
+    compare: bool = option(False, help="Also judge pixel classifiers that learn from the very same labels.")
+    repeats: int = option(1, help="Draws of split and labels; the first's model is kept.")
+    test_fraction: float = option(0.3, help="Share of the tiles to test on, in whole spatial blocks.")
+    block_m: float | None = fields.block("3 × the tile's side")
+    label_noise: float = option(
+        0.0, metavar="P", help="Share of the training labels to flip, to see what it costs."
+    )
+    threshold: float | None = option(  # None: from the training labels
+        None,
+        metavar="auto|VALUE",
+        spelled="auto",
+        parse=_threshold,
+        help="Probability from which a pixel is of the class; auto: learned.",
+    )
     evaluate: str | LabelSource | None = None  # rasters of clean labels to score against
-    init: str | None = None  # a segmenter to start from
-    epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
+    init: str | None = option(
+        None,
+        metavar="MODEL",
+        help="Start from another weak-segment model of the same recipe and bands. A model of `train` "
+        "is another network: it has nothing that a U-Net could start from.",
+    )
+    epochs: int | None = option(None, help="Passes over the tiles (default: the recipe's).")
+    batch_size: int | None = option(None, help="Tiles a step (default: 32).")
+    lr: float | None = option(None, help="Learning rate (default: the recipe's).")
+    device: str = fields.device()
+    precision: str = fields.precision()
+    seed: int = fields.seed()
 
     def __post_init__(self) -> None:
         for name in self.supervision:
@@ -76,14 +129,16 @@ class WeakConfig:
 class MapConfig:
     """How a segmentation model is applied to scenes."""
 
-    probability: bool = False  # also a file of probabilities a scene
-    any_resolution: bool = False  # map scenes whose pixels are of another size than the model's
-    bands: tuple[int, ...] | None = None  # of the scenes, in the model's order; None: those of its training
-    any_names: bool = False  # whatever the scenes call their bands
-    window: int = 768  # side in pixels of what the network sees at a time, its surroundings included
-    stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
-    device: str = "auto"
-    precision: str = "auto"
+    probability: bool = option(False, help="Also write PATH.probability.tif: float32, NaN no data.")
+    any_resolution: bool = option(False, help="Map scenes of another resolution than the model's, too.")
+    bands: tuple[int, ...] | None = fields.bands(
+        "The scenes' bands, in the model's order (default: as it was trained)."
+    )
+    any_names: bool = fields.any_names()
+    window: int = option(768, help="Side in pixels of what the network sees at a time.")  # with surroundings
+    stack: tuple[str, ...] | None = fields.stack()
+    device: str = fields.device()
+    precision: str = fields.precision()
 
     def __post_init__(self) -> None:
         at_least("--window", self.window, 64)

@@ -1,0 +1,101 @@
+"""An option, said once: a config's field, with what the command line shows and takes.
+
+Standard library only. `commands/signatures.py` makes the options of a command from its config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, field
+from typing import Any
+
+from tile2vec_cli.config.rules import parse_ints, parse_stack
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "bf16", "fp32")
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field stands on a command line."""
+
+    help: str
+    flag: str | None = None  # such as --not; without a dash it is an argument; None: as the field is called
+    metavar: str | None = None
+    parse: Callable[[str, Any], Any] | None = None  # of flag and text; of all texts where it is repeatable
+    repeatable: bool = False
+    spelled: str | None = None  # the default, where the value itself does not say it
+
+
+def option(default: Any = MISSING, **said: Any) -> Any:
+    """A field that is an option, with the attributes of `Option`. Without a default it has to be given.
+
+    size: int = option(50, help="Side of a tile in pixels.")
+    """
+    return field(default=default, metadata={"option": Option(**said)})
+
+
+def nested(*names: str) -> dict[str, Any]:
+    """Metadata of a field that holds a config, of whose fields these are options here, too."""
+    return {"nested": names}
+
+
+def option_of(one: Field[Any]) -> Option | None:
+    return one.metadata.get("option")
+
+
+def nested_in(one: Field[Any]) -> tuple[str, ...]:
+    return one.metadata.get("nested", ())
+
+
+# --- options of several configs ----------------------------------------------------------------
+
+
+def seed() -> Any:
+    return option(0, help="Seed of everything that is drawn at random.")
+
+
+def device() -> Any:
+    return option("auto", metavar="|".join(DEVICES), help="Where networks run.")
+
+
+def precision() -> Any:
+    return option("auto", metavar="|".join(PRECISIONS), help="auto: bf16 where the device has it.")
+
+
+def bands(help: str) -> Any:
+    return option(None, metavar="1,2,3,4", parse=parse_ints, help=help)
+
+
+def rgb() -> Any:
+    return option(
+        None,
+        metavar="1,2,3",
+        parse=parse_ints,
+        help="Bands of the tile set to show (default: the first three).",
+    )
+
+
+def any_names() -> Any:
+    return option(False, help="Take bands by number, whatever the scenes call them.")
+
+
+def stack() -> Any:
+    return option(
+        None,
+        metavar="B02,B03,…",
+        parse=parse_stack,
+        help="Files alike but for these names are one scene, with bands in this order; others stay aside.",
+    )
+
+
+def class_field() -> Any:
+    return option(None, help="Field or column that holds the classes.")
+
+
+def min_purity() -> Any:
+    return option(0.8, help="Raster: share of a tile's valid pixels its majority class must cover.")
+
+
+def block(default: str) -> Any:
+    return option(None, metavar="METRES", help=f"Side of a spatial block (default: {default}).")
