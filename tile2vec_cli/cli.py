@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 import typer.core
@@ -23,10 +23,25 @@ from tile2vec_cli.job import interrupts
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]  # typer's UsageError, which it does not export
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
-# In the order of `--help`; each is a function of its own file in commands/, called as the file is but for
-COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "compare", "similar", "preview", "analogy")
-COMMANDS += ("change", "inspect", "weak-segment", "map", "check", "demo")
-FUNCTIONS = {"map": "map_scenes"}  # a function called map would hide Python's own
+COMMANDS = (  # in the order of `--help`; each is a file in commands/, with a function of its name
+    "tile",
+    "sample-triplets",
+    "train",
+    "embed",
+    "probe",
+    "compare",
+    "similar",
+    "preview",
+    "analogy",
+    "change",
+    "inspect",
+    "weak-segment",
+    "map",
+    "check",
+    "demo",
+)
+FUNCTIONS = {"map": "map_scenes"}  # but for this one: a function called map would hide Python's own
+CONTEXT = {"help_option_names": ["-h", "--help"]}
 # West of Greenwich a place begins with a minus, as an option does.
 SETTINGS = {"analogy": {"ignore_unknown_options": True}}
 
@@ -34,28 +49,30 @@ SETTINGS = {"analogy": {"ignore_unknown_options": True}}
 def function(name: str) -> Callable[..., None]:
     """The function of a command."""
     module = name.replace("-", "_")
-    found: Callable[..., None] = getattr(
-        import_module(f"tile2vec_cli.commands.{module}"), FUNCTIONS.get(name, module)
-    )
-    return found
+    found = getattr(import_module(f"tile2vec_cli.commands.{module}"), FUNCTIONS.get(name, module))
+    return cast("Callable[..., None]", found)
+
+
+def program(name: str) -> Any:
+    """A command by itself: what typer makes of its function."""
+    settings = {**CONTEXT, **SETTINGS.get(name, {})}
+    one = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=settings)
+    one.command(name)(expanded(function(name)))
+    return typer.main.get_command(one)
 
 
 class Commands(typer.core.TyperGroup):
-    """Makes the one command that is called: to make all of them takes longer than all else in `--help`."""
+    """All commands by name; to make them all at once would take longer than all else in `--help`."""
 
     def __init__(self, **told: Any) -> None:
         super().__init__(**{**told, "commands": dict.fromkeys(COMMANDS)})  # the names, for "Did you mean"
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            return None
-        one = typer.Typer(add_completion=False, rich_markup_mode=None)
-        one.command(cmd_name, context_settings=SETTINGS.get(cmd_name))(expanded(function(cmd_name)))
-        return typer.main.get_command(one)
+        return program(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
+        docs = [(name, inspect.getdoc(function(name)) or "") for name in COMMANDS]
         with formatter.section("Commands"):
-            docs = ((name, inspect.getdoc(function(name)) or "") for name in COMMANDS)
             formatter.write_dl([(name, doc.partition("\n")[0]) for name, doc in docs])
 
 
@@ -66,7 +83,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # rich panels double the time `--help` takes
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
 )
 
 
@@ -96,6 +113,14 @@ def _say_wrong_usage(error: Any) -> None:
     console.error(f"{message}{end} See `{command} --help`.")
 
 
+def _run(arguments: list[str]) -> Any:
+    """Run the app. A command goes past it: for the app's own options typer loads more than for its help."""
+    if not arguments or arguments[0] not in COMMANDS:
+        return app(standalone_mode=False)
+    name, *rest = arguments
+    return program(name).main(rest, prog_name=f"tile2vec {name}", standalone_mode=False)
+
+
 def main() -> None:
     """Run the app; turn every error a user can cause into one line and its exit code."""
     interrupts.install()
@@ -103,7 +128,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no UTF-8, and JSON spells it so too
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False) or 0
+        code = _run(sys.argv[1:]) or 0
         sys.stdout.flush()
         sys.exit(code)
     except Tile2VecError as error:

@@ -45,7 +45,7 @@ def option_of(one: Field[Any]) -> Option | None:
 
 
 def nested_in(one: Field[Any]) -> tuple[str, ...]:
-    return one.metadata.get("nested", ())
+    return tuple(one.metadata.get("nested", ()))
 
 
 # --- options of several configs ----------------------------------------------------------------
