@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.console import Console, Row
@@ -17,14 +15,9 @@ from tile2vec_cli.errors import UsageError
 def analogy(
     embeddings: options.Embeddings,
     *,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--labels",
-            metavar="PATH",
-            help="Labels as for `probe`: classes that terms may name. Repeatable.",
-        ),
-    ] = None,
+    labels: list[str] | None = option(
+        None, metavar="PATH", help="Labels as for `probe`: classes that terms may name. Repeatable."
+    ),
     reading: partial[LabelSource],
     config: AnalogyConfig,
     out: options.TableOut = None,

@@ -3,53 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.views import ChangeConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
 
 
 def change(
-    before: Annotated[
-        Path,
-        typer.Argument(metavar="BEFORE", help="Embeddings of the one date: a file or folder of `embed`."),
-    ],
-    after: Annotated[
-        Path, typer.Argument(metavar="AFTER", help="Embeddings of the second date, by the same model.")
-    ],
+    before: Path = option(flag="BEFORE", help="Embeddings of the one date: a file or folder of `embed`."),
+    after: Path = option(flag="AFTER", help="Embeddings of the second date, by the same model."),
     *,
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--out",
-            metavar="PATH",
-            help="File of all places: .parquet, .geojson or .csv, or .tif for a map of one pixel a tile. "
-            "Repeatable.",
-        ),
-    ] = None,
+    out: list[Path] | None = option(
+        None,
+        metavar="PATH",
+        help="File of all places: .parquet, .geojson or .csv, or .tif for a map of one pixel a tile. "
+        "Repeatable.",
+    ),
     config: ChangeConfig,
-    picture: Annotated[
-        Path | None,
-        typer.Option(
-            "--picture",
-            metavar="PICTURE",
-            help="Contact sheet of the most changed, before and after: .png, .svg or .pdf.",
-        ),
-    ] = None,
-    tiles_before: Annotated[
-        Path | None,
-        typer.Option("--tiles-before", metavar="TILES", help="Tile set of BEFORE, for --picture."),
-    ] = None,
-    tiles_after: Annotated[
-        Path | None,
-        typer.Option(
-            "--tiles-after", metavar="TILES", help="That of AFTER (default: the same); maps are in its CRSs."
-        ),
-    ] = None,
+    picture: Path | None = option(
+        None,
+        metavar="PICTURE",
+        help="Contact sheet of the most changed, before and after: .png, .svg or .pdf.",
+    ),
+    tiles_before: Path | None = option(None, metavar="TILES", help="Tile set of BEFORE, for --picture."),
+    tiles_after: Path | None = option(
+        None, metavar="TILES", help="That of AFTER (default: the same); maps are in its CRSs."
+    ),
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.console import Console
 
 
 def check(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A tile set, triplets, a model or embeddings.")
-    ],
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Take away what is damaged, so that it is made again.")
-    ] = False,
+    path: Path = option(flag="PATH", help="A tile set, triplets, a model or embeddings."),
+    remove: bool = option(False, help="Take away what is damaged, so that it is made again."),
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import CompareConfig
 from tile2vec_cli.console import Console
@@ -16,22 +14,14 @@ from tile2vec_cli.console import Console
 
 def compare(
     tiles: options.Tiles,
-    labels: Annotated[
-        list[str],
-        typer.Option("--labels", metavar="PATH", help="Labels to judge by, as for `probe`. Repeatable."),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for everything that is made.")],
+    labels: list[str] = option(metavar="PATH", help="Labels to judge by, as for `probe`. Repeatable."),
+    out: Path = option(metavar="FOLDER", help="Folder for everything that is made."),
     *,
     reading: partial[LabelSource],
     config: CompareConfig,
-    triplets: Annotated[
-        Path | None,
-        typer.Option(
-            "--triplets",
-            metavar="TRIPLETS.parquet",
-            help="Triplets to learn from (default: drawn for FOLDER).",
-        ),
-    ] = None,
+    triplets: Path | None = option(
+        None, metavar="TRIPLETS.parquet", help="Triplets to learn from (default: drawn for FOLDER)."
+    ),
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO
 
 import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.rules import above
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import InputError
@@ -21,10 +22,8 @@ SAMPLE = Path(__file__).resolve().parents[2] / "sample_data"
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path(
-        "tile2vec-demo"
-    ),
-    minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.0,
+    out: Path = option(Path("tile2vec-demo"), help="Folder for everything the demo makes."),
+    minutes: float = option(1.0, help="How long to train."),
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.outputs.parts import Shard
@@ -16,15 +14,10 @@ from tile2vec_cli.outputs.parts import Shard
 
 def embed(
     tiles: options.Tiles,
-    model: Annotated[Path, typer.Option("--model", metavar="MODEL", help="A model, made by `train`.")],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="EMBEDDINGS",
-            help="One file if it ends in .parquet, else a folder: a file a part.",
-        ),
-    ],
+    model: Path = option(metavar="MODEL", help="A model, made by `train`."),
+    out: Path = option(
+        metavar="EMBEDDINGS", help="One file if it ends in .parquet, else a folder: a file a part."
+    ),
     *,
     config: EmbedConfig,
     shard: options.ShardText = None,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.console import Console
@@ -17,23 +15,14 @@ from tile2vec_cli.errors import UsageError
 
 def inspect(
     embeddings: options.Embeddings,
-    out: Annotated[
-        Path,
-        typer.Option("--out", metavar="DIR", help="Folder for inspect.html, report.json and pictures."),
-    ],
+    out: Path = option(metavar="DIR", help="Folder for inspect.html, report.json and pictures."),
     *,
-    tiles: Annotated[
-        Path | None,
-        typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded: factors from pixels."),
-    ] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--labels",
-            metavar="PATH",
-            help="Labels as for `probe`: are they told better than from pixels? Repeatable.",
-        ),
-    ] = None,
+    tiles: Path | None = option(
+        None, metavar="TILES", help="The tile set that was embedded: factors from pixels."
+    ),
+    labels: list[str] | None = option(
+        None, metavar="PATH", help="Labels as for `probe`: are they told better than from pixels? Repeatable."
+    ),
     reading: partial[LabelSource],
     config: InspectConfig,
     overwrite: options.Overwrite = False,
@@ -62,13 +51,7 @@ def inspect(
 
     with console.progress("inspect", "rows") as on_progress:
         report = inspect_reports.run(
-            embeddings,
-            config,
-            out,
-            tiles=tiles,
-            labels=source,
-            overwrite=overwrite,
-            on_progress=on_progress,
+            embeddings, config, out, tiles=tiles, labels=source, overwrite=overwrite, on_progress=on_progress
         )
     probe = report.keys["probe"] or {}
     options.say_label_rasters(console, probe.get("label_rasters", {}))

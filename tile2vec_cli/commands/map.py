@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.outputs.parts import Shard
@@ -15,11 +13,8 @@ from tile2vec_cli.outputs.parts import Shard
 
 def map_scenes(
     scenes: options.Scenes,
-    model: Annotated[Path, typer.Option("--model", metavar="MODEL", help="A model, made by `weak-segment`.")],
-    out: Annotated[
-        Path,
-        typer.Option("--out", metavar="PATH", help="Folder: a GeoTIFF a scene; or a .tif, for one scene."),
-    ],
+    model: Path = option(metavar="MODEL", help="A model, made by `weak-segment`."),
+    out: Path = option(metavar="PATH", help="Folder: a GeoTIFF a scene; or a .tif, for one scene."),
     *,
     config: MapConfig,
     recursive: options.Recursive = False,

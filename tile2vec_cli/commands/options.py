@@ -40,8 +40,7 @@ ShardText = Annotated[
     typer.Option("--shard", metavar="I/N|slurm", help="Do every Nth unit only, beginning with the Ith."),
 ]
 Workers = Annotated[
-    int | None,
-    typer.Option(help="Scenes or parts done at a time (default: the CPUs of this job)."),
+    int | None, typer.Option(help="Scenes or parts done at a time (default: the CPUs of this job).")
 ]
 Dask = Annotated[
     str | None,
@@ -61,8 +60,7 @@ Embeddings = Annotated[
 ]
 Layer = Annotated[str | None, typer.Option(metavar="NAME", help="Layer of a vector file that holds several.")]
 TableOut = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="PATH", help="File of the result: .parquet, .geojson or .csv."),
+    Path | None, typer.Option("--out", metavar="PATH", help="File of the result: .parquet, .geojson or .csv.")
 ]
 PictureTiles = Annotated[
     Path | None,

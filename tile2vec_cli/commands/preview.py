@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.views import PreviewConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
@@ -15,35 +13,23 @@ from tile2vec_cli.errors import UsageError
 
 def preview(
     embeddings: options.Embeddings,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="PATH",
-            help="The map: .tif, a COG a CRS, or a picture of it: .png, .svg or .pdf.",
-        ),
-    ],
+    out: Path = option(
+        metavar="PATH", help="The map: .tif, a COG a CRS, or a picture of it: .png, .svg or .pdf."
+    ),
     *,
-    tiles: Annotated[
-        Path | None,
-        typer.Option(
-            "--tiles",
-            metavar="TILES",
-            help="The tile set that was embedded: maps in its scenes' CRSs; needed for --sheet.",
-        ),
-    ] = None,
-    fit_on: Annotated[
-        Path | None,
-        typer.Option(
-            "--fit-on",
-            metavar="EMBEDDINGS",
-            help="Use these embeddings' components, stretch and clusters, so that colours can be compared.",
-        ),
-    ] = None,
-    sheet: Annotated[
-        Path | None,
-        typer.Option("--sheet", metavar="PICTURE", help="Contact sheet of kinds of tiles, a row a cluster."),
-    ] = None,
+    tiles: Path | None = option(
+        None,
+        metavar="TILES",
+        help="The tile set that was embedded: maps in its scenes' CRSs; needed for --sheet.",
+    ),
+    fit_on: Path | None = option(
+        None,
+        metavar="EMBEDDINGS",
+        help="Use these embeddings' components, stretch and clusters, so that colours can be compared.",
+    ),
+    sheet: Path | None = option(
+        None, metavar="PICTURE", help="Contact sheet of kinds of tiles, a row a cluster."
+    ),
     config: PreviewConfig,
     overwrite: options.Overwrite = False,
     json: options.Json = False,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import BASELINE_NAMES, ProbeConfig
 from tile2vec_cli.config.rules import parse_names
@@ -20,49 +19,33 @@ _NAMED = 20  # dropped classes; a field of numbers may have thousands
 
 def probe(
     embeddings: options.Embeddings,
-    labels: Annotated[
-        list[str],
-        typer.Option(
-            "--labels",
-            metavar="PATH",
-            help="Label raster, polygons or points, or a table with `tile_id` or coordinates (CSV, Parquet); "
-            "of rasters also a folder, a pattern or @list.txt. Repeatable: where rasters disagree the first "
-            "counts.",
-        ),
-    ],
+    labels: list[str] = option(
+        metavar="PATH",
+        help="Label raster, polygons or points, or a table with `tile_id` or coordinates (CSV, Parquet); "
+        "of rasters also a folder, a pattern or @list.txt. Repeatable: where rasters disagree the first "
+        "counts.",
+    ),
     *,
     reading: partial[LabelSource],
     settings: partial[ProbeConfig],
-    baselines: Annotated[
-        str | None,
-        typer.Option(
-            metavar=",".join(BASELINE_NAMES), help="Rivals, from the pixels of --tiles (default: all)."
-        ),
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            metavar="MODEL",
-            help="--end-to-end: the model of the embeddings, to train from its weights as well.",
-        ),
-    ] = None,
-    beside: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--beside",
-            metavar="OTHER",
-            help="Repeatable: other vectors of the same tiles, such as a foundation model's, found by "
-            "tile_id, else by place. All are judged on the tiles they have in common.",
-        ),
-    ] = None,
-    tiles: Annotated[
-        Path | None, typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder for report.json, confusion.csv and two pictures."),
-    ] = None,
+    baselines: str | None = option(
+        None, metavar=",".join(BASELINE_NAMES), help="Rivals, from the pixels of --tiles (default: all)."
+    ),
+    model: Path | None = option(
+        None,
+        metavar="MODEL",
+        help="--end-to-end: the model of the embeddings, to train from its weights as well.",
+    ),
+    beside: list[Path] | None = option(
+        None,
+        metavar="OTHER",
+        help="Repeatable: other vectors of the same tiles, such as a foundation model's, found by "
+        "tile_id, else by place. All are judged on the tiles they have in common.",
+    ),
+    tiles: Path | None = option(None, metavar="TILES", help="The tile set that was embedded."),
+    out: Path | None = option(
+        None, metavar="DIR", help="Folder for report.json, confusion.csv and two pictures."
+    ),
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.pipeline import TripletConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import OutputError
@@ -16,7 +14,7 @@ from tile2vec_cli.outputs.parts import new_file, sweep
 
 def sample_triplets(
     tiles: options.Tiles,
-    out: Annotated[Path, typer.Option("--out", metavar="TRIPLETS.parquet", help="Where the triplets go.")],
+    out: Path = option(metavar="TRIPLETS.parquet", help="Where the triplets go."),
     *,
     config: TripletConfig,
     workers: options.Workers = None,
@@ -54,11 +52,7 @@ def sample_triplets(
             triplets.save(temporary, drawn)
 
     def spread(metres: np.ndarray) -> dict[str, float]:
-        return {
-            "min": float(metres.min()),
-            "median": float(np.median(metres)),
-            "max": float(metres.max()),
-        }
+        return {"min": float(metres.min()), "median": float(np.median(metres)), "max": float(metres.max())}
 
     keys = {
         "triplets": len(drawn),

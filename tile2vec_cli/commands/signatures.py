@@ -1,9 +1,15 @@
-"""From a config to a command's options: each is said once, at the config's field (config/fields.py).
+"""From configs to a command's options: each is said once, by `option` (config/fields.py).
 
-    def tile(scenes: options.Scenes, *, config: TileConfig, overwrite: options.Overwrite = False) -> None:
+    def tile(
+        scenes: options.Scenes,
+        out: Path = option(help="The tile set: a folder."),
+        *,
+        config: TileConfig,
+        overwrite: options.Overwrite = False,
+    ) -> None:
 
 is to typer a command with all of TileConfig's options where `config` stands, and gets the config made.
-Where a config holds more than options say, a command takes `settings: partial[TrainConfig]` and makes
+Where a config holds more than its options say, a command takes `settings: partial[TrainConfig]` and makes
 the config itself: `config = settings(labels=source)`.
 """
 
@@ -32,7 +38,10 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         if is_later or is_dataclass(hints[name]):
             configs[name] = get_args(hints[name])[0] if is_later else hints[name]
             parameters += [setting.parameter for setting in settings_of(configs[name])]
-        else:
+        elif option := option_of(parameter.default):
+            own = Setting(name, option, hints[name], parameter.default.default)
+            parameters.append(own.parameter.replace(name=name))
+        else:  # typer's own way
             parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name]))
 
     def run(**given: Any) -> None:
@@ -50,11 +59,11 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 
 @dataclass(frozen=True)
 class Setting:
-    """A field of a config, as typer is to know it."""
+    """A field of a config, or a parameter, as typer is to know it."""
 
-    field: str
+    field: str  # its name
     option: Option
-    kind: Any  # of the field
+    kind: Any  # its type
     default: Any  # MISSING: it has to be given
     within: str | None = None  # the field of the config that holds the config of this field
 
@@ -67,8 +76,8 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """What typer calls its value."""
-        name = self.flags.partition("/")[0].strip("-").replace("-", "_")
+        """What typer calls its value: as the flag is called, so that two configs may have a field `band`."""
+        name = self.flags.partition("/")[0].removeprefix("--").replace("-", "_")
         return name if name.isidentifier() and not iskeyword(name) else self.field
 
     @property

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
@@ -16,12 +14,10 @@ from tile2vec_cli.outputs.parts import Shard
 
 def tile(
     scenes: options.Scenes,
-    out: Annotated[Path, typer.Option("--out", help="The tile set: a folder.")],
+    out: Path = option(help="The tile set: a folder."),
     *,
     config: TileConfig,
-    aoi: Annotated[
-        Path | None, typer.Option(help="Vector file: only tiles whose centre lies in its polygons.")
-    ] = None,
+    aoi: Path | None = option(None, help="Vector file: only tiles whose centre lies in its polygons."),
     layer: options.Layer = None,
     recursive: options.Recursive = False,
     name_by: options.NameBy = "file",

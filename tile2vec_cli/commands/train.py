@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.console import Console, mute_errors
@@ -18,23 +16,14 @@ from tile2vec_cli.outputs.parts import sweep
 
 
 def train(
-    triplets: Annotated[
-        Path, typer.Argument(metavar="TRIPLETS.parquet", help="Triplets, made by `sample-triplets`.")
-    ],
-    tiles: Annotated[
-        Path, typer.Option("--tiles", metavar="TILES", help="The tile set they were drawn from.")
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The model: a folder.")],
+    triplets: Path = option(flag="TRIPLETS.parquet", help="Triplets, made by `sample-triplets`."),
+    tiles: Path = option(metavar="TILES", help="The tile set they were drawn from."),
+    out: Path = option(metavar="MODEL", help="The model: a folder."),
     *,
     settings: partial[TrainConfig],
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--labels",
-            metavar="PATH",
-            help="contrastive, supervised: labels as for `probe`. Repeatable.",
-        ),
-    ] = None,
+    labels: list[str] | None = option(
+        None, metavar="PATH", help="contrastive, supervised: labels as for `probe`. Repeatable."
+    ),
     reading: partial[LabelSource],
     overwrite: options.Overwrite = False,
     json: options.Json = False,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.console import Console, Row
@@ -16,26 +15,20 @@ from tile2vec_cli.console import Console, Row
 
 def weak_segment(
     tiles: options.Tiles,
-    labels: Annotated[
-        list[str],
-        typer.Option(
-            "--labels",
-            metavar="PATH",
-            help="Label raster (or a folder, pattern or @list.txt of them; repeatable), of which weak labels "
-            "are drawn; or points (pixel); or a table or polygons (image).",
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Folder of the model and its report.")],
+    labels: list[str] = option(
+        metavar="PATH",
+        help="Label raster (or a folder, pattern or @list.txt of them; repeatable), of which weak labels "
+        "are drawn; or points (pixel); or a table or polygons (image).",
+    ),
+    out: Path = option(metavar="MODEL", help="Folder of the model and its report."),
     *,
     reading: partial[LabelSource],
     settings: partial[WeakConfig],
-    evaluate: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="RASTER",
-            help="Clean labels to score against, as for --labels (default: rasters of --labels).",
-        ),
-    ] = None,
+    evaluate: list[str] | None = option(
+        None,
+        metavar="RASTER",
+        help="Clean labels to score against, as for --labels (default: rasters of --labels).",
+    ),
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

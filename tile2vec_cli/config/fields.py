@@ -28,9 +28,11 @@ class Option:
 
 
 def option(default: Any = MISSING, **said: Any) -> Any:
-    """A field that is an option, with the attributes of `Option`. Without a default it has to be given.
+    """A field of a config, or a command's parameter, that is an option: `said` are fields of `Option`.
 
     size: int = option(50, help="Side of a tile in pixels.")
+
+    Without a default it has to be given. `_m` of metres is no part of the flag.
     """
     return field(default=default, metadata={"option": Option(**said)})
 
@@ -40,8 +42,9 @@ def nested(*names: str) -> dict[str, Any]:
     return {"nested": names}
 
 
-def option_of(one: Field[Any]) -> Option | None:
-    return one.metadata.get("option")
+def option_of(one: Any) -> Option | None:
+    """What a field, or the default of a parameter, says; None: it is no option."""
+    return one.metadata.get("option") if isinstance(one, Field) else None
 
 
 def nested_in(one: Field[Any]) -> tuple[str, ...]:

@@ -176,10 +176,7 @@ class ChangeConfig:
     """Which tiles are compared, and how."""
 
     before_scenes: tuple[str, ...] = option(
-        (),
-        metavar="GLOB",
-        repeatable=True,
-        help="Scenes of BEFORE to compare, such as '*2014*'. Repeatable.",
+        (), metavar="GLOB", repeatable=True, help="Scenes of BEFORE to compare, such as '*2014*'. Repeatable."
     )
     after_scenes: tuple[str, ...] = option(
         (), metavar="GLOB", repeatable=True, help="Scenes of AFTER to compare. Repeatable."
@@ -216,9 +213,7 @@ class InspectConfig:
     components: int = option(4, help="Principal components whose extreme tiles are shown.")
     sample: int = option(10_000, help="Tiles that factors and labels are judged on, at most.")
     block_m: float | None = option(
-        None,
-        metavar="METRES",
-        help="Side of a block that is left out (default: 20 × the tile's side).",
+        None, metavar="METRES", help="Side of a block that is left out (default: 20 × the tile's side)."
     )
     rgb: tuple[int, ...] | None = fields.rgb()
     seed: int = fields.seed()
