@@ -60,8 +60,9 @@ def test_every_field_of_every_config_is_an_option() -> None:
 @every_setting
 def test_typer_is_told_what_the_field_says(command: str, setting: Setting) -> None:
     shown = {name: one for one in program(command).params for name in (*one.opts, one.metavar)}
-    one = shown[setting.flags.partition("/")[0]]
-    assert one.help == setting.option.help and one.metavar in (setting.option.metavar, setting.flags)
+    one, said = shown[setting.flags.partition("/")[0]], setting.option
+    choices = "|".join(said.choices)
+    assert one.help == said.help and one.metavar in (said.metavar, choices, setting.flags)
     assert one.required == (setting.default is dataclasses.MISSING)
 
 

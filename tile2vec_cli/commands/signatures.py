@@ -25,7 +25,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from tile2vec_cli.config.fields import Option, nested_in, option_of
+from tile2vec_cli.config.fields import Option, flag, nested_in, option_of
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
@@ -70,9 +70,9 @@ class Setting:
     @property
     def flags(self) -> str:
         """Such as --block of block_m, --any-names, and --place/--no-place of what is not simply False."""
-        name = self.field.removesuffix("_m").replace("_", "-")
+        found = flag(self.field, self.option)
         both = bool in (self.kind, *get_args(self.kind)) and self.default is not False
-        return self.option.flag or (f"--{name}/--no-{name}" if both else f"--{name}")
+        return f"{found}/--no-{found[2:]}" if both and not self.option.flag else found
 
     @property
     def name(self) -> str:
@@ -94,7 +94,8 @@ class Setting:
         if default is None:
             kind |= None
         if self.flags.startswith("-"):
-            said = typer.Option(self.flags, metavar=option.metavar, help=option.help)
+            metavar = option.metavar or "|".join(option.choices) or None
+            said = typer.Option(self.flags, metavar=metavar, help=option.help)
         else:
             said = typer.Argument(metavar=self.flags, help=option.help)
         default = Parameter.empty if default is MISSING else default

@@ -6,13 +6,10 @@ Standard library only. `commands/signatures.py` makes the options of a command f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-from tile2vec_cli.config.rules import parse_ints, parse_stack
-
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "bf16", "fp32")
+from tile2vec_cli.config.rules import above, at_least, one_of, parse_ints, parse_stack
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,10 @@ class Option:
 
     help: str
     flag: str | None = None  # such as --not; without a dash it is an argument; None: as the field is called
-    metavar: str | None = None
+    metavar: str | None = None  # None: the choices
+    choices: tuple[str, ...] = ()
+    least: float | None = None  # what the value, or each of several, may be
+    above: float | None = None
     parse: Callable[[str, Any], Any] | None = None  # of flag and text; of all texts where it is repeatable
     repeatable: bool = False
     spelled: str | None = None  # the default, where the value itself does not say it
@@ -35,6 +35,25 @@ def option(default: Any = MISSING, **said: Any) -> Any:
     Without a default it has to be given. `_m` of metres is no part of the flag.
     """
     return field(default=default, metadata={"option": Option(**said)})
+
+
+def flag(name: str, said: Option) -> str:
+    return said.flag or f"--{name.removesuffix('_m').replace('_', '-')}"
+
+
+def check(config: Any) -> None:
+    """Whether the options of a config are what they may be; every config calls it at birth."""
+    for one in fields(config):
+        value, said = getattr(config, one.name), option_of(one)
+        for item in value if isinstance(value, tuple) else (value,):
+            if said is None or item is None:
+                continue
+            if said.choices:
+                one_of(flag(one.name, said), item, said.choices)
+            if said.least is not None:
+                at_least(flag(one.name, said), item, said.least)
+            if said.above is not None:
+                above(flag(one.name, said), item, said.above)
 
 
 def nested(*names: str) -> dict[str, Any]:
@@ -55,15 +74,15 @@ def nested_in(one: Field[Any]) -> tuple[str, ...]:
 
 
 def seed() -> Any:
-    return option(0, help="Seed of everything that is drawn at random.")
+    return option(0, least=0, help="Seed of everything that is drawn at random.")
 
 
 def device() -> Any:
-    return option("auto", metavar="|".join(DEVICES), help="Where networks run.")
+    return option("auto", choices=("auto", "cpu", "cuda"), help="Where networks run.")
 
 
 def precision() -> Any:
-    return option("auto", metavar="|".join(PRECISIONS), help="auto: bf16 where the device has it.")
+    return option("auto", choices=("auto", "bf16", "fp32"), help="auto: bf16 where the device has it.")
 
 
 def bands(help: str) -> Any:
@@ -101,4 +120,4 @@ def min_purity() -> Any:
 
 
 def block(default: str) -> Any:
-    return option(None, metavar="METRES", help=f"Side of a spatial block (default: {default}).")
+    return option(None, metavar="METRES", above=0, help=f"Side of a spatial block (default: {default}).")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tile2vec_cli.config.fields import option
-from tile2vec_cli.config.rules import at_least, parse_numbers
+from tile2vec_cli.config.fields import check, option
+from tile2vec_cli.config.rules import parse_numbers
 from tile2vec_cli.errors import UsageError
 
 UNSAID: Mapping[str, Any] = {"label_band": None, "label_nodata": None, "layer": None, "crs": None}
@@ -26,6 +26,7 @@ class LabelSource:
         None,
         flag="--label-band",
         metavar="N",
+        least=1,
         help="Label rasters: the band that holds the classes, from 1, of several.",
     )
     nodata: tuple[float, ...] = option(
@@ -47,7 +48,7 @@ class LabelSource:
     def __post_init__(self) -> None:
         if not self.files:
             raise UsageError("--labels: names no file; at least one is needed.")
-        at_least("--label-band", self.band, 1)
+        check(self)
         for value in self.nodata:
             if not math.isfinite(value):
                 raise UsageError(f"--label-nodata {value:g}: needs a finite number; NaN is no label anyway.")

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tile2vec_cli.config import fields
-from tile2vec_cli.config.fields import nested, option
+from tile2vec_cli.config.fields import check, nested, option
 from tile2vec_cli.config.rules import (
     above,
-    at_least,
     chosen_bands,
     each_once,
     one_of,
@@ -32,12 +31,12 @@ BASELINE_NAMES = ("stats", "pca", "random", "rcf")
 class TileConfig:
     """How scenes are cut into tiles."""
 
-    size: int = option(50, help="Side of a tile in pixels.")  # 50 in both papers
-    stride: int | None = option(None, help="Pixels from window to window (default: the size).")
+    size: int = option(50, least=2, help="Side of a tile in pixels.")  # 50 in both papers
+    stride: int | None = option(None, least=1, help="Pixels from window to window (default: the size).")
     bands: tuple[int, ...] | None = fields.bands("Bands to cut, in this order (default: all).")
     alpha: str = option(
         "auto",
-        metavar="auto|mask|data",
+        choices=("auto", "mask", "data"),
         help="What a band tagged alpha is; auto: a mask where it holds only 0 and 255.",
     )
     min_valid: float = option(1.0, help="Share of a tile's pixels that must be valid in every band.")
@@ -51,10 +50,8 @@ class TileConfig:
     stack: tuple[str, ...] | None = fields.stack()
 
     def __post_init__(self) -> None:
-        at_least("--size", self.size, 2)
-        at_least("--stride", self.stride, 1)
+        check(self)
         chosen_bands(self.bands)
-        one_of("--alpha", self.alpha, ("auto", "mask", "data"))
         share("--min-valid", self.min_valid)
         if self.nodata is not None and math.isinf(self.nodata):
             raise UsageError(
@@ -90,28 +87,23 @@ class TileConfig:
 class TripletConfig:
     """How triplets are drawn. Distances in metres between tile centres."""
 
-    count: int = option(100_000, help="Triplets to draw.")
+    count: int = option(100_000, least=1, help="Triplets to draw.")
     neighborhood_m: float | None = option(
-        None, metavar="METRES", help="How far a neighbor may be (default: twice the tile's side)."
+        None, metavar="METRES", above=0, help="How far a neighbor may be (default: twice the tile's side)."
     )
     distant_min_m: float | None = option(
-        None, metavar="METRES", help="A distant is farther than this (default: the neighborhood)."
+        None, metavar="METRES", least=0, help="A distant is farther than this (default: the neighborhood)."
     )
     distant_max_m: float | None = option(
-        None, metavar="METRES", help="And no farther than this (default: no limit)."
+        None, metavar="METRES", above=0, help="And no farther than this (default: no limit)."
     )
     neighbors: str = option(
-        "any", metavar="any|same-scene|other-scene", help="Whose tiles may be an anchor's neighbors."
+        "any", choices=("any", "same-scene", "other-scene"), help="Whose tiles may be an anchor's neighbors."
     )
     seed: int = fields.seed()
 
     def __post_init__(self) -> None:
-        at_least("--count", self.count, 1)
-        above("--neighborhood", self.neighborhood_m, 0)
-        at_least("--distant-min", self.distant_min_m, 0)
-        above("--distant-max", self.distant_max_m, 0)
-        one_of("--neighbors", self.neighbors, ("any", "same-scene", "other-scene"))
-        at_least("--seed", self.seed, 0)
+        check(self)
         least = self.distant_min_m if self.distant_min_m is not None else self.neighborhood_m
         if self.distant_max_m is not None and least is not None and self.distant_max_m <= least:
             raise UsageError(
@@ -126,16 +118,13 @@ class TripletConfig:
 class EmbedConfig:
     """How tiles become vectors."""
 
-    dtype: str = option("float32", metavar="float32|float16|int8", help="How the vectors are stored.")
-    batch_size: int | None = option(None, help="Tiles at a time (default: what suits the encoder).")
+    dtype: str = option("float32", choices=("float32", "float16", "int8"), help="How the vectors are stored.")
+    batch_size: int | None = option(None, least=1, help="Tiles at a time (default: what suits the encoder).")
     device: str = fields.device()
     precision: str = fields.precision()
 
     def __post_init__(self) -> None:
-        one_of("--dtype", self.dtype, ("float32", "float16", "int8"))
-        at_least("--batch-size", self.batch_size, 1)
-        one_of("--device", self.device, ("auto", "cpu", "cuda"))
-        one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
+        check(self)
 
     def settings(self) -> dict[str, Any]:
         return {"dtype": self.dtype, "precision": self.precision}
@@ -150,7 +139,7 @@ class ProbeConfig:
     classifiers: tuple[str, ...] = option(
         ("logistic", "forest"),
         flag="--classifier",
-        metavar="|".join(CLASSIFIER_NAMES),
+        choices=CLASSIFIER_NAMES,
         repeatable=True,
         parse=each_once,
         help="Repeatable.",
@@ -159,13 +148,15 @@ class ProbeConfig:
         (100, 1000, 10000),
         metavar="100,1000",
         parse=parse_counts,
+        least=2,
         help="Numbers of labelled tiles to learn from.",
     )
-    repeats: int = option(10, help="Draws of split and labels.")
+    repeats: int = option(10, least=1, help="Draws of split and labels.")
     test_fraction: float = option(0.3, help="Share of the tiles to test on.")
     split: str = option(
         "blocks",
         metavar="blocks|region|random",
+        choices=("blocks", "random", "region"),
         help="blocks: no place is on both sides; region: no region; random flatters.",
     )
     block_m: float | None = fields.block("20 × the tile's side; 1000 where embeddings are points")
@@ -179,30 +170,22 @@ class ProbeConfig:
     end_to_end: float | None = option(
         None,
         metavar="MINUTES",
+        above=0,
         help="Also train the embeddings' encoder (small, where their file names none) from scratch on "
         "the very same labels, so long for each fit. Needs --tiles.",
     )
-    end_to_end_repeats: int = option(3, help="Draws on which networks are trained: the first ones.")
+    end_to_end_repeats: int = option(3, least=1, help="Draws on which networks are trained: the first ones.")
     seed: int = fields.seed()
 
     def __post_init__(self) -> None:
+        check(self)
         share("--min-purity", self.min_purity)
-        for name in self.classifiers:
-            one_of("--classifier", name, CLASSIFIER_NAMES)
         for name in self.baselines:
             one_of("--baselines", name, BASELINE_NAMES)
-        for count in self.n_labels:
-            at_least("--n-labels", count, 2)
-        at_least("--repeats", self.repeats, 1)
         share("--test-fraction", self.test_fraction, below_one=True)
         above("--test-fraction", self.test_fraction, 0)
-        one_of("--split", self.split, ("blocks", "random", "region"))
         if (self.split == "region") != (self.region_field is not None):
             raise UsageError("--split region and --region-field: the one needs the other. Give both or none.")
-        above("--block", self.block_m, 0)
-        above("--end-to-end", self.end_to_end, 0)
-        at_least("--end-to-end-repeats", self.end_to_end_repeats, 1)
-        at_least("--seed", self.seed, 0)
 
     def settings(self) -> dict[str, Any]:
         found = asdict(self)
@@ -223,17 +206,15 @@ COMPARED = (ASSISTED, *(name for name in OBJECTIVE_NAMES if name not in LABELLED
 class CompareConfig:
     """How ways to learn without labels are compared: one encoder, so many minutes, the same probe for all."""
 
-    minutes: float = option(help="How long each objective, and each end-to-end fit, trains.")
+    minutes: float = option(above=0, help="How long each objective, and each end-to-end fit, trains.")
     objectives: tuple[str, ...] | None = option(
         None,
         metavar="assisted,triplet,…",
         parse=lambda flag, text: tuple(dict.fromkeys(parse_names(flag, text, COMPARED))),
         help=f"Some of {', '.join(COMPARED)} (default: all that the tiles allow).",
     )
-    encoder: str | None = option(
-        None, metavar="|".join(ENCODER_NAMES), help="The network that all of them train."
-    )
-    margin: float = option(TrainConfig.margin, help="Margin of the triplet loss.")
+    encoder: str | None = option(None, choices=ENCODER_NAMES, help="The network that all of them train.")
+    margin: float = option(TrainConfig.margin, above=0, help="Margin of the triplet loss.")
     probe: ProbeConfig = field(
         default=ProbeConfig(classifiers=("logistic",)),
         metadata=nested(
@@ -243,7 +224,7 @@ class CompareConfig:
     )
 
     def __post_init__(self) -> None:
-        above("--minutes", self.minutes, 0)
+        check(self)
         for name in self.objectives or ():
             if name in LABELLED:
                 raise UsageError(
@@ -253,9 +234,6 @@ class CompareConfig:
             one_of("--objectives", name, COMPARED)
         if self.objectives is not None and not self.objectives:
             raise UsageError(f"--objectives: names none; needs some of {', '.join(COMPARED)}.")
-        if self.encoder is not None:
-            one_of("--encoder", self.encoder, ENCODER_NAMES)
-        above("--margin", self.margin, 0)
 
     def training(self, objective: str) -> TrainConfig:
         """How one of COMPARED is trained: all but `assisted` make one part of its vectors alone."""

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tile2vec_cli.config import fields
-from tile2vec_cli.config.fields import option
+from tile2vec_cli.config.fields import check, option
 from tile2vec_cli.config.labels import LabelSource
-from tile2vec_cli.config.rules import above, at_least, one_of, share
+from tile2vec_cli.config.rules import share
 from tile2vec_cli.errors import UsageError
 
 ENCODER_NAMES = ("auto", "texture", "resnet18", "small")
@@ -77,21 +77,21 @@ class TrainConfig:
     """How an encoder is trained on triplets. None: as the recipe says, or else the encoder (encoders.py)."""
 
     objective: str = option(
-        "triplet", metavar="|".join(OBJECTIVE_NAMES), help="What the encoder is trained for, see above."
+        "triplet", choices=OBJECTIVE_NAMES, help="What the encoder is trained for, see above."
     )
     recipe: str = option(
         "assisted",
-        metavar="|".join(RECIPES),
+        choices=tuple(RECIPES),
         help="assisted: texture by triplets beside place in closed form; paper: the published way alone.",
     )
     encoder: str | None = option(
         None,
-        metavar="|".join(ENCODER_NAMES),
+        choices=ENCODER_NAMES,
         help="What is trained in steps (default: texture; paper: auto). resnet18: the paper's TileNet; "
         "small: its like for CPUs; auto: one of these two, by whether there is a GPU.",
     )
     dim: int | None = option(
-        None, help="Length of what is trained in steps (default: 128, for resnet18 512)."
+        None, least=2, help="Length of what is trained in steps (default: 128, for resnet18 512)."
     )
     place: bool | None = option(
         None, help="A place column of 16 numbers, in closed form (default: assisted)."
@@ -99,11 +99,11 @@ class TrainConfig:
     init: str | None = option(
         None, metavar="MODEL", help="Start from this model's weights (same bands, encoder and dim)."
     )
-    margin: float = option(10.0, help="Margin of the triplet loss, and ε of contrastive.")
-    l2: float = option(0.01, help="Weight of the embeddings' mean norm in the loss.")
+    margin: float = option(10.0, above=0, help="Margin of the triplet loss, and ε of contrastive.")
+    l2: float = option(0.01, least=0, help="Weight of the embeddings' mean norm in the loss.")
     distants: str | None = option(
         None,
-        metavar="in-batch|saved",
+        choices=("in-batch", "saved"),
         help="in-batch: all tiles of a batch that are far enough (default); saved: each triplet's own "
         "(default: paper).",
     )
@@ -112,31 +112,37 @@ class TrainConfig:
         help="Share of the batches whose tiles come from a few spots, so that distants are hard "
         "(default: 0.5; paper: 0).",
     )
-    temperature: float = option(0.1, help="infonce: what the cosines are divided by.")
+    temperature: float = option(0.1, above=0, help="infonce: what the cosines are divided by.")
     labels: str | LabelSource | None = None  # the classes that a labelled objective learns
     field: str | None = fields.class_field()
     min_purity: float = fields.min_purity()
     epochs: int | None = option(
         None,
+        least=1,
         help=f"Passes over the triplets (default: {STEPS} steps, or what --steps allows; "
         f"paper: {EPOCHS}, or what --steps or --minutes allow).",
     )
-    steps: int | None = option(None, help="Stop after so many steps.")
-    minutes: float | None = option(None, help="Stop after so many minutes of training, over all runs.")
+    steps: int | None = option(None, least=1, help="Stop after so many steps.")
+    minutes: float | None = option(
+        None, above=0, help="Stop after so many minutes of training, over all runs."
+    )
     batch_size: int | None = option(
-        None, help="Triplets (pairs, tiles) a step (default: 128, for resnet18 50)."
+        None, least=2, help="Triplets (pairs, tiles) a step (default: 128, for resnet18 50)."
     )
     lr: float | None = option(
-        None, help="Adam's first rate, which falls to 0 (default: 0.002, for resnet18 0.001)."
+        None, above=0, help="Adam's first rate, which falls to 0 (default: 0.002, for resnet18 0.001)."
     )
     augment: bool = option(True, help="Flip and turn the tiles.")
     jitter: float | None = option(
         None,
+        least=0,
         help="How much the light changes, in deviations, for columns that must not rely on it "
         "(default: 0.8; paper: 0).",
     )
     val_fraction: float = option(0.05, help="Share of the triplets to validate on, in whole spatial blocks.")
-    patience: int | None = option(None, help="Stop after so many epochs without a better validation loss.")
+    patience: int | None = option(
+        None, least=1, help="Stop after so many epochs without a better validation loss."
+    )
     device: str = fields.device()
     precision: str = fields.precision()
     compile: bool = option(
@@ -145,8 +151,7 @@ class TrainConfig:
     seed: int = fields.seed()
 
     def __post_init__(self) -> None:
-        one_of("--objective", self.objective, OBJECTIVE_NAMES)
-        one_of("--recipe", self.recipe, tuple(RECIPES))
+        check(self)
         for name in self._unused:
             if getattr(self, name) not in (getattr(TrainConfig, name), RECIPES[self.recipe].get(name)):
                 option = "--no-augment" if name == "augment" else f"--{name.replace('_', '-')}"
@@ -156,31 +161,13 @@ class TrainConfig:
                 object.__setattr__(self, name, value)
         if self.objective in LABELLED and self.labels is None:
             raise UsageError(f"--objective {self.objective}: needs classes. Give them with --labels.")
-        above("--temperature", self.temperature, 0)
         share("--min-purity", self.min_purity)
-        if self.objective != MAF:
-            one_of("--encoder", str(self.encoder), ENCODER_NAMES)
         if self.objective == MAF and not self.place:
             raise UsageError(f"--no-place: --objective {MAF} makes nothing else. Leave one of them out.")
-        at_least("--dim", self.dim, 2)
-        above("--margin", self.margin, 0)
-        at_least("--l2", self.l2, 0)
-        if self.distants is not None:
-            one_of("--distants", self.distants, ("in-batch", "saved"))
         share("--local-share", self.local_share or 0.0)
-        at_least("--epochs", self.epochs, 1)
-        at_least("--steps", self.steps, 1)
-        above("--minutes", self.minutes, 0)
-        at_least("--batch-size", self.batch_size, 2)
-        above("--lr", self.lr, 0)
-        at_least("--jitter", self.jitter, 0)
         share("--val-fraction", self.val_fraction, below_one=True)
-        at_least("--patience", self.patience, 1)
         if self.patience is not None and self.val_fraction == 0:
             raise UsageError("--patience: needs a validation loss. Give a --val-fraction above 0.")
-        one_of("--device", self.device, ("auto", "cpu", "cuda"))
-        one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
-        at_least("--seed", self.seed, 0)
 
     @property
     def _advice(self) -> dict[str, Any]:

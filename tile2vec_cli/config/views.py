@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.config import fields
-from tile2vec_cli.config.fields import option
-from tile2vec_cli.config.rules import above, at_least, on_earth, one_of, parse_place, share
+from tile2vec_cli.config.fields import check, option
+from tile2vec_cli.config.rules import on_earth, parse_place, share
 from tile2vec_cli.config.training import PARTS
 from tile2vec_cli.errors import DataError, InputError, UsageError
 
@@ -30,15 +30,10 @@ def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in aside}
 
 
-def _part(name: str | None) -> None:
-    if name is not None:
-        one_of("--part", name, PARTS)
-
-
-def _part_option() -> Any:
+def _part() -> Any:
     return option(
         None,
-        metavar="|".join(PARTS),
+        choices=PARTS,
         help="Compare one part of the vectors alone: texture, what a tile shows, or place, what it shares "
         "with its surroundings (default: whole vectors).",
     )
@@ -96,13 +91,12 @@ class SimilarConfig:
         parse=_examples,
         help="Counter-example: tiles nearer to it than to the examples are left out. Repeatable.",
     )
-    part: str | None = _part_option()
-    top: int = option(20, help="How many tiles to find.")
+    part: str | None = _part()
+    top: int = option(20, least=1, help="How many tiles to find.")
     rgb: tuple[int, ...] | None = fields.rgb()
 
     def __post_init__(self) -> None:
-        _part(self.part)
-        at_least("--top", self.top, 1)
+        check(self)
         on_earth((*self.to, *self.without))
         _shown_bands(self.rgb)
 
@@ -117,14 +111,13 @@ class SimilarConfig:
 class PreviewConfig:
     """How embeddings become a picture."""
 
-    clusters: int = option(10, help="Rows of the sheet.")
+    clusters: int = option(10, least=1, help="Rows of the sheet.")
     rgb: tuple[int, ...] | None = fields.rgb()
     seed: int = fields.seed()
 
     def __post_init__(self) -> None:
-        at_least("--clusters", self.clusters, 1)
+        check(self)
         _shown_bands(self.rgb)
-        at_least("--seed", self.seed, 0)
 
 
 @dataclass(frozen=True)
@@ -138,33 +131,29 @@ class AnalogyConfig:
         parse=_terms,
         help="Each a tile_id, longitude,latitude in a tile, or a class of --labels.",
     )
-    part: str | None = _part_option()
+    part: str | None = _part()
     field: str | None = fields.class_field()
     min_purity: float = fields.min_purity()
-    top: int = option(20, help="How many tiles to find.")
+    top: int = option(20, least=1, help="How many tiles to find.")
     rgb: tuple[int, ...] | None = fields.rgb()
     score: bool = option(False, help="Without A B C: how often class arithmetic has the right class.")
-    draws: int = option(2000, help="Analogies drawn for --score.")
+    draws: int = option(2000, least=1, help="Analogies drawn for --score.")
     block_m: float | None = option(
-        None, metavar="METRES", help="Side of a spatial block of --score (default: as in `probe`)."
+        None, metavar="METRES", above=0, help="Side of a spatial block of --score (default: as in `probe`)."
     )
     seed: int = fields.seed()
 
     def __post_init__(self) -> None:
+        check(self)
         if len(self.terms) != (0 if self.score else 3):
             raise UsageError(
                 f"{len(self.terms)} terms{' and --score' * self.score}: needs three, A B C, or --score alone."
             )
         if not self.score and self.terms[0] == self.terms[1]:
             raise UsageError("A and B are the same: A - B + C is C. Name two things that differ.")
-        _part(self.part)
         share("--min-purity", self.min_purity)
-        at_least("--top", self.top, 1)
         on_earth(self.terms)
         _shown_bands(self.rgb)
-        at_least("--draws", self.draws, 1)
-        above("--block", self.block_m, 0)
-        at_least("--seed", self.seed, 0)
 
     def settings(self) -> dict[str, Any]:
         """What decides the rows and the score, as JSON."""
@@ -181,20 +170,19 @@ class ChangeConfig:
     after_scenes: tuple[str, ...] = option(
         (), metavar="GLOB", repeatable=True, help="Scenes of AFTER to compare. Repeatable."
     )
-    part: str | None = _part_option()
+    part: str | None = _part()
     within_m: float | None = option(
         None,
         metavar="METRES",
+        above=0,
         help="How far apart the centres of a pair may lie (default: half a tile's side).",
     )
     centre: bool = option(True, help="Take away what the two dates differ in everywhere, such as light.")
-    top: int = option(20, help="How many of the most changed to name and to show.")
+    top: int = option(20, least=1, help="How many of the most changed to name and to show.")
     rgb: tuple[int, ...] | None = fields.rgb()
 
     def __post_init__(self) -> None:
-        _part(self.part)
-        above("--within", self.within_m, 0)
-        at_least("--top", self.top, 1)
+        check(self)
         _shown_bands(self.rgb)
 
     def settings(self) -> dict[str, Any]:
@@ -208,29 +196,29 @@ class InspectConfig:
 
     field: str | None = fields.class_field()
     min_purity: float = fields.min_purity()
-    red: int | None = option(None, metavar="BAND", help="Red among the tiles' bands, for NDVI (of four: 1).")
-    nir: int | None = option(None, metavar="BAND", help="Near-infrared among them (of four: 4).")
-    components: int = option(4, help="Principal components whose extreme tiles are shown.")
-    sample: int = option(10_000, help="Tiles that factors and labels are judged on, at most.")
+    red: int | None = option(
+        None, metavar="BAND", least=1, help="Red among the tiles' bands, for NDVI (of four: 1)."
+    )
+    nir: int | None = option(None, metavar="BAND", least=1, help="Near-infrared among them (of four: 4).")
+    components: int = option(4, least=1, help="Principal components whose extreme tiles are shown.")
+    sample: int = option(10_000, least=50, help="Tiles that factors and labels are judged on, at most.")
     block_m: float | None = option(
-        None, metavar="METRES", help="Side of a block that is left out (default: 20 × the tile's side)."
+        None,
+        metavar="METRES",
+        above=0,
+        help="Side of a block that is left out (default: 20 × the tile's side).",
     )
     rgb: tuple[int, ...] | None = fields.rgb()
     seed: int = fields.seed()
 
     def __post_init__(self) -> None:
+        check(self)
         share("--min-purity", self.min_purity)
-        for flag, band in (("--red", self.red), ("--nir", self.nir)):
-            at_least(flag, band, 1)
         if (self.red is None) != (self.nir is None):
             raise UsageError("--red and --nir: the one needs the other. Give both or neither.")
         if self.red is not None and self.red == self.nir:
             raise UsageError(f"--red {self.red}: is --nir, too; needs two bands.")
-        at_least("--components", self.components, 1)
-        at_least("--sample", self.sample, 50)
-        above("--block", self.block_m, 0)
         _shown_bands(self.rgb)
-        at_least("--seed", self.seed, 0)
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)

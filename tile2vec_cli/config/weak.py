@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tile2vec_cli.config import fields
-from tile2vec_cli.config.fields import option
+from tile2vec_cli.config.fields import check, option
 from tile2vec_cli.config.labels import LabelSource
-from tile2vec_cli.config.rules import above, at_least, chosen_bands, one_of, parse_classes, share
+from tile2vec_cli.config.rules import above, chosen_bands, parse_classes, share
 from tile2vec_cli.errors import UsageError
 
 SUPERVISIONS = ("pixel", "image", "full")
@@ -36,7 +36,7 @@ class WeakConfig:
 
     supervision: tuple[str, ...] = option(
         ("pixel",),
-        metavar="|".join(SUPERVISIONS),
+        choices=SUPERVISIONS,
         parse=lambda _, text: tuple(dict.fromkeys(item.strip() for item in text.split(","))),
         help="pixel: one known pixel a tile; image: each tile's majority; full: every pixel. Of several, "
         "with commas, the first one's model is kept.",
@@ -55,15 +55,16 @@ class WeakConfig:
         metavar="N|N,…,all",
         spelled="all",
         parse=_counts,
+        least=2,
         help="Labelled tiles used; several make a curve.",
     )
     recipe: str = option(
         "assisted",
-        metavar="assisted|paper",
+        choices=("assisted", "paper"),
         help="paper: the published network and loss, nothing else; assisted: what does best.",
     )
     compare: bool = option(False, help="Also judge pixel classifiers that learn from the very same labels.")
-    repeats: int = option(1, help="Draws of split and labels; the first's model is kept.")
+    repeats: int = option(1, least=1, help="Draws of split and labels; the first's model is kept.")
     test_fraction: float = option(0.3, help="Share of the tiles to test on, in whole spatial blocks.")
     block_m: float | None = fields.block("3 × the tile's side")
     label_noise: float = option(
@@ -83,33 +84,21 @@ class WeakConfig:
         help="Start from another weak-segment model of the same recipe and bands. A model of `train` "
         "is another network: it has nothing that a U-Net could start from.",
     )
-    epochs: int | None = option(None, help="Passes over the tiles (default: the recipe's).")
-    batch_size: int | None = option(None, help="Tiles a step (default: 32).")
-    lr: float | None = option(None, help="Learning rate (default: the recipe's).")
+    epochs: int | None = option(None, least=1, help="Passes over the tiles (default: the recipe's).")
+    batch_size: int | None = option(None, least=2, help="Tiles a step (default: 32).")
+    lr: float | None = option(None, above=0, help="Learning rate (default: the recipe's).")
     device: str = fields.device()
     precision: str = fields.precision()
     seed: int = fields.seed()
 
     def __post_init__(self) -> None:
-        for name in self.supervision:
-            one_of("--supervision", name, SUPERVISIONS)
-        one_of("--recipe", self.recipe, ("assisted", "paper"))
+        check(self)
         parse_classes("--positive", self.positive if self.positive is not None else CROPLAND)
-        for count in self.n_labels:
-            at_least("--n-labels", count, 2)
-        at_least("--repeats", self.repeats, 1)
         share("--test-fraction", self.test_fraction, below_one=True)
         above("--test-fraction", self.test_fraction, 0)
-        above("--block", self.block_m, 0)
         share("--label-noise", self.label_noise, below_one=True)
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise UsageError(f"--threshold {self.threshold:g}: needs auto, or a number between 0 and 1.")
-        at_least("--epochs", self.epochs, 1)
-        at_least("--batch-size", self.batch_size, 2)
-        above("--lr", self.lr, 0)
-        one_of("--device", self.device, ("auto", "cpu", "cuda"))
-        one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
-        at_least("--seed", self.seed, 0)
 
     @property
     def class_name(self) -> str:
@@ -135,16 +124,16 @@ class MapConfig:
         "The scenes' bands, in the model's order (default: as it was trained)."
     )
     any_names: bool = fields.any_names()
-    window: int = option(768, help="Side in pixels of what the network sees at a time.")  # with surroundings
+    window: int = option(
+        768, least=64, help="Side in pixels of what the network sees at a time."
+    )  # with surroundings
     stack: tuple[str, ...] | None = fields.stack()
     device: str = fields.device()
     precision: str = fields.precision()
 
     def __post_init__(self) -> None:
-        at_least("--window", self.window, 64)
+        check(self)
         chosen_bands(self.bands)
-        one_of("--device", self.device, ("auto", "cpu", "cuda"))
-        one_of("--precision", self.precision, ("auto", "bf16", "fp32"))
 
     def settings(self) -> dict[str, Any]:
         """What decides a map, as JSON: not which files there are, or where it is computed."""
