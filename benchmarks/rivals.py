@@ -1,7 +1,7 @@
 """The vectors beside everything a user might take instead, none of which sees a label: one table.
 
     python benchmarks/rivals.py --data NAME=TILES[:LABELS[:FIELDS]] --out DIR [--transfer] [--rows a,b]
-        [--train "NAME=OPTIONS"] [--trainings 3] [--n-labels 50,100,1000] [--rgb NAME=1,2,3]
+        [--train "NAME=OPTIONS"] [--trainings 3] [--once NAME] [--n-labels 50,100,1000] [--rgb NAME=1,2,3]
 
 Aerial imagery of six cities, Landsat of Gewata at 25 pixels, the sample, and dates of North Dakota:
 
@@ -151,6 +151,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", help="which, by name (default: all)")
     parser.add_argument("--train", action="append", default=[])
     parser.add_argument("--trainings", type=int, default=3)
+    parser.add_argument("--once", action="append", default=[], help="a row that is trained once")
     parser.add_argument("--n-labels", default="50,100,1000")
     parser.add_argument("--rgb", action="append", default=[])
     return parser.parse_args()
@@ -172,7 +173,7 @@ def main() -> None:
             asked = judge(data.tiles, data.labels, data.fields, judged, n_labels)
             cells: Cells = {}
             for name, row in chosen.items():
-                seeds = range(1 if name in SEEDLESS else options.trainings)
+                seeds = range(1 if name in {*SEEDLESS, *options.once} else options.trainings)
                 own = trainings.get(DEFAULT if name in PARTS else name, "")
                 try:
                     found = [scored(name, own, row, seed, bench, asked) for seed in seeds]
