@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.rules import parse_ints, parse_stack
+from tile2vec_cli.config.rules import parse_assets, parse_ints, parse_stack
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.console import Console
 from tile2vec_cli.outputs.parts import Shard
@@ -41,6 +41,7 @@ def map_scenes(
     ] = _DEFAULT.window,
     recursive: options.Recursive = False,
     stack: options.Stack = None,
+    assets: options.Assets = None,
     name_by: options.NameBy = "file",
     device: options.Device = _DEFAULT.device,
     precision: options.Precision = _DEFAULT.precision,
@@ -66,6 +67,7 @@ def map_scenes(
         any_names=any_names,
         window=window,
         stack=parse_stack(stack),
+        assets=parse_assets(assets),
         device=device,
         precision=precision,
     )
@@ -74,7 +76,7 @@ def map_scenes(
 
     from tile2vec_cli.segmentation import mapping
 
-    chosen = options.choose(scenes, recursive, config.stack, name_by)
+    chosen = options.choose(scenes, recursive, config.stack, config.assets, name_by)
     for remark in chosen.remarks:
         console.say(remark)
     with console.progress("Map", "pixels") as on_progress:
@@ -84,6 +86,7 @@ def map_scenes(
             out,
             config,
             names=chosen.names,
+            facts=chosen.facts,
             shard=own,
             workers=crew,
             strict=strict,

@@ -9,7 +9,7 @@ import typer
 
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.pipeline import TileConfig
-from tile2vec_cli.config.rules import parse_ints, parse_stack
+from tile2vec_cli.config.rules import parse_assets, parse_ints, parse_stack
 from tile2vec_cli.console import Console
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.outputs.parts import Shard
@@ -58,6 +58,7 @@ def tile(
     ] = False,
     recursive: options.Recursive = False,
     stack: options.Stack = None,
+    assets: options.Assets = None,
     name_by: options.NameBy = "file",
     shard: options.ShardText = None,
     workers: options.Workers = None,
@@ -85,6 +86,7 @@ def tile(
         scaled=scaled,
         any_names=any_names,
         stack=parse_stack(stack),
+        assets=parse_assets(assets),
     )
     if layer is not None and aoi is None:
         raise UsageError("--layer: names a layer of --aoi. Give both or neither.")
@@ -93,7 +95,7 @@ def tile(
 
     from tile2vec_cli.tiling import cutting
 
-    chosen = options.choose(scenes, recursive, config.stack, name_by)
+    chosen = options.choose(scenes, recursive, config.stack, config.assets, name_by)
     for remark in chosen.remarks:
         console.say(remark)
     with console.progress("tile", "tiles") as on_progress:
@@ -102,6 +104,7 @@ def tile(
             out,
             config,
             names=chosen.names,
+            facts=chosen.facts,
             aoi=aoi,
             layer=layer,
             shard=own,

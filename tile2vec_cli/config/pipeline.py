@@ -32,6 +32,7 @@ class TileConfig:
     scaled: bool = False  # pixels are float32, with the scenes' scale and offset applied
     any_names: bool = False  # whatever the scenes call their bands
     stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
+    assets: tuple[str, ...] | None = None  # of STAC items, whose files are a scene's bands
 
     def __post_init__(self) -> None:
         at_least("--size", self.size, 2)
@@ -58,10 +59,11 @@ class TileConfig:
         del found["any_names"]
         if not self.scaled:  # a setting that tile sets had not from the beginning
             del found["scaled"]
-        if self.stack is None:
-            del found["stack"]
-        else:
-            found["stack"] = list(self.stack)
+        for name in ("stack", "assets"):
+            if found[name] is None:
+                del found[name]
+            else:
+                found[name] = list(found[name])
         return found
 
     def reading(self) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class MapConfig:
     any_names: bool = False  # whatever the scenes call their bands
     window: int = 768  # side in pixels of what the network sees at a time, its surroundings included
     stack: tuple[str, ...] | None = None  # names of the files' bands where a scene is a file a band
+    assets: tuple[str, ...] | None = None  # of STAC items, whose files are a scene's bands
     device: str = "auto"
     precision: str = "auto"
 
@@ -94,5 +95,5 @@ class MapConfig:
     def settings(self) -> dict[str, Any]:
         """What decides a map, as JSON: not which files there are, or where it is computed."""
         found: dict[str, Any] = {"window": self.window, "precision": self.precision}
-        chosen = {"bands": self.bands, "stack": self.stack}
+        chosen = {"bands": self.bands, "stack": self.stack, "assets": self.assets}
         return found | {name: list(value) for name, value in chosen.items() if value is not None}
