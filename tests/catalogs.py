@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,6 +100,11 @@ def collected(*items: dict[str, Any], **more: Any) -> dict[str, Any]:
 def catalog(id: str, *links: tuple[str, str], kind: str = "Catalog") -> dict[str, Any]:
     found = [{"rel": rel, "href": href} for rel, href in links]
     return {"type": kind, "stac_version": "1.0.0", "id": id, "description": id, "links": found}
+
+
+def keep(path: Path, found: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(found))
+    return path
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rasterio
-from catalogs import SIGNATURES, WHEN, Shelf, catalog, collected, earth_search, naip, newest, served
+from catalogs import SIGNATURES, WHEN, Shelf, catalog, collected, earth_search, keep, naip, newest, served
 from conftest import Run, SceneWriter
 
 from tile2vec_cli.config.pipeline import TileConfig
@@ -42,11 +42,6 @@ def shelf(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> Iterator[Sh
     keep(tmp_path / "n/m.json", naip("m_3708020", "m.tif"))
     with served(tmp_path) as found:
         yield found
-
-
-def keep(path: Path, found: dict[str, Any]) -> Path:
-    path.write_text(json.dumps(found))
-    return path
 
 
 def cut_into(out: Path, *arguments: object, config: TileConfig = CONFIG, by_path: bool = False) -> TileReport:

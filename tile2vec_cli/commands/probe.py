@@ -25,8 +25,8 @@ def probe(
             "--labels",
             metavar="PATH",
             help="Label raster, polygons or points, or a table with `tile_id` or coordinates (CSV, Parquet); "
-            "of rasters also a folder, a pattern or @list.txt. Repeatable: where rasters disagree the first "
-            "counts.",
+            "of rasters also a folder, a pattern, @list.txt or STAC (item.json, or item.json#ASSET). "
+            "Repeatable: where rasters disagree the first counts.",
         ),
     ],
     label_band: options.LabelBand = None,

@@ -22,8 +22,8 @@ def weak_segment(
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Label raster (or a folder, pattern or @list.txt of them; repeatable), of which weak labels "
-            "are drawn; or points (pixel); or a table or polygons (image).",
+            help="Label raster (or a folder, pattern or @list.txt of them, or item.json#ASSET of STAC; "
+            "repeatable), of which weak labels are drawn; or points (pixel); or a table or polygons (image).",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Folder of the model and its report.")],

@@ -24,6 +24,7 @@ _API = re.compile(r"https?://.*/(?:search|collections/[^/]+(?:/items(?:/[^/]+)?)
 _NEEDED = "an item, an item collection, a collection or a catalog of STAC is needed"
 _COLUMNS = ("id", "collection", "datetime", "start_datetime", "assets", "links", "properties")
 _EXTRA = "earthsearch:boa_offset_applied"
+_MARK, _HEAD_BYTES = b'"stac_version"', 1 << 16
 _AT_A_TIME = 16  # documents asked for
 _MOST = 100_000  # documents and items
 
@@ -47,6 +48,31 @@ def is_document(path: str) -> bool:
     """Whether a path or an address is, by its looks, that of a STAC document."""
     bare = re.split(r"[?#]", path)[0] if is_remote(path) else path
     return bare.lower().endswith((*_DOCUMENTS, *_PARQUETS)) or bool(_API.match(bare))
+
+
+def is_stac(path: str) -> bool:
+    """Whether a path or an address is that of a STAC document, by what it holds: others end alike."""
+    if not is_document(path):
+        return False
+    try:
+        if re.split(r"[?#]", path)[0].lower().endswith(_PARQUETS):
+            return not is_remote(path) and _is_geoparquet(path)
+        if is_remote(path):
+            return _MARK in _content(path)
+        with Path(path).open("rb") as file:
+            return _MARK in file.read(_HEAD_BYTES)
+    except (OSError, Tile2VecError):
+        return False  # it is said where it is read
+
+
+def _is_geoparquet(path: str) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return {"id", "assets", "stac_version"} <= set(pq.read_schema(path).names)
+    except pa.ArrowException:
+        return False
 
 
 def scenes(path: str, assets: Sequence[str] | None) -> Scenes:
