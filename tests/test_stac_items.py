@@ -182,3 +182,14 @@ def test_a_mask_counts_for_bands_that_are_picked(write_scene: SceneWriter, tmp_p
         assert found.bands == (3, 1)
         valid = found.read(0, 2)[1]
     assert valid is not None and valid.tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize("base", ["https://h/c/d/i.json", "/x/y/i.json"])
+@pytest.mark.parametrize(
+    "href", ["a.tif", "./b/a.tif", "../a.tif", "./../../a.tif", "https://o/a.tif", "/a.tif"]
+)
+def test_links_lead_where_pystac_says(href: str, base: str) -> None:
+    pystac = pytest.importorskip("pystac")
+    found = pystac.Item.from_dict({**naip("m", href), "bbox": [0, 0, 1, 1]})
+    found.set_self_href(base)
+    assert located(href, base) == found.assets["image"].get_absolute_href()

@@ -222,6 +222,8 @@ def test_the_command_line(tile2vec: Callable[..., Run], shelf: Shelf, tmp_path: 
     # Signed anew, it is the same.
     keep(tmp_path / "search.json", json.loads((tmp_path / "search.json").read_text().replace("AKIA", "BKIA")))
     assert tile2vec(*call).report["made"] == 0
+    later = tile2vec(*call[:-3], "--out", tmp_path / "later", "--virtual")
+    assert later.code == 65 and "is signed for a time" in later.err and "5ec4e7" not in later.err
     other = tile2vec(*call[:2], "--assets", "nir,red", *call[4:])
     assert other.code == 65 and "assets" in other.err
 

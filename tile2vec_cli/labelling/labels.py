@@ -99,11 +99,12 @@ def _matches(name: str) -> list[str]:
     item = _item(name)
     if item is not None:
         path, asset = item
-        found = stac_catalogs.scenes(path if remote.is_remote(path) else str(Path(path).absolute()), asset)
-        for scene in found.found:
+        local = path if remote.is_remote(path) else str(Path(path).absolute())
+        scenes = stac_catalogs.scenes(local, asset).found
+        for scene in scenes:
             scene.facts.require()
             _require_whole(scene)
-        return [scene.path for scene in found.found]
+        return [scene.path for scene in scenes]
     if not _is_pattern(name):
         return [name]
     found = sorted(glob(name))  # noqa: PTH207 - Path.glob takes no absolute pattern
