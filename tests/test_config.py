@@ -53,13 +53,13 @@ def test_bands_and_names_are_parsed() -> None:
 
 
 def test_settings_are_plain_json() -> None:
-    found = TileConfig(bands=(2, 1), nodata=float("nan"), scaled=True, stack=("B02", "B03")).settings()
+    config = TileConfig(bands=(2, 1), nodata=float("nan"), scaled=True, stack=("B02", "B03"), assets=("red",))
+    found = config.settings()
     assert found["bands"] == [2, 1]
     assert found["nodata"] == "nan"
     assert found["stride"] == 50
     assert found["stack"] == ["B02", "B03"]
+    assert found["assets"] == ["red"]
     assert set(found) == {field.name for field in fields(TileConfig)} - {"any_names"}
-    assert set(found) - set(TileConfig().settings()) == {
-        "scaled",
-        "stack",
-    }  # older tile sets say nothing of it
+    assert set(found) - set(TileConfig().settings()) == {"scaled", "stack", "assets"}
+    # Older tile sets say nothing of these.

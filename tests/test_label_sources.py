@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from catalogs import catalog, item, keep
 from conftest import SceneWriter
 
 from tile2vec_cli.config.labels import LabelSource
@@ -113,3 +114,22 @@ def test_the_order_and_the_options_are_told(folder: Path) -> None:
     assert made_from(labels.named(names[::-1]), folder) != plain
     other = made_from(labels.named(names, 2, (0.0, -9999.0)), folder)
     assert other["settings"] == {**plain["settings"], "label_band": 2, "label_nodata": [-9999.0, 0.0]}  # type: ignore[dict-item]
+
+
+def test_assets_of_items(folder: Path, write_scene: SceneWriter, tmp_path: Path) -> None:
+    raster = str(folder / "labels/a.tif")
+    assets = {"landcover": {"href": raster, "roles": ["data"]}, "extra": {"href": "labels/b.tif"}}
+    assets["extra"]["bands"] = [{"name": "one"}, {"name": "two"}]
+    keep(folder / "item.json", item("i", assets))
+    keep(folder / "catalog.json", catalog("c", ("item", "item.json")))
+    for given in ("item.json", "item.json#landcover", "catalog.json#landcover"):
+        assert labels.named([given]).files == (raster,)
+        assert made_from(labels.named([given]), folder) == made_from(labels.named([given]), folder)
+    assert labels.named(["item.json#extra"]).files == (str(folder / "labels/b.tif"),)
+    with pytest.raises(DataError, match="no asset or band none; it has landcover, extra"):
+        labels.named(["item.json#none"])
+    with pytest.raises(DataError, match="with --label-band 2"):
+        labels.named(["item.json#two"])
+    # Other files that end so are what they were.
+    (folder / "areas.json").write_text('{"type": "FeatureCollection", "features": []}')
+    assert labels.named(["areas.json"]).is_single

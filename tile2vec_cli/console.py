@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tile2vec_cli.errors import Failure, Remark
+from tile2vec_cli.geo.signatures import scrubbed, unsigned
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.outputs.parts import Progress, silent
 
@@ -97,7 +98,7 @@ class Console:
             envelope = {
                 "format": "tile2vec-report/1",
                 "command": self.command,
-                "inputs": [str(item) for item in inputs],
+                "inputs": [unsigned(str(item)) for item in inputs],
                 "outputs": [str(item) for item in outputs],
                 "seconds": seconds,
                 "up_to_date": up_to_date,
@@ -148,7 +149,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *_place: obje
 def error(message: str) -> None:
     if _errors_muted:
         return
-    print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    print("error: " + " ".join(scrubbed(message).split()), file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Row], header: Row | None = None) -> str:

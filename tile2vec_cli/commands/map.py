@@ -39,7 +39,7 @@ def map_scenes(
 
     from tile2vec_cli.segmentation import mapping
 
-    chosen = options.choose(scenes, recursive, config.stack, name_by)
+    chosen = options.choose(scenes, recursive, config.stack, config.assets, name_by)
     for remark in chosen.remarks:
         console.say(remark)
     with console.progress("Map", "pixels") as on_progress:
@@ -49,6 +49,7 @@ def map_scenes(
             out,
             config,
             names=chosen.names,
+            facts=chosen.facts,
             shard=own,
             workers=crew,
             strict=strict,

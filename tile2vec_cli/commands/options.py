@@ -25,7 +25,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors t
 Scenes = Annotated[
     list[str],
     typer.Argument(
-        metavar="SCENES...", help="Rasters, folders, .zip, .tar, @list.txt, - (stdin) or GDAL paths."
+        metavar="SCENES...",
+        help="Rasters, folders, .zip, .tar, @list.txt, - (stdin), GDAL paths, or STAC items, catalogs "
+        "and search results (.json, .parquet).",
     ),
 ]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")]
@@ -110,12 +112,19 @@ def require_both(tiles: Path | None, picture: Path | None) -> None:
         raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
 
 
-def choose(scenes: list[str], recursive: bool, stack: tuple[str, ...] | None, name_by: str) -> Choice:
-    """The scenes that SCENES, --recursive, --stack and --name-by mean."""
+def choose(
+    scenes: list[str],
+    recursive: bool,
+    stack: tuple[str, ...] | None,
+    assets: tuple[str, ...] | None,
+    name_by: str,
+) -> Choice:
+    """The scenes that SCENES, --recursive, --stack, --assets and --name-by mean."""
     one_of("--name-by", name_by, ("file", "path"))
     from tile2vec_cli.geo import scene_choice
 
-    return scene_choice.choose(scenes, recursive=recursive, stack=stack, by_path=name_by == "path")
+    how = {"recursive": recursive, "by_path": name_by == "path"}
+    return scene_choice.choose(scenes, stack=stack, assets=assets, **how)
 
 
 def worker_count(workers: int | None) -> int:

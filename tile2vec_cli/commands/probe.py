@@ -22,8 +22,8 @@ def probe(
     labels: list[str] = option(
         metavar="PATH",
         help="Label raster, polygons or points, or a table with `tile_id` or coordinates (CSV, Parquet); "
-        "of rasters also a folder, a pattern or @list.txt. Repeatable: where rasters disagree the first "
-        "counts.",
+        "of rasters also a folder, a pattern, @list.txt or STAC (item.json, or item.json#ASSET). "
+        "Repeatable: where rasters disagree the first counts.",
     ),
     *,
     reading: partial[LabelSource],

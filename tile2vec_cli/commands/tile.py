@@ -42,7 +42,7 @@ def tile(
 
     from tile2vec_cli.tiling import cutting
 
-    chosen = options.choose(scenes, recursive, config.stack, name_by)
+    chosen = options.choose(scenes, recursive, config.stack, config.assets, name_by)
     for remark in chosen.remarks:
         console.say(remark)
     with console.progress("tile", "tiles") as on_progress:
@@ -51,6 +51,7 @@ def tile(
             out,
             config,
             names=chosen.names,
+            facts=chosen.facts,
             aoi=aoi,
             layer=layer,
             shard=own,

@@ -17,8 +17,8 @@ def weak_segment(
     tiles: options.Tiles,
     labels: list[str] = option(
         metavar="PATH",
-        help="Label raster (or a folder, pattern or @list.txt of them; repeatable), of which weak labels "
-        "are drawn; or points (pixel); or a table or polygons (image).",
+        help="Label raster (or a folder, pattern or @list.txt of them, or item.json#ASSET of STAC; "
+        "repeatable), of which weak labels are drawn; or points (pixel); or a table or polygons (image).",
     ),
     out: Path = option(metavar="MODEL", help="Folder of the model and its report."),
     *,

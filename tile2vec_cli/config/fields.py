@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-from tile2vec_cli.config.rules import above, at_least, one_of, parse_ints, parse_stack
+from tile2vec_cli.config.rules import above, at_least, one_of, parse_assets, parse_ints, parse_stack
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,16 @@ def stack() -> Any:
         metavar="B02,B03,…",
         parse=parse_stack,
         help="Files alike but for these names are one scene, with bands in this order; others stay aside.",
+    )
+
+
+def assets() -> Any:
+    return option(
+        None,
+        metavar="red,green,…",
+        parse=parse_assets,
+        help="STAC items: these assets or bands, by key or name, are a scene's bands in this order (default: "
+        "the only raster).",
     )
 
 

@@ -48,6 +48,7 @@ class TileConfig:
     )
     any_names: bool = fields.any_names()
     stack: tuple[str, ...] | None = fields.stack()
+    assets: tuple[str, ...] | None = fields.assets()
 
     def __post_init__(self) -> None:
         check(self)
@@ -72,10 +73,11 @@ class TileConfig:
         del found["any_names"]
         if not self.scaled:  # a setting that tile sets had not from the beginning
             del found["scaled"]
-        if self.stack is None:
-            del found["stack"]
-        else:
-            found["stack"] = list(self.stack)
+        for name in ("stack", "assets"):
+            if found[name] is None:
+                del found[name]
+            else:
+                found[name] = list(found[name])
         return found
 
     def reading(self) -> dict[str, Any]:

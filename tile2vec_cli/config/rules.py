@@ -86,6 +86,16 @@ def parse_stack(option: str, text: str) -> tuple[str, ...]:
     return names
 
 
+def parse_assets(option: str, text: str) -> tuple[str, ...]:
+    """Parse "red,green" of --assets: each name once, as items have it."""
+    names = tuple(item.strip() for item in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise UsageError(
+            f"{option} {text}: needs names of assets or bands, each once, such as red,green,blue."
+        )
+    return names
+
+
 def parse_classes(option: str, text: str) -> tuple[tuple[range, ...], frozenset[str]]:
     """Parse "1-60,66-77" or "crop,orchard": ranges of codes, and names in small letters."""
     codes: list[range] = []

@@ -128,6 +128,7 @@ class MapConfig:
         768, least=64, help="Side in pixels of what the network sees at a time."
     )  # with surroundings
     stack: tuple[str, ...] | None = fields.stack()
+    assets: tuple[str, ...] | None = fields.assets()
     device: str = fields.device()
     precision: str = fields.precision()
 
@@ -138,5 +139,5 @@ class MapConfig:
     def settings(self) -> dict[str, Any]:
         """What decides a map, as JSON: not which files there are, or where it is computed."""
         found: dict[str, Any] = {"window": self.window, "precision": self.precision}
-        chosen = {"bands": self.bands, "stack": self.stack}
+        chosen = {"bands": self.bands, "stack": self.stack, "assets": self.assets}
         return found | {name: list(value) for name, value in chosen.items() if value is not None}

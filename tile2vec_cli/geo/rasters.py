@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +21,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
-from tile2vec_cli.geo import containers, remote, scene_dates, stacks
+from tile2vec_cli.geo import containers, remote, scene_dates, signatures, stacks
 from tile2vec_cli.geo.grid import Floats, Transform, map_xy
 from tile2vec_cli.geo.places import ground_m, to_lonlat
 from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.stack_readers import StackReader
 from tile2vec_cli.job import memory
 
@@ -134,24 +135,26 @@ class Raster:
         return float(math.sqrt(across[0] * down[0]))
 
 
-def describe(path: str) -> Raster:
-    """What the raster says of itself, without reading its pixels.
+def describe(path: str, facts: Facts | None = None) -> Raster:
+    """What the raster says of itself, and a catalog of it, without reading its pixels.
 
     Raises InputError when it does not exist, DataError when it is no raster.
     """
-    with opened(path) as source:
-        return described(path, source)
+    with opened(path, facts) as source:
+        return described(path, source, facts)
 
 
 # --- rasterio ---------------------------------------------------------------------------------
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Any]:
+def opened(path: str, facts: Facts | None = None) -> Iterator[Any]:
     """rasterio's dataset; errors as for `describe`."""
+    if facts is not None:
+        facts.require()
     exists(path)
     with environment(path):
-        source = open_dataset(path)
+        source = open_dataset(path, facts)
         yield source
         # Not after an error or a signal: another thread may still be reading, perhaps slowly from afar,
         # and closing would pull the file from under it. Whoever holds it last then closes it.
@@ -171,14 +174,15 @@ def environment(path: str, *, threads: int = 1) -> Iterator[None]:
         yield
 
 
-def open_dataset(path: str) -> Any:
+def open_dataset(path: str, facts: Facts | None = None) -> Any:
     """rasterio's dataset, for the caller to close; needs an `environment`. Errors as for `describe`.
 
     Of a stack, what reads as one.
     """
     stack = stacks.parse(path)
     if stack is not None:
-        return StackReader([(file, _open_one(file)) for file in stack.files], stack.bands)
+        chosen = (stack.bands, None) if facts is None else (facts.names, facts.picks)
+        return StackReader([(file, _open_one(file)) for file in stack.files], *chosen)
     return _open_one(path)
 
 
@@ -186,7 +190,7 @@ def _open_one(path: str) -> Any:
     suffix = Path(path).suffix.lower()
     try:
         # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
-        source = rasterio.open(path, driver=_DRIVERS.get(suffix))
+        source = rasterio.open(signatures.signed(path), driver=_DRIVERS.get(suffix))
     except UnicodeError as error:
         raise DataError(f"{path}: its name is no UTF-8, which GDAL needs. Rename the file.") from error
     except (RasterioError, ValueError) as error:
@@ -217,7 +221,8 @@ def reading(path: str, row0: int, row1: int) -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     """GDAL's own words, which rasterio keeps as the cause."""
-    return " ".join(str(error.__cause__ or error).split()).rstrip(".") or type(error).__name__
+    words = signatures.scrubbed(str(error.__cause__ or error))
+    return " ".join(words.split()).rstrip(".") or type(error).__name__
 
 
 def cache_bytes() -> int:
@@ -226,8 +231,16 @@ def cache_bytes() -> int:
     return max(low, min(high, memory.granted() // 32))
 
 
-def described(path: str, source: Any) -> Raster:
-    """What an opened dataset says of itself."""
+def described(path: str, source: Any, facts: Facts | None = None) -> Raster:
+    """What an opened dataset says of itself, and a catalog of it."""
+    found = _described(path, source)
+    if facts is None:
+        return found
+    origins = source.origins if isinstance(source, StackReader) else [(0, band) for band in source.indexes]
+    return replace(found, **facts.of_raster(found, origins))
+
+
+def _described(path: str, source: Any) -> Raster:
     a, b, c, d, e, f = tuple(source.transform)[:6]
     if not math.isfinite(c + f) or not math.isfinite(a * e - b * d) or a * e == b * d:
         raise DataError(f"{path}: its transform gives pixels no area. Repair its georeferencing.")

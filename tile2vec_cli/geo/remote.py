@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import time
 import urllib.request
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPMessage
-from typing import Any
+from http.client import HTTPException
+from typing import Any, TypeVar
 from urllib.error import HTTPError
 
 from tile2vec_cli.errors import InputError
-from tile2vec_cli.geo import containers
+from tile2vec_cli.geo import containers, signatures
+
+Found = TypeVar("Found")
 
 _TRIES = 4
 _PAUSE_S = 0.5  # doubles from try to try
 _TIMEOUT_S = 6
+_DOCUMENT_BYTES = 1 << 30
 
 GDAL_OPTIONS = {
     "GDAL_HTTP_MAX_RETRY": str(_TRIES - 1),
@@ -42,8 +47,13 @@ def identity(path: str) -> dict[str, Any]:
     url = _url(path)
     if url is None:
         return {"size": None, "mtime": None, "etag": None}
-    headers = _headers(path, url)
+    signed = signatures.signed(url)
+    # A signature may be for GET alone; a server that knows no ranges is not read any further.
+    how: dict[str, Any] = {"method": "HEAD"} if signed == url else {"headers": {"Range": "bytes=0-0"}}
+    headers = _asked(path, urllib.request.Request(signed, **how), lambda answer: answer.headers)
     size, modified = headers.get("Content-Length", ""), headers.get("Last-Modified")
+    of_all = re.fullmatch(r"bytes \d+-\d+/(\d+)", headers.get("Content-Range", ""))
+    size = of_all[1] if of_all else size
     try:
         mtime = parsedate_to_datetime(modified).timestamp() if modified else None
     except ValueError:
@@ -56,22 +66,26 @@ def _url(path: str) -> str | None:
     return bare if bare.startswith(("http://", "https://")) else None
 
 
-def _headers(path: str, url: str) -> HTTPMessage:
+def fetch(path: str) -> bytes:
+    """All that lies at an http address. Errors as for `identity`."""
+    request = urllib.request.Request(signatures.signed(path), headers={"Accept": "application/json, */*"})
+    return _asked(path, request, lambda answer: bytes(answer.read(_DOCUMENT_BYTES)))
+
+
+def _asked(path: str, request: urllib.request.Request, of: Callable[[Any], Found]) -> Found:
     reason = ""
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_PAUSE_S * 2 ** (attempt - 1))
         try:
-            request = urllib.request.Request(url, method="HEAD")
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-                found: HTTPMessage = answer.headers
-                return found
+                return of(answer)
         except HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
             if error.code < 500 and error.code not in (408, 429):
                 break  # asking again would not help
         except (OSError, HTTPException, ValueError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = " ".join(signatures.scrubbed(str(error)).split()) or type(error).__name__
     raise InputError(
         f"{path}: the server does not give it ({reason}). Check the address, or try again later."
     )

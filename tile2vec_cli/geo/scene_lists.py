@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tile2vec_cli.errors import InputError, UsageError
-from tile2vec_cli.geo import containers, stacks
+from tile2vec_cli.geo import containers, signatures, stacks
 from tile2vec_cli.geo.rasters import SUFFIXES
 from tile2vec_cli.geo.remote import is_remote
 
@@ -49,6 +49,12 @@ def scene_name(path: str) -> str:
     very long names are cut and end in a hash.
     """
     return _stemmed(_components(path)[-1])
+
+
+def item_name(id: str, collection: str | None = None) -> str:
+    """What the scene of a STAC item is called: by its id, or by its collection's and its own."""
+    own = _cut_short(_safe(id), id)
+    return own if collection is None else f"{_safe(collection)}/{own}"
 
 
 def names_by_path(scenes: Mapping[str, str | None]) -> dict[str, str]:
@@ -171,6 +177,6 @@ def _whole_archive(path: str) -> str | None:
 
 def _absolute(path: str) -> str:
     if is_remote(path):
-        return path
+        return signatures.admit(path)
     # Not resolve(): a link's own name is the scene's name.
     return containers.absolute(path, str(Path.cwd()))

@@ -14,6 +14,7 @@ from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.absent_blocks import Blocks
 from tile2vec_cli.geo.fills import Fill, first_foreign
 from tile2vec_cli.geo.rasters import described, opened, reading
+from tile2vec_cli.geo.scene_facts import Facts
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[Any]
@@ -29,6 +30,7 @@ class Scene:
     nothing but 0 and 255. Near-infrared is often tagged alpha in NAIP files, and a pixel whose
     near-infrared is 0 is then no less valid. A band named in `bands` is data. `scaled` gives pixels as
     float32 with each band's scale and offset applied; what is valid is told by the stored numbers.
+    `facts` are what a catalog says of it.
     """
 
     def __init__(
@@ -40,9 +42,10 @@ class Scene:
         alpha: str = "auto",
         nodata: float | None = None,
         scaled: bool = False,
+        facts: Facts | None = None,
     ) -> None:
         self._source = source
-        self.raster = described(path, source)
+        self.raster = described(path, source, facts)
         self.alpha = self._alpha_use(alpha, bands)
         self.bands = self._chosen_bands(bands)
         self._stored = np.dtype(source.dtypes[self.bands[0] - 1])
@@ -174,13 +177,15 @@ def open_scene(
     alpha: str = "auto",
     nodata: float | None = None,
     scaled: bool = False,
+    facts: Facts | None = None,
 ) -> Iterator[Scene]:
     """Open a raster for reading.
 
     Raises InputError when it does not exist, DataError when it is no raster or has no such bands.
     """
-    with opened(path) as source:
-        yield Scene(path, source, bands=bands, alpha=alpha, nodata=nodata, scaled=scaled)
+    with opened(path, facts) as source:
+        chosen = bands if facts is None else facts.chosen(bands)
+        yield Scene(path, source, bands=chosen, alpha=alpha, nodata=nodata, scaled=scaled, facts=facts)
 
 
 def _numbers(*values: float | None) -> list[float]:

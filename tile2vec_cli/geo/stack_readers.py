@@ -31,12 +31,34 @@ class StackReader:
 
     driver = "stack"
 
-    def __init__(self, sources: Sequence[tuple[str, Any]], names: Sequence[str]) -> None:
-        """`sources` are paths and datasets, which are closed with this one. Raises DataError."""
-        self._first = sources[0][1]
-        self._members = [_Member(path, source, self._first) for path, source in sources]
-        self._bands = [(member, band) for member in self._members for band in member.source.indexes]
-        self._names = dict(zip(self._members, names, strict=True))
+    def __init__(
+        self,
+        sources: Sequence[tuple[str, Any]],
+        names: Sequence[str],
+        picks: Sequence[tuple[int, int | None]] | None = None,
+    ) -> None:
+        """`sources` are paths and datasets, which are closed with this one. Raises DataError.
+
+        `picks` are numbers of sources and of their bands (None: all of its bands), each with its name;
+        by default all bands of each.
+        """
+        path, self._first = sources[0]
+        self._members = [_Member(own, source, self._first, path) for own, source in sources]
+        self.origins: list[tuple[int, int]] = []  # of each band: the source's number and the band's there
+        self._picked: list[bool] = []
+        called: list[str] = []
+        for (number, pick), name in zip(
+            picks or [(k, None) for k in range(len(sources))], names, strict=True
+        ):
+            path, source = sources[number]
+            if pick is not None and pick > source.count:
+                raise DataError(f"{path}: has {source.count} bands; {name} is said to be band {pick}.")
+            own = source.indexes if pick is None else (pick,)
+            self.origins += [(number, band) for band in own]
+            self._picked += [pick is not None or source.count == 1] * len(own)
+            called += [name] if len(own) == 1 else [f"{name} {band}" for band in own]
+        self.descriptions = tuple(called)  # bands are called as the user calls the files
+        self._bands = [(self._members[number], band) for number, band in self.origins]
         self._masks = any(member.leaves_out for member in self._members)
 
     def __getattr__(self, name: str) -> Any:
@@ -58,18 +80,11 @@ class StackReader:
         return tuple(range(1, self.count + 1))
 
     @property
-    def descriptions(self) -> tuple[str, ...]:
-        """Bands are called as the user calls the files."""
-        return tuple(
-            self._names[member] if member.source.count == 1 else f"{self._names[member]} {band}"
-            for member, band in self._bands
-        )
-
-    @property
     def colorinterp(self) -> tuple[Any, ...]:
-        """A file's only band is data, whatever it is tagged."""
-        kinds = [(member.source.count, member.source.colorinterp[band - 1]) for member, band in self._bands]
-        return tuple(kind if count > 1 else type(kind).undefined for count, kind in kinds)
+        """A file's only band is data, and so is one that was picked, whatever it is tagged."""
+        kinds = [member.source.colorinterp[band - 1] for member, band in self._bands]
+        chosen = zip(self._picked, kinds, strict=True)
+        return tuple(type(kind).undefined if picked else kind for picked, kind in chosen)
 
     @property
     def mask_flag_enums(self) -> tuple[list[Any], ...]:
@@ -100,20 +115,20 @@ class StackReader:
 class _Member:
     """One raster, and which of its pixels is nearest to each of the first one's rows and columns."""
 
-    def __init__(self, path: str, source: Any, first: Any) -> None:
+    def __init__(self, path: str, source: Any, first: Any, before: str) -> None:
         if source.crs != first.crs:
-            raise DataError(f"{path}: has another CRS than {first.name}; one scene has one. Warp it first.")
+            raise DataError(f"{path}: has another CRS than {before}; one scene has one. Warp it first.")
         self.source, self._blocks = source, Blocks(source, source.indexes)
         self._whole = source.transform == first.transform and source.shape == first.shape
         across = ~source.transform * first.transform
         if max(abs(across.b) * first.height, abs(across.d) * first.width) > 0.5:
-            raise DataError(f"{path}: is turned against {first.name}; one scene has one grid. Warp it first.")
+            raise DataError(f"{path}: is turned against {before}; one scene has one grid. Warp it first.")
         self._rows = _nearest(across.e, across.f, first.height)
         self._cols = _nearest(across.a, across.c, first.width)
         self._in_rows = (self._rows >= 0) & (self._rows < source.height)
         self._in_cols = (self._cols >= 0) & (self._cols < source.width)
         if not (self._in_rows.any() and self._in_cols.any()):
-            raise DataError(f"{path}: lies beside {first.name}; bands of one scene share one place.")
+            raise DataError(f"{path}: lies beside {before}; bands of one scene share one place.")
         flags = source.mask_flag_enums[0]
         kind = type(flags[0])
         self._masked = kind.per_dataset in flags and kind.alpha not in flags

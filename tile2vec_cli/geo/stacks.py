@@ -8,10 +8,10 @@ meaning here stands behind a backslash where a file's name holds it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from tile2vec_cli.geo.remote import is_remote
 
@@ -75,7 +75,7 @@ class _File:
 def parse(path: str) -> Stack | None:
     """The stack that is spelled so; None where the path is that of one raster."""
     pieces = _LIST.split(path) if "{" in path else [path]
-    if len(pieces) == 1 or Path(path).exists():  # a single file may be called so
+    if len(pieces) == 1 or os.path.exists(path):  # noqa: PTH110 - a file may be called so; a list may be long
         return None
     texts, columns = pieces[::2], [re.split(r"(?<!\\),", text) for text in pieces[1::2]]
     if len({len(column) for column in columns}) > 1:
@@ -92,6 +92,30 @@ def files(path: str) -> tuple[str, ...]:
     """The files that a path stands for: those of a stack, or itself."""
     stack = parse(path)
     return (path,) if stack is None else stack.files
+
+
+def spelled(paths: Sequence[str]) -> str:
+    """One path for the stack of these files, wherever they lie; that of one file is its own."""
+    if len(paths) == 1:
+        return paths[0]
+    left = _shared(paths)
+    ends = [path[left:][::-1] for path in paths]
+    right = _shared(ends)
+    middles = [end[right:][::-1] for end in ends]
+    return _spelled(
+        [
+            (path[:left], middle, end[:right][::-1])
+            for path, middle, end in zip(paths, middles, ends, strict=True)
+        ]
+    )
+
+
+def _shared(texts: Sequence[str]) -> int:
+    """Signs that all begin with, up to a separator."""
+    alike = 0
+    while alike < min(map(len, texts)) and len({text[alike] for text in texts}) == 1:
+        alike += 1
+    return len(re.sub(rf"[^/{_SEPARATORS}]*$", "", texts[0][:alike]))
 
 
 def group(paths: Iterable[str], names: Sequence[str]) -> Groups:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.geo import rasters, remote, scene_lists, tables, vectors
+from tile2vec_cli.geo import rasters, remote, scene_lists, signatures, stac_catalogs, tables, vectors
+from tile2vec_cli.geo.stac_items import Found
 from tile2vec_cli.labelling import label_tables, label_vectors
 from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.labelling.label_vectors import Bounds
@@ -51,9 +52,12 @@ def named(
 ) -> LabelSource:
     """Labels as a command line names them: a file of any kind, or label rasters as SCENES are named.
 
-    A pattern such as "labels/*.tif" means the files it matches, sorted by name. Raises InputError where
-    it matches none, where a folder holds no rasters, and where a list cannot be read.
+    A pattern such as "labels/*.tif" means the files it matches, sorted by name. A STAC item, or all items of
+    a collection or catalog, means its only raster with data, "item.json#KEY" that asset. Raises
+    InputError where a pattern matches none, where a folder holds no rasters, and where a list cannot be
+    read; DataError and InputError where an item has no such asset.
     """
+    given = [signatures.admit(name) for name in given]
     files = list(given)
     if len(given) > 1 or any(_is_several(name) for name in given):
         files = scene_lists.expand([path for name in given for path in _matches(name)])
@@ -62,6 +66,8 @@ def named(
 
 def _is_several(name: str) -> bool:
     """Whether it may stand for many files; a geodatabase is a folder, but one file."""
+    if _item(name) is not None:
+        return True
     if remote.is_remote(name):
         return False
     is_folder = Path(name).is_dir() and not vectors.is_vector(name)
@@ -72,7 +78,33 @@ def _is_pattern(name: str) -> bool:
     return has_magic(name) and not remote.is_remote(name) and not Path(name).exists()
 
 
+def _item(name: str) -> tuple[str, tuple[str] | None] | None:
+    """A STAC document and the asset that is named in it, if any; None of other files."""
+    path, mark, key = name.rpartition("#")
+    if mark and key and stac_catalogs.is_document(path) and not Path(name).exists():
+        return path, (key,)
+    return (name, None) if stac_catalogs.is_stac(name) else None
+
+
+def _require_whole(scene: Found) -> None:
+    band = scene.facts.picks[0][1]
+    if band is not None:
+        raise DataError(
+            f"{scene.path}: has classes in band {band} of several; an asset is named by its key. "
+            f"Name it so, with --label-band {band}."
+        )
+
+
 def _matches(name: str) -> list[str]:
+    item = _item(name)
+    if item is not None:
+        path, asset = item
+        local = path if remote.is_remote(path) else str(Path(path).absolute())
+        scenes = stac_catalogs.scenes(local, asset).found
+        for scene in scenes:
+            scene.facts.require()
+            _require_whole(scene)
+        return [scene.path for scene in scenes]
     if not _is_pattern(name):
         return [name]
     found = sorted(glob(name))  # noqa: PTH207 - Path.glob takes no absolute pattern

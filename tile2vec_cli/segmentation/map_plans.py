@@ -6,14 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.geo import containers, stacks
+from tile2vec_cli.geo import containers, signatures, stacks
 from tile2vec_cli.geo.rasters import Raster, describe, identity
 from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.parts import dump_json, fingerprint, require_same_settings, sha256_file
 from tile2vec_cli.outputs.provenance import elsewhere, relative
@@ -32,6 +33,8 @@ class Plan:
     path: Path
     probability: Path | None
     tags: dict[str, str]  # all but what tells whether the scene has changed
+    facts: Facts | None = None
+    signed: tuple[str, ...] = field(default=(), repr=False)  # addresses, for a worker elsewhere
 
     def absolute(self) -> Plan:
         """The same, wherever the worker is."""
@@ -40,20 +43,25 @@ class Plan:
 
     def tags_now(self) -> dict[str, str]:
         """With what tells at a glance whether the scene has changed."""
-        return {**self.tags, _SCENE: fingerprint(dump_json(identity(self.scene)))}
+        found = identity(self.scene)
+        if self.facts is not None:  # of an item the address tells, too: another is a new version
+            found |= {"item": self.facts.as_json(), "source": self.scene}
+        return {**self.tags, _SCENE: fingerprint(dump_json(found))}
 
     def tags_for_ever(self) -> dict[str, str]:
         """With what tells so by reading it, too, where it was only touched or copied."""
-        content = _content(self.scene)
+        content = _content(self.scene, self.facts)
         return self.tags_now() | ({} if content is None else {_CONTENT: content})
 
     def is_made(self, overwrite: bool) -> bool:
         """Whether all that is to be made of the scene is there. Raises DataError where something else is."""
+        if self.facts is not None:
+            self.facts.require()
         tags = self.tags_now()
-        made = _is_up_to_date(self.path, tags, self.scene, overwrite)
+        made = _is_up_to_date(self.path, tags, self, overwrite)
         if self.probability is None:
             return made
-        return _is_up_to_date(self.probability, tags, self.scene, overwrite) and made
+        return _is_up_to_date(self.probability, tags, self, overwrite) and made
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,15 @@ class Mapper:
 
 
 def plans(
-    names: Mapping[str, str], own: Sequence[str], out: Path, mapper: Mapper, *, probability: bool
+    names: Mapping[str, str],
+    own: Sequence[str],
+    out: Path,
+    mapper: Mapper,
+    *,
+    probability: bool,
+    facts: Mapping[str, Facts],
 ) -> list[Plan]:
-    """The maps of a shard's `own` of the scenes; `names` are all scenes', by path.
+    """The maps of a shard's `own` of the scenes; `names` are all scenes', by path, `facts` a catalog's.
 
     Raises UsageError for several scenes and one file, DataError for two scenes of one name.
     """
@@ -95,7 +109,8 @@ def plans(
             f"{_TAG}CLASS_0": "other",
             f"{_TAG}CLASS_1": mapper.name,
         }
-        plans.append(Plan(scene, path, beside, tags))
+        signed = signatures.known(stacks.files(scene))
+        plans.append(Plan(scene, path, beside, tags, facts.get(scene), signed))
     return plans
 
 
@@ -108,19 +123,20 @@ def rasters(plans: Sequence[Plan]) -> list[Raster]:
     found = []
     for plan in plans:
         with suppress(Exception):  # it is said when its turn comes
-            found.append(describe(plan.scene))
+            found.append(describe(plan.scene, plan.facts))
     return found
 
 
-def _content(scene: str) -> str | None:
+def _content(scene: str, facts: Facts | None) -> str | None:
     """Of the bytes of the scene's files; None where a server has them."""
     if is_remote(scene):
         return None
     files = (containers.parts(file)[1] for file in stacks.files(scene))
-    return fingerprint(*(sha256_file(Path(file)) for file in files))
+    said = () if facts is None else (dump_json(facts.as_json()),)
+    return fingerprint(*(sha256_file(Path(file)) for file in files), *said)
 
 
-def _is_up_to_date(path: Path, tags: dict[str, str], scene: str, overwrite: bool) -> bool:
+def _is_up_to_date(path: Path, tags: dict[str, str], plan: Plan, overwrite: bool) -> bool:
     """Whether this very map is there. Raises DataError where something else is."""
     if not path.exists():
         return False
@@ -137,4 +153,4 @@ def _is_up_to_date(path: Path, tags: dict[str, str], scene: str, overwrite: bool
     if not all(found.get(name) == value for name, value in tags.items() if name not in {_MODEL_PATH, _SCENE}):
         return False
     same = found.get(_SCENE) == tags[_SCENE]
-    return same or (_CONTENT in found and found[_CONTENT] == _content(scene))
+    return same or (_CONTENT in found and found[_CONTENT] == _content(plan.scene, plan.facts))

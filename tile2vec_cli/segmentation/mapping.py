@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Failure
-from tile2vec_cli.geo import band_names, fills
+from tile2vec_cli.geo import band_names, fills, signatures
 from tile2vec_cli.geo.rasters import Raster
+from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
 from tile2vec_cli.job.processors import usable_cpus
@@ -74,6 +75,7 @@ def run(
     config: MapConfig,
     *,
     names: Mapping[str, str] | None = None,
+    facts: Mapping[str, Facts] | None = None,
     shard: Shard | None = None,
     workers: int | Elsewhere = 1,
     strict: bool = False,
@@ -82,8 +84,8 @@ def run(
 ) -> MapReport:
     """Map each scene (absolute paths) that has no map yet, or has changed since, as its model may have.
 
-    `names` are the scenes', by path (default: their files'). `out` is a folder, or a file ending in .tif
-    where there is one scene. Progress is in pixels.
+    `names` are the scenes', by path (default: their files'); `facts` what a catalog says of them, by path.
+    `out` is a folder, or a file ending in .tif where there is one scene. Progress is in pixels.
     Raises InputError and DataError for a model that can't be used, UsageError for several scenes and
     one file; what goes wrong with a scene is reported.
     """
@@ -93,7 +95,8 @@ def run(
     name = str(machine.model.provenance.get("class", "class"))
     mapper = Mapper(model, model_path, name, config.settings())
     names = names or {scene: scene_name(scene) for scene in scenes}
-    plans = map_plans.plans(names, own, out, mapper, probability=config.probability)
+    given: dict[str, Any] = {"probability": config.probability, "facts": facts or {}}
+    plans = map_plans.plans(names, own, out, mapper, **given)
     folder = make_folder(out.parent if map_plans.is_file(out) else out)
     for place in {folder, *(plan.path.parent for plan in plans)}:
         sweep(place)
@@ -131,6 +134,8 @@ def run(
 
 def _map_there(plan: Plan, advance: Advance, *, load: Callable[[], _Machine], overwrite: bool) -> int:
     """As `_map`, by a worker elsewhere."""
+    for address in plan.signed:
+        signatures.admit(address)
     return _map(plan, advance, machine=load(), overwrite=overwrite)
 
 
@@ -156,7 +161,7 @@ def _map(plan: Plan, advance: Advance, *, machine: _Machine, overwrite: bool) ->
         return 0
     tags = plan.tags_for_ever()
     with ExitStack() as stack:
-        scene = stack.enter_context(open_scene(plan.scene, **machine.tiles.reading()))
+        scene = stack.enter_context(open_scene(plan.scene, **machine.tiles.reading(), facts=plan.facts))
         _require_fit(scene, machine)
         classes = stack.enter_context(cogs.new_cog(plan.path, scene.raster, _classes(tags)))
         # Left first: where the map of classes is, its probabilities are whole.
@@ -220,7 +225,9 @@ def _require_fit(scene: Scene, machine: _Machine) -> None:
             f"{band_names.listed(model.band_names)}. {choice}, or insist with --any-names that they mean "
             "the same."
         )
-    chosen = config.bands is not None and len(config.bands) == len(model.bands)
+    # Bands of a file that were chosen by their names stand wherever they do in it.
+    named = config.assets is not None and len(scene.bands) == len(model.bands)
+    chosen = named or (config.bands is not None and len(config.bands) == len(model.bands))
     if scene.bands != model.bands and not chosen:
         raise DataError(
             f"{scene.path}: its bands are {_list(scene.bands)}; the model is for bands {_list(model.bands)}. "

@@ -15,8 +15,9 @@ import shapely
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError
-from tile2vec_cli.geo import vectors
+from tile2vec_cli.geo import signatures, stacks, vectors
 from tile2vec_cli.geo.rasters import exists
+from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import part_name, scene_name
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.outputs import parts
@@ -57,6 +58,7 @@ def cut(
     config: TileConfig,
     *,
     names: Mapping[str, str] | None = None,
+    facts: Mapping[str, Facts] | None = None,
     aoi: Path | None = None,
     layer: str | None = None,
     shard: Shard | None = None,
@@ -67,7 +69,8 @@ def cut(
 ) -> TileReport:
     """Cut each scene (absolute paths) into tiles below `out`; parts that are there already stay.
 
-    `names` are the scenes', by path (default: their files'). Raises DataError when the tile set was made with
+    `names` are the scenes', by path (default: their files'); `facts` what a catalog says of them, by path.
+    Raises DataError when the tile set was made with
     other settings (unless `overwrite`) and when no scene yields a tile; OutputError when `out` cannot be
     written. Other scenes' failures are reported.
     """
@@ -76,10 +79,11 @@ def cut(
     folder = parts.make_folder(out / "parts")
     parts.sweep(out)
     parts.sweep(folder)
-    manifest = _manifest(out, settings, scenes, config, overwrite)
+    facts = facts or {}
+    manifest = _manifest(out, settings, scenes, config, overwrite, facts)
     own = (shard or Shard()).take(scenes)
     names = names or {path: scene_name(path) for path in scenes}
-    infos, plans, failed = _planned(own, folder, config, manifest, strict, names)
+    infos, plans, failed = _planned(own, folder, config, manifest, strict, names, facts)
 
     settled = {"config": config, "settings": manifest["settings_fingerprint"], "aoi": area}
     done = work.each(
@@ -122,7 +126,14 @@ def _area_fingerprint(area: Any) -> str:
     return hashlib.sha256(shapely.to_wkb(area, byte_order=1)).hexdigest()[:16]
 
 
-def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConfig, overwrite: bool) -> Info:
+def _manifest(
+    out: Path,
+    settings: Info,
+    scenes: Sequence[str],
+    config: TileConfig,
+    overwrite: bool,
+    facts: Mapping[str, Facts],
+) -> Info:
     """The tile set's manifest: the one that is there, or a new one with the first readable scene's bands."""
     path = out / MANIFEST
     if path.exists():
@@ -137,7 +148,7 @@ def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConf
         "format": FORMAT,
         "settings": settings,
         "settings_fingerprint": settings_fingerprint(settings),
-        **_pixels_of_first(scenes, config),
+        **_pixels_of_first(scenes, config, facts),
     }
     parts.write_json(path, manifest)
     for info in _infos(out / "parts"):
@@ -146,12 +157,12 @@ def _manifest(out: Path, settings: Info, scenes: Sequence[str], config: TileConf
     return manifest
 
 
-def _pixels_of_first(scenes: Sequence[str], config: TileConfig) -> Info:
+def _pixels_of_first(scenes: Sequence[str], config: TileConfig, facts: Mapping[str, Facts]) -> Info:
     """Bands, dtype and so on of the first scene that opens: the same one, whichever shard asks."""
     first: Tile2VecError | None = None
     for path in scenes:
         try:
-            with open_scene(path, **config.reading()) as scene:
+            with open_scene(path, **config.reading(), facts=facts.get(path)) as scene:
                 tile_parts.plans(scene, scene_name(path), config)
                 return likeness.described(scene, config)
         except Tile2VecError as error:
@@ -181,6 +192,7 @@ def _planned(
     manifest: Info,
     strict: bool,
     names: Mapping[str, str],
+    facts: Mapping[str, Facts],
 ) -> tuple[list[Info], list[tile_parts.Plan], list[Failure]]:
     """Parts that are there and up to date, parts to be made or looked at, and scenes that cannot be cut."""
     there = known_scenes.Known.of(info for info in _infos(folder) if belongs(info, manifest))
@@ -190,12 +202,20 @@ def _planned(
     failed: list[Failure] = []
     alike = Likeness(manifest, config)
     for path in scenes:
+        said = facts.get(path)
         try:
+            if said is not None:
+                said.require()
             exists(path)
+            if config.virtual and signatures.known(stacks.files(path)):
+                raise DataError(
+                    f"{path}: is signed for a time, and --virtual reads pixels later, by an address without "
+                    "signature. Leave --virtual out, or download the file."
+                )
             if path in rivals:
                 raise tile_parts.same_name(path, rivals[path])
             name = there.name(path) or names[path]
-            standing = known_scenes.standing(path, there.parts(name))
+            standing = known_scenes.standing(path, there.parts(name), said)
             kept = [info for info in standing.kept if _is_intact(info, manifest)]
             if config.virtual and not there.is_there(name):
                 kept = [tile_parts.moved(info, path) for info in kept]
@@ -204,7 +224,7 @@ def _planned(
             if with_missing:
                 made = {info["path"].name for info in kept}
                 intact = {i["path"].name: i["fingerprint"] for i in standing.alike if _is_intact(i, manifest)}
-                found = [plan for plan in _plans_of(path, name, config, alike) if plan.name not in made]
+                found = [plan for plan in _plans_of(path, name, config, alike, said) if plan.name not in made]
                 if standing.rival is not None and not {plan.name for plan in found} <= intact.keys():
                     raise tile_parts.same_name(path, standing.rival)
                 plans += [replace(p, before=intact.get(p.name), rival=standing.rival) for p in found]
@@ -221,10 +241,12 @@ def _is_intact(info: Info, manifest: Info) -> bool:
     return part_of(info["path"], written, manifest).is_intact()
 
 
-def _plans_of(path: str, name: str, config: TileConfig, alike: Likeness) -> list[tile_parts.Plan]:
-    with open_scene(path, **config.reading()) as scene:
+def _plans_of(
+    path: str, name: str, config: TileConfig, alike: Likeness, facts: Facts | None
+) -> list[tile_parts.Plan]:
+    with open_scene(path, **config.reading(), facts=facts) as scene:
         alike.require(scene)
-        return tile_parts.plans(scene, name, config)
+        return tile_parts.plans(scene, name, config, facts)
 
 
 def _remove_others(folder: Path, plan: tile_parts.Plan) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from tile2vec_cli.geo.rasters import identity, is_there
 from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scene_choice import file_key
+from tile2vec_cli.geo.scene_facts import Facts
 
 Info = dict[str, Any]  # a part.json
 
@@ -62,16 +63,20 @@ class Standing:
     rival: str | None = None  # the file from which they were cut, where it is another and still there
 
 
-def standing(path: str, infos: list[Info]) -> Standing:
+def standing(path: str, infos: list[Info], facts: Facts | None = None) -> Standing:
     """Raises InputError where the file can't be asked."""
     if not infos:
         return Standing([], [])
     found, readable = identity(path), not is_remote(path)  # reading from afar costs what cutting does
+    if facts is not None:
+        found["item"] = facts.as_json()
     same = [info for info in infos if all(info.get(key) == found[key] for key in found)]
     alike = [info for info in infos if readable and info.get("size") == found["size"]]
     sources = {str(info["source"]) for info in infos} - {path}
     rival = next((source for source in sources if _is_another(source, path)), None)
     kept = same if rival is None else [info for info in same if info["source"] == path]
+    if rival is not None and facts is not None and all(facts.is_of(info.get("item")) for info in infos):
+        return Standing([], alike)  # the item names other files now
     return Standing(kept, alike, rival)
 
 

@@ -26,6 +26,7 @@ from tile2vec_cli.errors import DataError, InputError, Tile2VecError
 from tile2vec_cli.geo import geoparquet, rasters
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scenes import Pixels, Scene
 from tile2vec_cli.job.processors import usable_cpus
 from tile2vec_cli.tiling import strips
@@ -156,11 +157,13 @@ class _Opened:
         index, _ = geoparquet.read(source.part / "tiles.parquet", ["row", "col"])
         self.rows, self.cols = (np.asarray(index[name], dtype=np.int64) for name in ("row", "col"))
         bands = _band_numbers(source)
+        facts = Facts.of_json(source.info.get("item"))
         with rasters.environment(self.path, threads=usable_cpus()):
-            self._dataset = rasters.open_dataset(self.path)
+            self._dataset = rasters.open_dataset(self.path, facts)
             # The bands are known, and so is what is valid of them: nothing is to be found out.
             scaled = "scaling" in source.info
-            self._scene = Scene(self.path, self._dataset, bands=bands, alpha="data", scaled=scaled)
+            how: dict[str, Any] = {"bands": bands, "alpha": "data", "scaled": scaled, "facts": facts}
+            self._scene = Scene(self.path, self._dataset, **how)
         raster, dtype = self._scene.raster, self._scene.dtype
         low = min(self.rows.min(initial=0), self.cols.min(initial=0))
         if (

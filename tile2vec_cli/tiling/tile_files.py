@@ -239,7 +239,7 @@ def part_fingerprint(info: dict[str, Any]) -> str:
 
     They are the same tiles wherever their pixels lie.
     """
-    aside = {"fingerprint", "source", "source_relative", "size", "mtime", "etag", "virtual"}
+    aside = {"fingerprint", "source", "source_relative", "size", "mtime", "etag", "virtual", "item"}
     return fingerprint(dump_json({key: value for key, value in info.items() if key not in aside}))
 
 

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo import geoparquet, signatures, stacks
 from tile2vec_cli.geo.grid import Floats, Grid, Ints, snapped_start
 from tile2vec_cli.geo.rasters import Raster, identity
 from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import part_name
 from tile2vec_cli.geo.scenes import Mask, Pixels, Scene, open_scene
 from tile2vec_cli.outputs import parts
@@ -54,13 +55,15 @@ class Plan:
     names: tuple[str, ...]  # of all the parts that the scene becomes
     before: str | None = None  # fingerprint of the part that is there, if the scene may still be the same
     rival: str | None = None  # the other file from which that one was cut, if it is another
+    facts: Facts | None = field(default=None, repr=False)
+    signed: tuple[str, ...] = field(default=(), repr=False)  # addresses, for a worker elsewhere
 
     @property
     def windows(self) -> int:
         return (self.last - self.first) * len(self.grid.cols)
 
 
-def plans(scene: Scene, name: str, config: TileConfig) -> list[Plan]:
+def plans(scene: Scene, name: str, config: TileConfig, facts: Facts | None = None) -> list[Plan]:
     """The parts that a scene becomes. A scene smaller than a tile becomes one part without tiles."""
     raster = scene.raster
     grid = _grid(raster, config)
@@ -79,8 +82,9 @@ def plans(scene: Scene, name: str, config: TileConfig) -> list[Plan]:
     own = part_name(name)
     names = (own,) if count == 1 else tuple(f"{own}+{start:07d}" for start in starts)
     found = identity(raster.path)
+    known: dict[str, Any] = {"facts": facts, "signed": signatures.known(stacks.files(raster.path))}
     return [
-        Plan(part, name, raster.path, found, grid, first, last, names)
+        Plan(part, name, raster.path, found, grid, first, last, names, **known)
         for part, first, last in zip(names, edges[:-1], edges[1:], strict=True)
     ]
 
@@ -108,6 +112,8 @@ def cut(
     and when they were read. `settings` is the fingerprint of the tile set's settings, `aoi` a shapely area
     or None; it advances by windows.
     """
+    for address in plan.signed:
+        signatures.admit(address)
     if plan.before is not None:
         with parts.scratch(folder) as temporary:
             info = _written(plan, temporary, advance, config, settings, aoi, pixels=False)
@@ -148,7 +154,7 @@ def _written(
     plan: Plan, folder: Path, advance: Advance, config: TileConfig, settings: str, aoi: Any, *, pixels: bool
 ) -> dict[str, Any]:
     """part.json of the part, whose other files are written to `folder`, with its pixels or without."""
-    with open_scene(plan.source, **config.reading()) as scene:
+    with open_scene(plan.source, **config.reading(), facts=plan.facts) as scene:
         part = PartWriter(folder, scene, config, pixels=pixels)
         try:
             found = strips.read(scene, plan.grid, config, aoi, part.skipped, first=plan.first, last=plan.last)
@@ -259,6 +265,8 @@ class PartWriter:
             "valid_pixels": self._valid_pixels,
             "sha256": {PIXELS: self._digest.hexdigest(), **digests},
         }
+        if plan.facts is not None:
+            info["item"] = plan.facts.as_json()
         if self._config.scaled:
             info["scaling"] = [list(pair) for pair in self._scene.scaling]
         if self._config.virtual:

@@ -1,0 +1,89 @@
+"""`tile` on STAC items behind a server on this machine: how long it takes to find, cut and look at them.
+
+    python benchmarks/stac.py FOLDER [--items 1000]
+
+Makes the items (once), each of two small files, and a catalog of them in FOLDER; a process of its own
+serves them. Prints the seconds in which the catalog becomes a list of scenes, those of `tile`, and
+those of `tile` once more, which has nothing to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from command import measured
+from rasterio.transform import from_origin
+
+from tile2vec_cli.geo.scene_choice import choose
+
+BANDS = ("red", "nir")
+
+
+def make(folder: Path, count: int) -> None:
+    pixels = np.random.default_rng(0).integers(1, 9999, (1, 64, 64)).astype(np.uint16)
+    links = []
+    for number in range(count):
+        own = folder / f"{number:05d}"
+        own.mkdir(parents=True)
+        profile = {"driver": "GTiff", "count": 1, "height": 64, "width": 64, "dtype": "uint16"}
+        profile |= {"crs": "EPSG:32614", "transform": from_origin(500_000 + 640 * number, 4_400_000, 10, 10)}
+        for band in BANDS:
+            with rasterio.open(own / f"{band}.tif", "w", **profile) as target:
+                target.write(pixels)
+        assets = {band: {"href": f"./{band}.tif", "type": "image/tiff"} for band in BANDS}
+        item = {"type": "Feature", "stac_version": "1.0.0", "id": f"scene-{number:05d}", "assets": assets}
+        item["properties"] = {"datetime": "2021-05-13T17:19:01Z"}
+        (own / "item.json").write_text(json.dumps(item))
+        links.append({"rel": "item", "href": f"./{own.name}/item.json"})
+    catalog = {"type": "Catalog", "stac_version": "1.0.0", "id": "all", "links": links}
+    (folder / "catalog.json").write_text(json.dumps(catalog))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--items", type=int, default=1000)
+    options = parser.parse_args()
+    served, out = options.folder / f"items-{options.items}", options.folder / "tiles"
+    if not (served / "catalog.json").exists():
+        make(served, options.items)
+    shutil.rmtree(out, ignore_errors=True)
+    server = [
+        sys.executable,
+        "-u",
+        "-m",
+        "http.server",
+        "0",
+        "--bind",
+        "127.0.0.1",
+        "--directory",
+        str(served),
+    ]
+    with subprocess.Popen(server, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline().split("port ")[1].split()[0]
+            catalog = f"http://127.0.0.1:{port}/catalog.json"
+            began = time.perf_counter()
+            found = choose([catalog], assets=BANDS)
+            print(f"{len(found.scenes):,} items planned in {time.perf_counter() - began:.1f} s")
+            call = ["tile", catalog, "--assets", ",".join(BANDS), "--size", 32, "--out", out]
+            for name in ("cut", "up to date"):
+                report, seconds, megabytes = measured(*call)
+                print(f"{name}: {report['made']:,} made in {seconds:.1f} s, {megabytes:,} MB")
+        finally:
+            process.terminate()
+
+
+if __name__ == "__main__":
+    main()
