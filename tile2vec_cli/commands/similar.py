@@ -38,8 +38,23 @@ def similar(
     part: options.Part = None,
     top: Annotated[int, typer.Option(help="How many tiles to find.")] = SimilarConfig.top,
     out: options.TableOut = None,
-    tiles: options.PictureTiles = None,
+    tiles: Annotated[
+        Path | None,
+        typer.Option(
+            "--tiles",
+            metavar="TILES",
+            help="The tile set that was embedded: for --picture, and --raster in its scenes' CRSs.",
+        ),
+    ] = None,
     picture: options.Picture = None,
+    raster: Annotated[
+        Path | None,
+        typer.Option(
+            "--raster",
+            metavar="PATH",
+            help="Map of the distance of every tile: .tif, a pixel a tile, one COG per CRS of the scenes.",
+        ),
+    ] = None,
     rgb: options.Rgb = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -51,9 +66,14 @@ def similar(
     themselves are left out. Rows of other people's files that have no tile_id go by their number,
     from 0. Beside each output a file OUTPUT.json says what it was made from.
 
+    --raster maps the distance: 0 at the examples, NaN where there is no tile or one nearer to a
+    counter-example. Of several dates of one place the newest is shown. Maps are in the CRSs of the
+    scenes where --tiles are given, else as `preview` has them.
+
     Example: tile2vec similar embeddings.parquet --to=-97.81,39.77 --tiles tiles --picture near.png
     """
-    options.require_both(tiles, picture)
+    if raster is None or picture is not None:
+        options.require_both(tiles, picture)
     config = SimilarConfig(
         to=_examples("--to", to),
         without=_examples("--not", without or []),
@@ -67,7 +87,7 @@ def similar(
     from tile2vec_cli.views.near_reports import Outputs
 
     with console.progress("similar", "rows") as on_progress:
-        outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
+        outputs = Outputs(out, tiles, picture, config.rgb, overwrite, raster)
         report = similar_reports.run(embeddings, config, outputs, on_progress)
     if report.keys["ruled_out"]:
         console.say(f"{report.keys['ruled_out']:,} tiles are nearer to a counter-example and left out.")
