@@ -212,7 +212,7 @@ def test_the_seed_decides_and_the_number_of_threads_does_not(monkeypatch: pytest
     own = embeddings(vectors, grid())
     reports = []
     for cpus, seed in ((1, 0), (3, 0), (3, 1)):
-        monkeypatch.setattr(probing, "usable_cpus", lambda cpus=cpus: cpus)
+        monkeypatch.setattr(classifiers, "usable_cpus", lambda cpus=cpus: cpus)
         reports.append(probing.probe(own, labels(codes), replace(config, seed=seed)).report())
     assert reports[0] == reports[1]
     assert reports[0]["scores"] != reports[2]["scores"]
