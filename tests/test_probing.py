@@ -15,7 +15,7 @@ import shapely
 from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES, ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Interrupted
-from tile2vec_cli.evaluation import probing, tasks
+from tile2vec_cli.evaluation import classifiers, probing, tasks
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.geo.grid import spatial_blocks
 from tile2vec_cli.labelling.labels import Labels
