@@ -24,6 +24,7 @@ from tile2vec_cli.commands.preview import preview
 from tile2vec_cli.commands.probe import probe
 from tile2vec_cli.commands.sample_triplets import sample_triplets
 from tile2vec_cli.commands.similar import similar
+from tile2vec_cli.commands.suggest import suggest
 from tile2vec_cli.commands.tile import tile
 from tile2vec_cli.commands.train import train
 from tile2vec_cli.commands.weak_segment import weak_segment
@@ -57,6 +58,7 @@ for command in (
     analogy,
     change,
     inspect,
+    suggest,
     weak_segment,
     map_scenes,
     check,

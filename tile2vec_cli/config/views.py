@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES
 from tile2vec_cli.config.rules import above, at_least, on_earth, one_of, share
 from tile2vec_cli.config.training import PARTS
 from tile2vec_cli.errors import UsageError
@@ -154,3 +155,28 @@ class InspectConfig:
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class SuggestConfig:
+    """Which tiles to label next."""
+
+    count: int = 50
+    field: str | None = None  # of the labels
+    min_purity: float = 0.8
+    classifier: str = "logistic"
+    part: str | None = None  # of the vectors; None: whole ones
+    rgb: tuple[int, ...] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least("--count", self.count, 1)
+        share("--min-purity", self.min_purity)
+        one_of("--classifier", self.classifier, CLASSIFIER_NAMES)
+        _part(self.part)
+        _shown_bands(self.rgb)
+        at_least("--seed", self.seed, 0)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the tiles, as JSON."""
+        return _without(asdict(self), "rgb")

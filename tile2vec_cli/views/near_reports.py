@@ -1,20 +1,19 @@
-"""From a search to files: a table of the nearest tiles, a contact sheet and a map, unless up to date."""
+"""From a search to files: a table of what was found, a contact sheet and a map, unless up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tile2vec_cli import figures
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.geo import feature_files
+from tile2vec_cli.geo.feature_files import Batch
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
-from tile2vec_cli.views import contact_sheets, near_tables, value_maps
+from tile2vec_cli.views import contact_sheets, value_maps
 from tile2vec_cli.views.contact_sheets import Group, Source
-from tile2vec_cli.views.near_tables import Row
-from tile2vec_cli.views.similarity import Near
 from tile2vec_cli.views.value_maps import Maps
 
 
@@ -22,8 +21,7 @@ from tile2vec_cli.views.value_maps import Maps
 class Finding:
     """What a search came to."""
 
-    near: Sequence[Near]
-    rows: Sequence[Row]  # of the table, one for each of `near`
+    table: Batch
     keys: Keys  # of the report
     groups: Callable[[Source], list[Group]]  # of the contact sheet
     maps: Maps | None = None  # where they are asked for
@@ -60,7 +58,7 @@ def run(
         wanted.append(
             (
                 records.output(out, command, settings, inputs),
-                lambda found: {out: lambda path: near_tables.write(path, found.rows, found.near)},
+                lambda found: {out: lambda path: feature_files.write(path, [found.table])},
             )
         )
     source = None if tiles is None else Source.of(tiles, outputs.rgb)

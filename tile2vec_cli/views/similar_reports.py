@@ -59,7 +59,7 @@ def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: 
             "ruled_out": found.ruled_out,
         }
         maps = surface.maps() if surface else None
-        return Finding(found.near, rows, keys, lambda source: _groups(found, source), maps)
+        return Finding(near_tables.batch(rows, found.near), keys, lambda source: _groups(found, source), maps)
 
     return near_reports.run("similar", config.settings(), {"embeddings": embeddings}, outputs, find)
 
