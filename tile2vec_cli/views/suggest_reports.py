@@ -14,7 +14,7 @@ from tile2vec_cli.geo.feature_files import Batch
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.records import Keys, Report
-from tile2vec_cli.views import near_reports, suggestions
+from tile2vec_cli.views import contact_sheets, near_reports, suggestions
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
 from tile2vec_cli.views.near_reports import Finding, Outputs
 from tile2vec_cli.views.suggestions import Suggested
@@ -101,6 +101,5 @@ def _keys(found: Suggested, rows: list[dict[str, Any]]) -> Keys:
 
 
 def _groups(found: Suggested, source: Source) -> list[Group]:
-    shown = found.tiles[:SHOWN]
-    captions = [f"{rank}   {one.tile_id}" for rank, one in enumerate(shown, 1)]
-    return [source.group("To label next", [one.tile_id for one in shown], captions)]
+    ids = [one.tile_id for one in found.tiles[:SHOWN]]
+    return [contact_sheets.named("To label next", ids, source)]
