@@ -20,6 +20,7 @@ import argparse
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,21 +73,21 @@ class Play:
         self.vectors, self.ground = own.vectors, Ground.of(own)
         self.overlaps = splits.overlapping(own.geometry, self.task.units)
 
-    def score(self, rows: np.ndarray, test: np.ndarray) -> float:
-        return float((self._fit(rows).predict(self.vectors[test]) == self.task.classes[test]).mean())
+    def score(self, model: Any, test: np.ndarray) -> float:
+        return float((model.predict(self.vectors[test]) == self.task.classes[test]).mean())
 
-    def _fit(self, rows: np.ndarray) -> object:
+    def fit(self, rows: np.ndarray) -> Any:
         classes = self.task.classes[rows]
         with quietly():
             training = Training(self.vectors[rows], classes, self.task.blocks[rows])
             return CLASSIFIERS["logistic"](training, 0).fit(self.vectors[rows], classes)
 
-    def more(self, way: str, order: np.ndarray, chosen: np.ndarray, count: int) -> np.ndarray:
-        """The next tiles of those in `order`, which is random, beside the chosen ones."""
+    def more(self, way: str, model: Any, order: np.ndarray, chosen: np.ndarray, count: int) -> np.ndarray:
+        """The next tiles of those in `order`, which is random, beside those that the model was fitted to."""
         if way == "random":
             return order[~np.isin(order, chosen)][:count]
         left = np.sort(order[self.ground.away_from(chosen)[order]])
-        unsure = suggestions.uncertainty(self._fit(chosen).predict_proba(self.vectors[left]))
+        unsure = suggestions.uncertainty(model.predict_proba(self.vectors[left]))
         rows = suggestions.candidates(unsure, np.ones(len(left), bool), count)
         here = replace(self.ground, xyz=self.ground.xyz[left[rows]])
         if way == "suggest":
@@ -104,15 +105,16 @@ class Play:
         split = splits.block_split(self.task.units, self.task.classes, self.overlaps, 0.3, random)
         order = splits.label_order(split.train, self.task.classes, random)
         found = {}
+        first = self.fit(order[: STEPS[0]])
         for way in WAYS:
-            chosen = order[: STEPS[0]]
-            found[way] = [self.score(chosen, split.test)]
+            chosen, model = order[: STEPS[0]], first
+            found[way] = [self.score(model, split.test)]
             for before, after in pairwise(STEPS):
-                new = self.more(way, order, chosen, after - before)
-                chosen = np.concatenate([chosen, new])
-                found[way].append(self.score(chosen, split.test))
+                chosen = np.append(chosen, self.more(way, model, order, chosen, after - before))
+                model = self.fit(chosen)
+                found[way].append(self.score(model, split.test))
         start = self.typical(np.sort(split.train), STEPS[0])
-        return found, (found["random"][0], self.score(start, split.test))
+        return found, (found["random"][0], self.score(self.fit(start), split.test))
 
 
 def curve(options: argparse.Namespace) -> None:
