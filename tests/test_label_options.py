@@ -154,6 +154,7 @@ def test_a_picture_is_no_label_raster(land: Path, call: Call, write_scene: Scene
         ("compare", ("tiles", "--minutes", 1, "--out", "c")),
         ("inspect", ("e.parquet", "--out", "i")),
         ("analogy", ("e.parquet", "1", "2", "3")),
+        ("suggest", ("e.parquet", "--out", "s.csv")),
     ):
         done = call(command, *tail, "--labels", "rgb.tif")
         assert done.code == 65, command
@@ -164,7 +165,13 @@ def test_a_picture_is_no_label_raster(land: Path, call: Call, write_scene: Scene
 
 
 @pytest.mark.parametrize(
-    "command", ["train t --tiles t --out m", "inspect e.parquet --out i", "analogy e.parquet a b c"]
+    "command",
+    [
+        "train t --tiles t --out m",
+        "inspect e.parquet --out i",
+        "analogy e.parquet a b c",
+        "suggest e.parquet --out s.csv",
+    ],
 )
 def test_options_of_labels_need_labels(land: Path, call: Call, command: str) -> None:
     done = call(*command.split(), "--label-band", 1)

@@ -15,7 +15,7 @@ import shapely
 from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES, ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Interrupted
-from tile2vec_cli.evaluation import probing, tasks
+from tile2vec_cli.evaluation import classifiers, probing, tasks
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.geo.grid import spatial_blocks
 from tile2vec_cli.labelling.labels import Labels
@@ -212,7 +212,7 @@ def test_the_seed_decides_and_the_number_of_threads_does_not(monkeypatch: pytest
     own = embeddings(vectors, grid())
     reports = []
     for cpus, seed in ((1, 0), (3, 0), (3, 1)):
-        monkeypatch.setattr(probing, "usable_cpus", lambda cpus=cpus: cpus)
+        monkeypatch.setattr(classifiers, "usable_cpus", lambda cpus=cpus: cpus)
         reports.append(probing.probe(own, labels(codes), replace(config, seed=seed)).report())
     assert reports[0] == reports[1]
     assert reports[0]["scores"] != reports[2]["scores"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.views import SimilarConfig
 from tile2vec_cli.console import Console
 
@@ -12,8 +15,17 @@ def similar(
     *,
     config: SimilarConfig,
     out: options.TableOut = None,
-    tiles: options.PictureTiles = None,
+    tiles: Path | None = option(
+        None,
+        metavar="TILES",
+        help="The tile set that was embedded: for --picture, and --raster in its scenes' CRSs.",
+    ),
     picture: options.Picture = None,
+    raster: Path | None = option(
+        None,
+        metavar="PATH",
+        help="Map of the distance of every tile: .tif, a pixel a tile, one COG per CRS of the scenes.",
+    ),
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -24,16 +36,21 @@ def similar(
     themselves are left out. Rows of other people's files that have no tile_id go by their number,
     from 0. Beside each output a file OUTPUT.json says what it was made from.
 
+    --raster maps the distance: 0 at the examples, NaN where there is no tile or one nearer to a
+    counter-example. Of several dates of one place the newest is shown. Maps are in the CRSs of the
+    scenes where --tiles are given, else as `preview` has them.
+
     Example: tile2vec similar embeddings.parquet --to=-97.81,39.77 --tiles tiles --picture near.png
     """
-    options.require_both(tiles, picture)
+    if raster is None or picture is not None:
+        options.require_both(tiles, picture)
     console = Console("similar", quiet, json)
 
     from tile2vec_cli.views import near_tables, similar_reports
     from tile2vec_cli.views.near_reports import Outputs
 
     with console.progress("similar", "rows") as on_progress:
-        outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
+        outputs = Outputs(out, tiles, picture, config.rgb, overwrite, raster)
         report = similar_reports.run(embeddings, config, outputs, on_progress)
     if report.keys["ruled_out"]:
         console.say(f"{report.keys['ruled_out']:,} tiles are nearer to a counter-example and left out.")

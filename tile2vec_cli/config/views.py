@@ -9,6 +9,7 @@ from typing import Any
 
 from tile2vec_cli.config import fields
 from tile2vec_cli.config.fields import check, option
+from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES
 from tile2vec_cli.config.rules import on_earth, parse_place, share
 from tile2vec_cli.config.training import PARTS
 from tile2vec_cli.errors import DataError, InputError, UsageError
@@ -222,3 +223,25 @@ class InspectConfig:
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class SuggestConfig:
+    """Which tiles to label next."""
+
+    count: int = option(50, least=1, help="How many tiles to suggest.")
+    field: str | None = fields.class_field()  # of the labels
+    min_purity: float = fields.min_purity()
+    classifier: str = option("logistic", choices=CLASSIFIER_NAMES, help="Whose doubts count.")
+    part: str | None = _part()
+    rgb: tuple[int, ...] | None = fields.rgb()
+    seed: int = fields.seed()
+
+    def __post_init__(self) -> None:
+        check(self)
+        share("--min-purity", self.min_purity)
+        _shown_bands(self.rgb)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the tiles, as JSON."""
+        return _without(asdict(self), "rgb")

@@ -8,10 +8,11 @@ features and the classes is found on blocks of the training tiles left out in tu
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from tile2vec_cli.geo.grid import Ints
+from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.outputs.parts import Progress, silent
 
+Trial = TypeVar("Trial")
+Result = TypeVar("Result")
 Vectors = NDArray[np.float32]
 Classes = NDArray[np.int32]
 
@@ -154,3 +160,19 @@ def quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
+
+
+def each(
+    do: Callable[[Trial], Result], trials: Sequence[Trial], on_progress: Progress = silent
+) -> Iterator[Result]:
+    """What comes of each trial, in their order, by as many threads as there are CPUs."""
+    pool = ThreadPoolExecutor(usable_cpus())
+    try:
+        # Threads inside BLAS wait for one another: for matrices as small as these one is far quicker.
+        # Warnings are caught here, because threads share how they are treated.
+        with threadpool_limits(1, user_api="blas"), quietly():
+            for done, result in enumerate(pool.map(do, trials), start=1):
+                on_progress(done, len(trials))
+                yield result
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # a signal does not wait for a fit

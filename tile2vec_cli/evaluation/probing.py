@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings, positions
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import splits
 from tile2vec_cli.evaluation.beside import Common
-from tile2vec_cli.evaluation.classifiers import Training, predict, quietly
+from tile2vec_cli.evaluation.classifiers import Training, each, predict
 from tile2vec_cli.evaluation.fits import Fits
 from tile2vec_cli.evaluation.scores import Score, Verdict, confusion
 from tile2vec_cli.evaluation.splits import Split
 from tile2vec_cli.evaluation.tasks import Task, choose
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.job.processors import usable_cpus
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.tiling.tiles import TileSet
@@ -88,7 +85,7 @@ def probe(
     claimed: dict[_Key, list[Ints]] = defaultdict(list)
     learned = _learned(embeddings, task, draws, n_labels, config, tiles, model, fits or Fits(), on_progress)
     for (draw, *key), matrix in zip(
-        trials, _each(judge, trials, silent if learned else on_progress), strict=True
+        trials, each(judge, trials, silent if learned else on_progress), strict=True
     ):
         (found if draw.counts else claimed)[*key].append(matrix)
     found |= learned
@@ -190,24 +187,6 @@ def _draw(split: Split, task: Task, random: np.random.Generator, *, counts: bool
     if len(split.test) > TEST_MOST:
         split = replace(split, test=np.sort(random.choice(split.test, TEST_MOST, replace=False)))
     return _Draw(split, order, counts)
-
-
-def _each(
-    judge: Callable[[tuple[_Draw, str, str, int]], Ints],
-    trials: Sequence[tuple[_Draw, str, str, int]],
-    on_progress: Progress,
-) -> Iterator[Ints]:
-    """What comes of each trial, in their order, by as many threads as there are CPUs."""
-    pool = ThreadPoolExecutor(usable_cpus())
-    try:
-        # Threads inside BLAS wait for one another: for matrices as small as these one is far quicker.
-        # Warnings are caught here, because threads share how they are treated.
-        with threadpool_limits(1, user_api="blas"), quietly():
-            for done, matrix in enumerate(pool.map(judge, trials), start=1):
-                on_progress(done, len(trials))
-                yield matrix
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # a signal does not wait for a fit
 
 
 def _learned(

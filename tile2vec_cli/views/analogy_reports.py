@@ -45,7 +45,7 @@ def run(
         ):
             if counts:
                 keys[name] = counts
-        return Finding(found.near, rows, keys, lambda s: _groups(found, s))
+        return Finding(near_tables.batch(rows, found.near), keys, lambda s: _groups(found, s))
 
     inputs: dict[str, records.Input] = {"embeddings": path, "labels": source}
     return near_reports.run("analogy", config.settings(), inputs, outputs, find)

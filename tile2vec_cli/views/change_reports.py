@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -15,17 +14,14 @@ from tile2vec_cli.config.views import ChangeConfig
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo import feature_files
 from tile2vec_cli.geo.grid import Floats
-from tile2vec_cli.outputs import cogs, records
-from tile2vec_cli.outputs.cogs import Layer
+from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
-from tile2vec_cli.views import changes, contact_sheets, mosaics
+from tile2vec_cli.views import changes, contact_sheets, value_maps
 from tile2vec_cli.views.changes import Changes
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
-from tile2vec_cli.views.mosaics import Mosaic
-
-MAPS = (".tif", ".tiff")
+from tile2vec_cli.views.value_maps import Maps, is_map
 
 Write = Callable[[Changes, Path], None]
 
@@ -47,29 +43,28 @@ def run(
     output that cannot be meant, InputError and DataError for what cannot be read or compared, DataError
     where an output was made otherwise, OutputError where it cannot be written.
     """
-    if sum(map(_is_map, out)) > 1:
-        raise UsageError(f"--out: {', '.join(map(str, filter(_is_map, out)))} are maps; needs one at most.")
+    if sum(map(is_map, out)) > 1:
+        raise UsageError(f"--out: {', '.join(map(str, filter(is_map, out)))} are maps; needs one at most.")
     sources = None if tiles is None else [Source.of(path, config.rgb) for path in tiles]
     wanted = _wanted(before, after, config, out, sources, picture)
     known = [records.current(output, overwrite) for output, _ in wanted]
     if known and all(keys is not None for keys in known):
         keys = {name: value for own in known for name, value in (own or {}).items()}
-        return Report(keys, tuple(file for output, _ in wanted for file in _files(output, keys)), True)
+        return Report(keys, _files(wanted, keys), True)
     with ExitStack() as stack:
         found = changes.compare(before, after, config, stack, on_progress)
         keys = _keys(found, config.top)
-        maps: list[Mosaic] = []
-        for path in filter(_is_map, out):
-            maps = found.mosaics(None if sources is None else sources[1].tiles)
-            keys["maps"] = [file.name for file in mosaics.names(maps, path)]
+        maps: dict[Path, Maker] = {}
+        for path in filter(is_map, out):
+            tags = {"TILE2VEC_FORMAT": "tile2vec-change/1", "TILE2VEC_MEDIAN_DISTANCE": repr(found.unit)}
+            own = found.mosaics(None if sources is None else sources[1].tiles)
+            maps = Maps(own, found.distance, tags).makers(path)
+            keys["maps"] = [file.name for file in maps]
         for (output, write), old in zip(wanted, known, strict=True):
             if old is None:
-                makers: dict[Path, Maker] = {output.path: partial(write, found)}
-                if _is_map(output.path):
-                    files = zip(_files(output, keys), maps, strict=True)
-                    makers = {file: partial(_map, found, one) for file, one in files}
+                makers = maps if is_map(output.path) else {output.path: partial(write, found)}
                 records.write(output, makers, keys, overwrite)
-    return Report(keys, tuple(file for output, _ in wanted for file in _files(output, keys)), False)
+    return Report(keys, _files(wanted, keys), False)
 
 
 def _keys(found: Changes, top: int) -> Keys:
@@ -109,9 +104,9 @@ def _wanted(
     inputs: dict[str, str | Path | None] = {"before": before, "after": after}
     known = {name: content(str(path)) for name, path in (("before", before), ("after", after))}
     for path in out:
-        feature_files.require_suffix(path, *MAPS)
+        feature_files.require_suffix(path, *value_maps.SUFFIXES)
         own, states = dict(inputs), dict(known)
-        if sources is not None and _is_map(path):
+        if sources is not None and is_map(path):
             own["tiles_after"], states["tiles_after"] = sources[1].tiles.path, sources[1].tiles.fingerprint
         output = records.output(path, "change", config.settings(), own, **states)
         wanted.append((output, lambda found, path: feature_files.write(path, found.batches())))
@@ -131,23 +126,8 @@ def _wanted(
     return wanted
 
 
-def _is_map(path: Path) -> bool:
-    return path.suffix.lower() in MAPS
-
-
-def _files(output: Output, keys: Keys) -> list[Path]:
-    """Those that an output becomes: a map is one for each CRS."""
-    if not _is_map(output.path):
-        return [output.path]
-    return [output.path.with_name(name) for name in keys.get("maps", [output.path.name])]
-
-
-def _map(found: Changes, one: Mosaic, path: Path) -> None:
-    """The distances; NaN where no place was compared."""
-    tags = {"TILE2VEC_FORMAT": "tile2vec-change/1", "TILE2VEC_MEDIAN_DISTANCE": repr(found.unit)}
-    with cogs.new_cog(path, one, Layer("float32", math.nan, "average", tags)) as write:
-        for row, pixels in one.whole(found.distance.astype(np.float32), math.nan):
-            write(row, 0, pixels)
+def _files(wanted: Sequence[tuple[Output, Write]], keys: Keys) -> tuple[Path, ...]:
+    return tuple(file for output, _ in wanted for file in value_maps.files(output, keys))
 
 
 def _picture(found: Changes, top: int, sources: Sequence[Source], path: Path) -> None:

@@ -24,6 +24,8 @@ _CELL = 0.85  # inches a tile is wide
 _GAP = 0.08  # between tiles, in tiles
 _SEAM = 0.02  # between a tile and what stands beside it
 _TEXT, _HEAD = 0.2, 0.34  # heights of a line below a tile and of a heading, in tiles
+_MORE = 0.12  # that of each further line
+_LETTERS = 18  # of a line as wide as a tile
 _COLUMNS = 10
 _LOW, _HIGH = 2, 98  # percentiles that become black and white
 _EDGE = {"blue": "#0072B2", "orange": "#D55E00", "": "#999999"}  # Okabe and Ito (2008)
@@ -77,6 +79,20 @@ class Source:
         return Group(heading, pixels, captions or [""] * len(ids), colour)
 
 
+def named(heading: str, ids: Sequence[TileId], source: Source) -> Group:
+    """Tiles with their ranks and ids."""
+    captions = [f"{rank}\n{_folded(str(tile_id))}" for rank, tile_id in enumerate(ids, 1)]
+    return source.group(heading, ids, captions)
+
+
+def _folded(tile_id: str) -> str:
+    """In lines no wider than a tile; the row and column of "<scene>/<row>/<col>" stay together."""
+    scene, *cell = tile_id.rsplit("/", 2)
+    width = -(-len(scene) // -(-len(scene) // _LETTERS))  # of equal lines
+    lines = [scene[at : at + width] for at in range(0, len(scene), width)]
+    return "\n".join([*lines, *(["/".join(cell)] if cell else [])])
+
+
 def nearest(heading: str, near: Sequence[Near], source: Source) -> Group:
     """Tiles with their ranks and distances."""
     captions = [f"{rank}   d = {one.distance:#.3g}".rstrip(".") for rank, one in enumerate(near, 1)]
@@ -106,7 +122,8 @@ def write(path: Path, groups: Sequence[Group]) -> None:
                     image = _shown(pixels[number], low, high)
                     _tile(axis, left + place * (1 + _SEAM), upper, image, group.colour)
                 middle = left + (group.width + _SEAM * (group.width - 1)) / 2
-                axis.text(middle, upper + 1 + _TEXT / 2, caption, ha="center", va="center", fontsize=6)
+                below = upper + 1 + (_TEXT + _MORE * caption.count("\n")) / 2
+                axis.text(middle, below, caption, ha="center", va="center", fontsize=6)
             top += count * _line(group)
         axis.set(xlim=(0, width), ylim=(height, 0))  # imshow has moved them
 
@@ -127,7 +144,8 @@ def _tile(axis: Axes, left: float, upper: float, image: NDArray[np.float64], col
 
 def _line(group: Group) -> float:
     """The height of a row of tiles; text below takes room only where there is some."""
-    return 1 + _GAP + _TEXT * any(group.captions)
+    more = max((caption.count("\n") for caption in group.captions), default=0)
+    return 1 + _GAP + _TEXT * any(group.captions) + _MORE * more
 
 
 def _limits(pixels: Sequence[NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -27,6 +27,7 @@ MOST_PIXELS = 1 << 28  # of a map; where tiles lie so far apart that it would ha
 _STRIP = 1 << 22  # pixels in memory at a time
 _BOX = 1e-7  # share of its bounding box by which a box in longitude and latitude may be smaller
 _ROUNDING = 1e-3  # of a pixel: how far tiles of one grid stray from it
+_ASTRAY = 0.1  # of a tile: how far tiles may lie from the rows and columns of their scene
 _MOST_SIDE = 16  # pixels along a side of the coarsest tile
 _NAT = np.datetime64("NaT", "ms")
 
@@ -123,6 +124,20 @@ class Placing:
                 "Give that one with --tiles."
             )
         return _lattice(rows.geometry[own], rows.lonlat[own])
+
+    def require_grids(self, path: Path) -> None:
+        """Raise DataError, naming `path`, where the tiles of a scene don't stand in rows and columns."""
+        scene, xy = np.concatenate(self._scene), np.concatenate(self._xy)
+        for name, number in self._numbers.items():
+            own, lattice = xy[scene == number], self._lattices[name]
+            cells = (own - own[0]) / lattice.step
+            astray = float(np.abs(cells - np.rint(cells)).max())
+            if not astray <= _ASTRAY:  # NaN, too
+                advice = "Write" if self._tiles else "Give --tiles, which say their CRS, or write"
+                raise DataError(
+                    f"{path}: the tiles of {name} lie on no grid in {places.crs_name(lattice.crs)}, up to "
+                    f"{astray:.0%} of a tile aside; a map needs rows and columns. {advice} a table instead."
+                )
 
     def mosaics(self) -> list[Mosaic]:
         """A map a CRS, in the order of their first tiles.

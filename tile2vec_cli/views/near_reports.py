@@ -1,40 +1,42 @@
-"""From a search to files: a table of the nearest tiles and a contact sheet, unless they are up to date."""
+"""From a search to files: a table of what was found, a contact sheet and a map, unless up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tile2vec_cli import figures
+from tile2vec_cli.errors import UsageError
 from tile2vec_cli.geo import feature_files
+from tile2vec_cli.geo.feature_files import Batch
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
-from tile2vec_cli.views import contact_sheets, near_tables
+from tile2vec_cli.views import contact_sheets, value_maps
 from tile2vec_cli.views.contact_sheets import Group, Source
-from tile2vec_cli.views.near_tables import Row
-from tile2vec_cli.views.similarity import Near
+from tile2vec_cli.views.value_maps import Maps
 
 
 @dataclass(frozen=True)
 class Finding:
     """What a search came to."""
 
-    near: Sequence[Near]
-    rows: Sequence[Row]  # of the table, one for each of `near`
+    table: Batch
     keys: Keys  # of the report
     groups: Callable[[Source], list[Group]]  # of the contact sheet
+    maps: Maps | None = None  # where they are asked for
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a search goes: a table by its suffix, and a picture of the tiles' pixels."""
+    """Where a search goes: a table by its suffix, a picture of the tiles' pixels, a map of all tiles."""
 
     out: Path | None = None
     tiles: Path | None = None
     picture: Path | None = None
     rgb: tuple[int, ...] | None = None
     overwrite: bool = False
+    raster: Path | None = None
 
 
 def run(
@@ -49,32 +51,48 @@ def run(
     Raises UsageError for an output that cannot be meant, InputError and DataError for what cannot be read
     or used, DataError where an output was made otherwise, OutputError where it cannot be written.
     """
-    wanted: list[tuple[Output, Callable[[Finding], Maker]]] = []
-    out, tiles, picture = outputs.out, outputs.tiles, outputs.picture
+    wanted: list[tuple[Output, Callable[[Finding], Mapping[Path, Maker]]]] = []
+    out, tiles, picture, raster = outputs.out, outputs.tiles, outputs.picture, outputs.raster
     if out is not None:
         feature_files.require_suffix(out)
         wanted.append(
             (
                 records.output(out, command, settings, inputs),
-                lambda found: lambda path: near_tables.write(path, found.rows, found.near),
+                lambda found: {out: lambda path: feature_files.write(path, [found.table])},
             )
         )
-    if picture is not None and tiles is not None:
+    source = None if tiles is None else Source.of(tiles, outputs.rgb)
+    read = {**inputs, "tiles": tiles}
+    known = {} if source is None else {"tiles": source.tiles.fingerprint}
+    if picture is not None and source is not None:
         figures.require_format("--picture", picture)
-        source = Source.of(tiles, outputs.rgb)
-        read, more = {**inputs, "tiles": tiles}, {**settings, "rgb": source.bands}
+        more = {**settings, "rgb": source.bands}
         wanted.append(
             (
-                records.output(picture, command, more, read, tiles=source.tiles.fingerprint),
-                lambda found: lambda path: contact_sheets.write(path, found.groups(source)),
+                records.output(picture, command, more, read, **known),
+                lambda found: {picture: lambda path: contact_sheets.write(path, found.groups(source))},
             )
         )
-    files = tuple(output.path for output, _ in wanted)
+    if raster is not None:
+        if not value_maps.is_map(raster):
+            raise UsageError(f"--raster {raster}: is no map; needs {', '.join(value_maps.SUFFIXES)}.")
+        wanted.append(
+            (
+                records.output(raster, command, settings, read, **known),
+                lambda found: {} if found.maps is None else found.maps.makers(raster),
+            )
+        )
     before = [records.current(output, outputs.overwrite) for output, _ in wanted]
-    if before and all(keys is not None for keys in before):
-        return Report(before[0] or {}, files, True)
-    found = find()
-    for (output, maker), known in zip(wanted, before, strict=True):
-        if known is None:
-            records.write(output, {output.path: maker(found)}, found.keys, outputs.overwrite)
-    return Report(found.keys, files, False)
+    keys = {name: value for own in before for name, value in (own or {}).items()}
+    up_to_date = bool(before) and all(own is not None for own in before)
+    if not up_to_date:
+        found = find()
+        keys = dict(found.keys)
+        for (output, makers), own in zip(wanted, before, strict=True):
+            files = makers(found)
+            if value_maps.is_map(output.path):
+                keys["maps"] = [file.name for file in files]
+            if own is None:
+                records.write(output, files, keys, outputs.overwrite)
+    written = tuple(file for output, _ in wanted for file in value_maps.files(output, keys))
+    return Report(keys, written, up_to_date)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from tile2vec_cli.geo import feature_files
+from tile2vec_cli.geo.feature_files import Batch
 from tile2vec_cli.views.similarity import Near
 
 Row = dict[str, Any]
@@ -37,7 +36,7 @@ def rows(near: Sequence[Near]) -> list[Row]:
     ]
 
 
-def write(path: Path, rows: Sequence[Row], near: Sequence[Near]) -> None:
-    """The rows, each with the footprint of its tile, in the format of the suffix."""
+def batch(rows: Sequence[Row], near: Sequence[Near]) -> Batch:
+    """The rows, each with the footprint of its tile."""
     geometry = np.array([one.geometry for one in near], dtype=object)
-    feature_files.write(path, [(pa.Table.from_pylist(list(rows)), geometry)])
+    return pa.Table.from_pylist(list(rows)), geometry

@@ -26,8 +26,8 @@ from tile2vec_cli.views.components import Components, Moments, Stretch
 from tile2vec_cli.views.contact_sheets import Group, Source
 from tile2vec_cli.views.kinds import Members
 from tile2vec_cli.views.mosaics import Mosaic, Placing
+from tile2vec_cli.views.value_maps import SUFFIXES, is_map
 
-_MAPS = (".tif", ".tiff")
 _ACROSS = 10  # tiles of a cluster on the sheet
 _RGBA = cogs.Layer("uint8", None, "average", {}, bands=("Red", "Green", "Blue", "Alpha"))
 
@@ -104,15 +104,14 @@ def run(
         return Report(keys, tuple(map(Path, keys["files"])) + ((sheet,) if sheet else ()), True)
     source = None if sheet is None or tiles is None else Source.of(tiles, config.rgb)
     drawn = _draw(inputs, config, tile_set, source is not None, on_progress)
-    is_map = out.suffix.lower() in _MAPS
-    files = mosaics.names(drawn.mosaics, out) if is_map else [out]
+    files = mosaics.names(drawn.mosaics, out) if is_map(out) else [out]
     keys = {**drawn.keys, "files": list(map(str, files))}
     for output, known in zip(outputs, before, strict=True):
         if known is not None:
             continue
         if output.path == sheet and source is not None:
             makers = {sheet: partial(_sheet, drawn, source)}
-        elif is_map:
+        elif is_map(out):
             makers = {file: partial(_cog, drawn, one) for file, one in zip(files, drawn.mosaics, strict=True)}
         else:
             makers = {out: partial(_picture, drawn)}
@@ -123,7 +122,7 @@ def run(
 def _outputs(
     inputs: _Inputs, config: PreviewConfig, tiles: TileSet | None, out: Path, sheet: Path | None
 ) -> list[Output]:
-    suffixes = (*_MAPS, *figures.FORMATS)
+    suffixes = (*SUFFIXES, *figures.FORMATS)
     if out.suffix.lower() not in suffixes:
         raise UsageError(f"--out {out}: its suffix names no format; needs {', '.join(suffixes)}.")
     known = {"embeddings": content(str(inputs.embeddings))}

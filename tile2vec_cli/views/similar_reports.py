@@ -4,20 +4,53 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tile2vec_cli.config.views import SimilarConfig
+from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.records import Report
+from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import contact_sheets, near_reports, near_tables, similarity
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
+from tile2vec_cli.views.exemplars import Batch
+from tile2vec_cli.views.mosaics import Placing
 from tile2vec_cli.views.near_reports import Finding, Outputs
 from tile2vec_cli.views.similarity import Found
+from tile2vec_cli.views.value_maps import Maps
+
+_TAGS = {
+    "TILE2VEC_FORMAT": "tile2vec-similar/1",
+    "TILE2VEC_VALUE": "Euclidean distance of a tile's vector to that of the nearest example: 0 at the "
+    "examples, NaN where there is no tile or one nearer to a counter-example",
+}
+
+
+class _Surface:
+    """The distance of every tile, and where the tiles lie."""
+
+    def __init__(self, path: Path, tiles: Path | None) -> None:
+        self._path = path
+        self._placing = Placing(None if tiles is None else TileSet.open(tiles))
+        self._distances: list[NDArray[np.float32]] = []
+
+    def add(self, batch: Batch, distance: Floats) -> None:
+        self._placing.add(batch.rows)
+        self._distances.append(distance.astype(np.float32))
+
+    def maps(self) -> Maps:
+        """Raises DataError where the tiles lie on no grid."""
+        self._placing.require_grids(self._path)
+        return Maps(self._placing.mosaics(), np.concatenate(self._distances), _TAGS)
 
 
 def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: Progress = silent) -> Report:
     """Find the tiles; write what is not up to date. Errors as `near_reports.run` and `similarity.search`."""
 
     def find() -> Finding:
-        found = similarity.search(embeddings, config, on_progress)
+        surface = None if outputs.raster is None else _Surface(embeddings, outputs.tiles)
+        found = similarity.search(embeddings, config, on_progress, surface and surface.add)
         rows = near_tables.rows(found.near)
         keys = {
             "similar": rows,
@@ -25,7 +58,8 @@ def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: 
             "counter_examples": list(found.counter_examples),
             "ruled_out": found.ruled_out,
         }
-        return Finding(found.near, rows, keys, lambda source: _groups(found, source))
+        maps = surface.maps() if surface else None
+        return Finding(near_tables.batch(rows, found.near), keys, lambda source: _groups(found, source), maps)
 
     return near_reports.run("similar", config.settings(), {"embeddings": embeddings}, outputs, find)
 

@@ -29,6 +29,8 @@ from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.views import exemplars
 from tile2vec_cli.views.exemplars import Batch, TileId
 
+Keep = Callable[[Batch, Floats], None]
+
 
 @dataclass(frozen=True)
 class Near:
@@ -54,9 +56,12 @@ class Found:
     ruled_out: int  # tiles that are nearer to a counter-example
 
 
-def search(path: Path, config: SimilarConfig, on_progress: Progress = silent) -> Found:
+def search(
+    path: Path, config: SimilarConfig, on_progress: Progress = silent, keep: Keep | None = None
+) -> Found:
     """The tiles nearest to the examples, these left out; ties in the order of their tile_ids.
 
+    keep: is shown every batch with its (B,) distances: 0 for an example, NaN for what is ruled out.
     Raises InputError and DataError as `embeddings.read`, and DataError for an example that is not there.
     """
     total = 2 * embeddings.count(path)
@@ -75,6 +80,7 @@ def search(path: Path, config: SimilarConfig, on_progress: Progress = silent) ->
         unwanted,
         config.top,
         lambda done: on_progress(half + done, total),
+        keep,
     )
     if not near:
         raise DataError(f"{path}: holds no tile but those given and those ruled out. Give fewer examples.")
@@ -87,10 +93,11 @@ def rank(
     unwanted: Mapping[TileId, Floats],
     top: int,
     on_rows: Callable[[int], None] = lambda _: None,
+    keep: Keep | None = None,
 ) -> tuple[list[Near], int]:
     """The tiles nearest to the wanted vectors, and how many are nearer to an unwanted one.
 
-    `on_rows` is told how many rows have been ranked.
+    `on_rows` is told how many rows have been ranked; keep: see `search`.
     """
     to, without = np.stack([*wanted.values()]), np.stack([*unwanted.values()]) if unwanted else None
     ruled_out, done = 0, 0
@@ -102,6 +109,8 @@ def rank(
         same = np.flatnonzero((distance == 0) | (counter == 0))
         own = [row for row in same.tolist() if batch.ids[row] in wanted or batch.ids[row] in unwanted]
         out = counter < distance
+        if keep is not None:
+            keep(batch, np.where(out, np.nan, distance))
         out[own] = False
         ruled_out += int(out.sum())
         distance[out] = np.inf

@@ -1,0 +1,311 @@
+"""Which tiles to label next, out of embeddings of any number.
+
+With labels: of the tiles that the classifier is least sure of (the smallest margin between its two likeliest
+classes: Scheffer, Decomain and Wrobel 2001, "Active hidden Markov models for information extraction"), those
+that lie apart, in the vector space and on the ground, taken one after another. Without: the tiles at the
+centres of k-means clusters, each of which stands for its cluster. No place is suggested twice, whatever its
+dates, and none that has a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.views import SuggestConfig
+from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embedding_files import Vectors
+from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.evaluation import classification
+from tile2vec_cli.evaluation.tasks import BLOCK_SIDES, POINT_BLOCK_M
+from tile2vec_cli.geo.grid import Floats, Ints, ecef, spatial_blocks
+from tile2vec_cli.labelling import labels as labelling
+from tile2vec_cli.labelling.labels import Labels
+from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.views import exemplars, kinds
+from tile2vec_cli.views.exemplars import TileId
+
+UNSURE = "the tiles that the classifier is least sure of, apart from one another"
+TYPICAL = "the tiles that stand for the most others: those at the centres of k-means clusters"
+
+_SHARE = 0.49  # of a tile's side: centres nearer than that are one place, on other dates or in other scenes
+_POINT_M = 1.0  # the same for points, which have no side
+_CANDIDATES = 10  # times as many as are asked for: the least sure ones
+_LEAST, _MOST = 50, 20_000  # candidates
+_APART = 5  # sides of a tile beyond which it doesn't matter how far apart two suggestions lie
+_SINGLED_OUT = 1000  # suggestions that are picked by where they lie; those beyond are taken as they come
+_NEAREST = 8  # tiles of each cluster, as the first may lie at a place that is taken
+
+OnRows = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A tile to label."""
+
+    row: int  # in the embeddings
+    tile_id: TileId
+    uncertainty: float | None  # 1 - the margin between its two likeliest classes; None without labels
+    stands_for: int | None  # tiles of its cluster; None with labels
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """The tiles to label, the first ones first."""
+
+    tiles: tuple[Suggestion, ...]
+    places: Embeddings  # of all tiles, without their vectors
+    strategy: str
+    labels: Labels | None
+    classes: int  # that have a labelled tile
+
+    @property
+    def shapes(self) -> NDArray[np.object_]:
+        return self.places.geometry[[one.row for one in self.tiles]]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where N tiles lie, and how far apart two of them have to be to count as two places."""
+
+    xyz: Floats  # (N, 3) earth-centred, in metres
+    place_m: float
+    apart_m: float  # beyond it, two tiles are as far apart as they need be
+
+    @classmethod
+    def of(cls, places: Embeddings) -> Ground:
+        side = places.side_m
+        apart = _APART * side if side else POINT_BLOCK_M
+        return cls(ecef(places.lonlat), max(_SHARE * side, _POINT_M), apart)
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        return cKDTree(self.xyz)
+
+    def away_from(self, taken: Ints) -> NDArray[np.bool_]:
+        """(N,) which tiles lie at none of the places of these."""
+        away = np.ones(len(self.xyz), bool)
+        for rows in self.tree.query_ball_point(self.xyz[taken], self.place_m):
+            away[rows] = False
+        return away
+
+
+def suggest(
+    path: Path, labels: LabelSource | None, config: SuggestConfig, on_progress: Progress = silent
+) -> Suggested:
+    """The tiles to label next, `config.count` or all that are left.
+
+    Where the labels are of fewer than two classes, the strategy is the one without labels. Raises InputError
+    and DataError as `embeddings.read` and `labels.read`, DataError where every place has a label.
+    """
+    total, done = 3 * embeddings.count(path), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        on_progress(min(done, total), total)
+
+    places, ids = _places(path, config.part, advance)
+    found, labelled = None, np.empty(0, np.int64)
+    if labels is not None:
+        found = labelling.read(
+            labels, places.geometry, places.tile_id, field=config.field, min_purity=config.min_purity
+        )
+        labelled = found.labelled
+    ground = Ground.of(places)
+    free = ground.away_from(labelled)
+    if not free.any():
+        raise DataError(
+            f"{path}: every place has a label; tiles without one are needed. There is none to label."
+        )
+    classes = 0 if found is None else len(np.unique(found.codes[labelled]))
+    if found is not None and classes > 1:
+        chosen = _unsure(path, ids, found, labelled, free, ground, places, config, advance)
+    else:
+        chosen = _typical(path, ids, free, ground, config, advance)
+    strategy = UNSURE if classes > 1 else TYPICAL
+    return Suggested(tuple(chosen), places, strategy, found, classes)
+
+
+def _unsure(
+    path: Path,
+    ids: Sequence[TileId],
+    labels: Labels,
+    labelled: Ints,
+    free: NDArray[np.bool_],
+    ground: Ground,
+    places: Embeddings,
+    config: SuggestConfig,
+    advance: OnRows,
+) -> list[Suggestion]:
+    random = np.random.default_rng(config.seed)
+    if len(labelled) > kinds.SAMPLE:
+        labelled = np.sort(random.choice(labelled, kinds.SAMPLE, replace=False))
+    blocks = spatial_blocks(places.lonlat[labelled], BLOCK_SIDES * places.side_m or POINT_BLOCK_M)
+    vectors = _vectors(path, labelled, config.part)
+    fitted = classification.fit(vectors, labels.codes[labelled], blocks, config.classifier, config.seed)
+    unsure = np.empty(len(ids), np.float32)
+    start = 0
+    for batch in exemplars.batches(path, config.part):
+        unsure[start : start + len(batch.ids)] = uncertainty(fitted.probabilities(batch.vectors))
+        start += len(batch.ids)
+        advance(len(batch.ids))
+    rows = candidates(unsure, free, config.count)
+    near = replace(ground, xyz=ground.xyz[rows])
+    chosen = spread(_vectors(path, rows, config.part, advance), near, unsure[rows], config.count)
+    return [Suggestion(row, ids[row], float(unsure[row]), None) for row in rows[chosen].tolist()]
+
+
+def _typical(
+    path: Path,
+    ids: Sequence[TileId],
+    free: NDArray[np.bool_],
+    ground: Ground,
+    config: SuggestConfig,
+    advance: OnRows,
+) -> list[Suggestion]:
+    random = np.random.default_rng(config.seed)
+    every = np.flatnonzero(free)
+    rows = np.sort(random.choice(every, min(len(every), kinds.SAMPLE), replace=False))
+    vectors = _vectors(path, rows, config.part, advance)
+    clusters = Clusters(kinds.centres(vectors, min(config.count, _SINGLED_OUT), config.seed))
+    start = 0
+    for batch in exemplars.batches(path, config.part):
+        own = np.flatnonzero(free[start : start + len(batch.ids)])
+        clusters.add(start + own, batch.vectors[own])
+        start += len(batch.ids)
+        advance(len(batch.ids))
+    chosen = typical(clusters, ground, random.permutation(every), config.count)
+    return [Suggestion(row, ids[row], None, stands_for) for row, stands_for in chosen]
+
+
+# --- the least sure, apart from one another ---------------------------------------------------------
+
+
+def uncertainty(probabilities: Floats) -> NDArray[np.float32]:
+    """(N,) 1 minus the margin between the two likeliest of (N, K) classes: 1 is undecided, 0 is sure."""
+    top = np.partition(probabilities, -2, axis=1)[:, -2:]
+    return (1 - (top[:, 1] - top[:, 0])).astype(np.float32)
+
+
+def candidates(unsure: NDArray[np.float32], free: NDArray[np.bool_], count: int) -> Ints:
+    """Rows of the least sure of the free tiles, the least sure first; of equally sure ones the first."""
+    most = max(min(max(_CANDIDATES * count, _LEAST), _MOST), count)
+    rows = np.flatnonzero(free)
+    return rows[np.argsort(-unsure[rows], kind="stable")[:most]]
+
+
+def spread(vectors: Vectors, ground: Ground, unsure: NDArray[np.float32], count: int) -> Ints:
+    """Up to `count` of the candidates, taken one after another: the least sure one first, then that whose
+    uncertainty times its distance from those taken, in the vector space and up to `apart_m` on the ground,
+    is largest. One at a place at most.
+    """
+    chosen: list[int] = []
+    from_vector, from_place = np.full(len(vectors), np.inf), np.full(len(vectors), np.inf)
+    score, left = unsure.astype(np.float64), np.ones(len(vectors), bool)
+    while len(chosen) < min(count, _SINGLED_OUT) and left.any():
+        new = int(np.where(left, score, -np.inf).argmax())
+        chosen.append(new)
+        np.minimum(from_vector, np.linalg.norm(vectors - vectors[new], axis=1), out=from_vector)
+        np.minimum(from_place, np.linalg.norm(ground.xyz - ground.xyz[new], axis=1), out=from_place)
+        left &= from_place > ground.place_m
+        score = unsure * from_vector * np.minimum(from_place / ground.apart_m, 1)
+    return apart([*chosen, *np.flatnonzero(left).tolist()], ground, count)
+
+
+# --- those that stand for others ----------------------------------------------------------------------
+
+
+class Clusters:
+    """How many tiles are nearest to each of K centres, and the nearest few of these."""
+
+    def __init__(self, centres: Floats) -> None:
+        self._centres = centres.astype(np.float32)
+        self._squares = (self._centres**2).sum(axis=1)
+        self.counts = np.zeros(len(centres), np.int64)
+        self._rows = np.full((len(centres), _NEAREST), -1)
+        self._away = np.full((len(centres), _NEAREST), np.inf, np.float32)
+
+    def add(self, rows: Ints, vectors: Vectors) -> None:
+        # |v|² is left out of |v - c|²: it doesn't tell which centre is nearest.
+        own = (self._squares - 2 * vectors @ self._centres.T).argmin(axis=1)
+        away = np.linalg.norm(vectors - self._centres[own], axis=1)
+        self.counts += np.bincount(own, minlength=len(self.counts))
+        order = np.lexsort((rows, away, own))
+        ends = np.searchsorted(own[order], np.arange(len(self.counts) + 1))
+        for number in np.unique(own).tolist():
+            new = order[ends[number] : ends[number + 1]][:_NEAREST]
+            all_rows = np.append(self._rows[number], rows[new])
+            all_away = np.append(self._away[number], away[new])
+            kept = np.argsort(all_away, kind="stable")[:_NEAREST]
+            self._rows[number], self._away[number] = all_rows[kept], all_away[kept]
+
+    def nearest(self, number: int) -> list[int]:
+        """Rows of the tiles nearest to a centre, the nearest first."""
+        return [row for row in self._rows[number].tolist() if row >= 0]
+
+
+def typical(clusters: Clusters, ground: Ground, rest: Ints, count: int) -> list[tuple[int, int]]:
+    """Rows and how many tiles each stands for: of each cluster, the largest first, the tile nearest to its
+    centre whose place is not taken; then others of the clusters and of the rest, as far as `count` goes.
+    """
+    order = np.argsort(-clusters.counts, kind="stable").tolist()
+    stands_for: dict[int, int] = {}
+    left = np.ones(len(ground.xyz), bool)
+    for number in order[:count]:
+        row = next((row for row in clusters.nearest(number) if left[row]), None)
+        if row is not None:
+            stands_for[row] = int(clusters.counts[number])
+            left[ground.tree.query_ball_point(ground.xyz[row], ground.place_m)] = False
+    more = [row for number in order for row in clusters.nearest(number)]
+    rows = apart([*stands_for, *more, *rest.tolist()], ground, count)
+    return [(row, stands_for.get(row, 1)) for row in rows.tolist()]
+
+
+def apart(rows: Sequence[int], ground: Ground, count: int) -> Ints:
+    """The first `count` of the rows, but none at the place of one before it."""
+    found: list[int] = []
+    left = np.ones(len(ground.xyz), bool)
+    for row in rows:
+        if len(found) == count:
+            break
+        if left[row]:
+            found.append(row)
+            left[ground.tree.query_ball_point(ground.xyz[row], ground.place_m)] = False
+    return np.array(found, np.int64)
+
+
+# --- what is read ----------------------------------------------------------------------------------------
+
+
+def _places(path: Path, part: str | None, advance: OnRows) -> tuple[Embeddings, list[TileId]]:
+    """All embeddings without their vectors, and their ids."""
+    pieces, ids = [], list[TileId]()
+    for batch in exemplars.batches(path, part):
+        pieces.append(replace(batch.rows, vectors=np.empty((len(batch.ids), 0), np.float32), scale=None))
+        ids += batch.ids
+        advance(len(batch.ids))
+    return embeddings.joined(path, pieces), ids
+
+
+def _vectors(path: Path, rows: Ints, part: str | None, advance: OnRows = lambda _: None) -> Vectors:
+    """(M, D) those of these rows, in their order."""
+    order = np.argsort(rows, kind="stable")
+    ascending, found, start = rows[order], [], 0
+    for batch in exemplars.batches(path, part):
+        first, last = np.searchsorted(ascending, [start, start + len(batch.ids)])
+        found.append(batch.vectors[ascending[first:last] - start])
+        start += len(batch.ids)
+        advance(len(batch.ids))
+    vectors = np.concatenate(found)
+    back = np.empty_like(vectors)
+    back[order] = vectors
+    return back
