@@ -15,6 +15,7 @@ from tile2vec_cli import __version__, console
 from tile2vec_cli.commands.analogy import analogy
 from tile2vec_cli.commands.change import change
 from tile2vec_cli.commands.check import check
+from tile2vec_cli.commands.classify import classify
 from tile2vec_cli.commands.compare import compare
 from tile2vec_cli.commands.demo import demo
 from tile2vec_cli.commands.embed import embed
@@ -57,6 +58,7 @@ for command in (
     analogy,
     change,
     inspect,
+    classify,
     weak_segment,
     map_scenes,
     check,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tile2vec_cli.config.pipeline import ProbeConfig
-from tile2vec_cli.config.rules import one_of, parse_numbers
+from tile2vec_cli.config.rules import one_of, parse_numbers, parse_place
 from tile2vec_cli.config.training import PARTS
-from tile2vec_cli.errors import UsageError
+from tile2vec_cli.errors import DataError, InputError, UsageError
 from tile2vec_cli.job.processors import usable_cpus
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ ProbeBlock = Annotated[
         help="Side of a spatial block (default: 20 × the tile's side; 1000 where embeddings are points).",
     ),
 ]
+EXAMPLE = "TILE_ID|X,Y|@ids.txt"
 LABEL_COUNTS = ",".join(map(str, ProbeConfig().n_labels))
 Part = Annotated[
     str | None,
@@ -211,3 +212,30 @@ def crew(workers: int | None, dask: str | None) -> int | Cluster:
     from tile2vec_cli.workers.clusters import Cluster
 
     return Cluster(dask, workers)
+
+
+def examples(option: str, texts: Sequence[str]) -> tuple[str | tuple[float, float], ...]:
+    """tile_ids and places, those of @files among them, each once."""
+    found: list[str | tuple[float, float]] = []
+    for text in texts:
+        if text.startswith("@"):
+            lines = [line.strip() for line in _list(text[1:]).splitlines() if line.strip()]
+            if not lines:
+                raise DataError(f"{text[1:]}: is empty; {option} needs one tile_id or X,Y a line.")
+            found += map(parse_place, lines)
+        elif text.strip():
+            found.append(parse_place(text.strip()))
+        else:
+            raise UsageError(f"{option}: names nothing; needs a tile_id, X,Y or @ids.txt.")
+    return tuple(dict.fromkeys(found))
+
+
+def _list(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; a list of tile_ids is needed. Check the path."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no UTF-8 text; a list of tile_ids, one a line, is needed.") from error

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.rules import parse_ints, parse_place
+from tile2vec_cli.config.rules import parse_ints
 from tile2vec_cli.config.views import SimilarConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.errors import DataError, InputError, UsageError
-
-_EXAMPLE = "TILE_ID|X,Y|@ids.txt"
 
 
 def similar(
@@ -23,7 +18,7 @@ def similar(
         list[str],
         typer.Option(
             "--to",
-            metavar=_EXAMPLE,
+            metavar=options.EXAMPLE,
             help="Example: a tile, the tile at longitude,latitude, or a file with one a line. Repeatable.",
         ),
     ],
@@ -31,7 +26,7 @@ def similar(
         list[str] | None,
         typer.Option(
             "--not",
-            metavar=_EXAMPLE,
+            metavar=options.EXAMPLE,
             help="Counter-example: tiles nearer to it than to the examples are left out. Repeatable.",
         ),
     ] = None,
@@ -55,8 +50,8 @@ def similar(
     """
     options.require_both(tiles, picture)
     config = SimilarConfig(
-        to=_examples("--to", to),
-        without=_examples("--not", without or []),
+        to=options.examples("--to", to),
+        without=options.examples("--not", without or []),
         part=part,
         top=top,
         rgb=None if rgb is None else parse_ints("--rgb", rgb),
@@ -82,30 +77,3 @@ def similar(
         header=near_tables.HEADER,
         up_to_date=report.up_to_date,
     )
-
-
-def _examples(option: str, texts: Sequence[str]) -> tuple[str | tuple[float, float], ...]:
-    """tile_ids and places, those of @files among them, each once."""
-    found: list[str | tuple[float, float]] = []
-    for text in texts:
-        if text.startswith("@"):
-            lines = [line.strip() for line in _read(text[1:]).splitlines() if line.strip()]
-            if not lines:
-                raise DataError(f"{text[1:]}: is empty; {option} needs one tile_id or X,Y a line.")
-            found += map(parse_place, lines)
-        elif text.strip():
-            found.append(parse_place(text.strip()))
-        else:
-            raise UsageError(f"{option}: names nothing; needs a tile_id, X,Y or @ids.txt.")
-    return tuple(dict.fromkeys(found))
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}; a list of tile_ids is needed. Check the path."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text; a list of tile_ids, one a line, is needed.") from error

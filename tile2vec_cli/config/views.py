@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES
 from tile2vec_cli.config.rules import above, at_least, on_earth, one_of, share
 from tile2vec_cli.config.training import PARTS
 from tile2vec_cli.errors import UsageError
@@ -154,3 +155,36 @@ class InspectConfig:
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ClassifyConfig:
+    """How labels become a class of every tile."""
+
+    positive: tuple[str | tuple[float, float], ...] = ()  # examples, where there are no labels
+    negative: tuple[str | tuple[float, float], ...] = ()
+    field: str | None = None  # of the labels
+    min_purity: float = 0.8
+    classifier: str = "logistic"
+    part: str | None = None  # of the vectors; None: whole ones
+    block_m: float | None = None  # None: 20 times the tile's side
+    probability: str | None = None  # maps: of this class; None: the classes
+    dissolve: bool = False  # neighbouring tiles of one class are one polygon
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if bool(self.positive) != bool(self.negative):
+            raise UsageError("--positive and --negative: the one needs the other. Give examples of both.")
+        for place in self.positive:
+            if place in self.negative:
+                raise UsageError(f"{place}: given with --positive and --negative; a tile is one of them.")
+        on_earth((*self.positive, *self.negative))
+        share("--min-purity", self.min_purity)
+        one_of("--classifier", self.classifier, CLASSIFIER_NAMES)
+        _part(self.part)
+        above("--block", self.block_m, 0)
+        at_least("--seed", self.seed, 0)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the classes, as JSON."""
+        return _without(asdict(self), "probability", "dissolve")
