@@ -21,6 +21,7 @@ MORE: dict[str, list[str]] = {
     "analogy": ["a", "b", "c"],
     "similar": ["--to", "a"],
     "compare": ["--minutes", "1"],
+    "classify": ["--labels", "nowhere"],
 }
 
 

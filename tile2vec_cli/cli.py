@@ -35,6 +35,7 @@ COMMANDS = (  # in the order of `--help`; each is a file in commands/, with a fu
     "analogy",
     "change",
     "inspect",
+    "classify",
     "suggest",
     "weak-segment",
     "map",

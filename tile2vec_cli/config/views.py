@@ -245,3 +245,48 @@ class SuggestConfig:
     def settings(self) -> dict[str, Any]:
         """What decides the tiles, as JSON."""
         return _without(asdict(self), "rgb")
+
+
+@dataclass(frozen=True)
+class ClassifyConfig:
+    """How labels become a class of every tile."""
+
+    positive: tuple[Place, ...] = option(
+        (),
+        metavar=_EXAMPLE,
+        repeatable=True,
+        parse=_examples,
+        help="Instead of --labels, example of what is looked for: a tile, the tile at longitude,latitude, or "
+        "a file with one on each line. Repeatable.",
+    )
+    negative: tuple[Place, ...] = option(
+        (),
+        metavar=_EXAMPLE,
+        repeatable=True,
+        parse=_examples,
+        help="Example of what is something else. Repeatable.",
+    )
+    field: str | None = fields.class_field()  # of the labels
+    min_purity: float = fields.min_purity()
+    classifier: str = option("logistic", choices=CLASSIFIER_NAMES, help="What learns from the labels.")
+    part: str | None = _part()
+    block_m: float | None = fields.block("20 × the tile's side; 1000 where embeddings are points")
+    probability: str | None = option(
+        None, metavar="CLASS", help="Maps: the probability of this class, in place of the classes."
+    )
+    dissolve: bool = option(False, help="Tables: neighbouring tiles of one class as one polygon.")
+    seed: int = fields.seed()
+
+    def __post_init__(self) -> None:
+        check(self)
+        if bool(self.positive) != bool(self.negative):
+            raise UsageError("--positive and --negative: the one needs the other. Give examples of both.")
+        for place in self.positive:
+            if place in self.negative:
+                raise UsageError(f"{place}: given with --positive and --negative; a tile is one of them.")
+        on_earth((*self.positive, *self.negative))
+        share("--min-purity", self.min_purity)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the classes, as JSON."""
+        return _without(asdict(self), "probability", "dissolve")

@@ -92,7 +92,7 @@ def read(path: Path, part: str | None = None) -> Embeddings:
     finite, or lack the part, where geometry is missing, and where the files of a folder come from different
     models.
     """
-    found = [_read_file(file).part(part) for file in _files(path)]
+    found = [_read_file(file).part(part) for file in files(path)]
     for other in found[1:]:
         require_alike(found[0], other)
     return found[0] if len(found) == 1 else joined(path, found)
@@ -115,7 +115,8 @@ def joined(path: Path, pieces: Sequence[Embeddings]) -> Embeddings:
     return Embeddings(path, **{name: column(name) for name in names}, metadata=pieces[0].metadata)
 
 
-def _files(path: Path) -> list[Path]:
+def files(path: Path) -> list[Path]:
+    """Those that `read` reads, in their order. Raises DataError where a folder holds none."""
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.glob("*.parquet") if not file.name.startswith("."))
@@ -156,13 +157,20 @@ def positions(embeddings: Embeddings, tiles: TileSet, needed: str, rows: Ints | 
     return ids
 
 
-def batches(path: Path, rows: int, stored: bool = False, part: str | None = None) -> Iterator[Embeddings]:
+def batches(
+    path: Path,
+    rows: int,
+    stored: bool = False,
+    part: str | None = None,
+    only: Sequence[Path] | None = None,
+) -> Iterator[Embeddings]:
     """What `read` returns, at most so many rows at a time, in the same order; errors as there.
 
-    stored: int8 vectors stay int8, which takes a quarter of the memory, and have a `scale`.
+    stored: int8 vectors stay int8, which takes a quarter of the memory, and have a `scale`. only: these
+    files of the folder.
     """
     first: Embeddings | None = None
-    for file in _files(path):
+    for file in files(path) if only is None else only:
         layout, start = _layout(file), 0
         for table in _tables(file, layout, rows):
             found = _of_table(file, table, layout, stored, start).part(part)
@@ -174,7 +182,7 @@ def batches(path: Path, rows: int, stored: bool = False, part: str | None = None
 
 def count(path: Path) -> int:
     """How many rows `read` would return."""
-    return sum(_count(file) for file in _files(path))
+    return sum(_count(file) for file in files(path))
 
 
 def _count(path: Path) -> int:

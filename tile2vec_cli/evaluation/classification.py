@@ -76,8 +76,8 @@ def fit(
     overlaps: (P, 2) pairs of tiles in different blocks that share ground, none by default.
     Raises DataError where all tiles are of one class.
     """
-    names, own = np.unique(classes, return_inverse=True)
-    own = own.astype(np.int32)
+    names, numbers = np.unique(classes, return_inverse=True)
+    own: Classes = numbers.astype(np.int32)
     if len(names) < 2:
         raise DataError(f"{len(own):,} labels, all of one class; two classes are needed. Label another one.")
     overlaps = np.empty((0, 2), np.int64) if overlaps is None else overlaps
@@ -124,13 +124,14 @@ def _hold_out(
     """What is found on held-out blocks, or why nothing is, and which classes play no part in it."""
     left_out = _too_few(classes, blocks)
     rows = np.flatnonzero(~np.isin(classes, list(left_out)))
-    names, own = np.unique(classes[rows], return_inverse=True)
+    names, numbers = np.unique(classes[rows], return_inverse=True)
     count = len(np.unique(blocks))
     if count < 2:
         return None, "all labels lie in one block", left_out
     if len(names) < 2:
         return None, "fewer than two classes have tiles in two blocks", left_out
-    own, place = own.astype(np.int32), np.full(len(classes), -1)
+    own: Classes = numbers.astype(np.int32)
+    place = np.full(len(classes), -1)
     place[rows] = np.arange(len(rows))
     pairs = place[overlaps]
     draws = _draws(own, blocks[rows], pairs[(pairs >= 0).all(axis=1)], seed)

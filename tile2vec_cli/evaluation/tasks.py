@@ -32,6 +32,11 @@ class Task:
     dropped: dict[str, str]  # classes left out, and why
 
 
+def block_side_m(embeddings: Embeddings, chosen: float | None) -> float:
+    """Side of a spatial block: the chosen one, or what suits the tiles."""
+    return chosen or BLOCK_SIDES * embeddings.side_m or POINT_BLOCK_M
+
+
 def choose(
     embeddings: Embeddings, labels: Labels, config: ProbeConfig, regions: Labels | None = None
 ) -> Task:
@@ -45,7 +50,7 @@ def choose(
     if regions is not None:
         rows = rows[regions.codes[rows] != UNLABELLED]
     codes = labels.codes[rows]
-    block_m = config.block_m or BLOCK_SIDES * embeddings.side_m or POINT_BLOCK_M
+    block_m = block_side_m(embeddings, config.block_m)
     blocks = spatial_blocks(embeddings.lonlat[rows], block_m)
     units = blocks if regions is None else regions.codes[rows].astype(np.int64)
     if regions is not None and len(np.unique(units)) < 2:

@@ -160,7 +160,7 @@ def _described(grid: Grid, layer: Layer, dtype: np.dtype[Any]) -> bytes:
     metadata = SubElement(root, "Metadata")
     for key, value in layer.tags.items():
         SubElement(metadata, "MDI", key=key).text = value
-    kind = {"uint8": "Byte", "float32": "Float32"}[layer.dtype]
+    kind = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}[layer.dtype]
     for number, colour in enumerate(layer.bands):
         band = SubElement(
             root, "VRTRasterBand", dataType=kind, band=str(number + 1), subClass="VRTRawRasterBand"
@@ -182,7 +182,7 @@ def _described(grid: Grid, layer: Layer, dtype: np.dtype[Any]) -> bytes:
 def _palette(band: Element, colours: Mapping[int, tuple[int, int, int, int]]) -> None:
     SubElement(band, "ColorInterp").text = "Palette"
     table = SubElement(band, "ColorTable")
-    for number in range(256):
+    for number in range(max(256, max(colours) + 1)):
         colour = colours.get(number, (0, 0, 0, 255))
         SubElement(table, "Entry", {f"c{k}": str(c) for k, c in enumerate(colour, 1)})
 

@@ -66,10 +66,13 @@ def order(tile_id: TileId) -> tuple[bool, TileId]:
     return isinstance(tile_id, str), tile_id
 
 
-def batches(path: Path, part: str | None = None) -> Iterator[Batch]:
-    """All rows of the embeddings, or of one part of their vectors; errors as `embeddings.read`."""
+def batches(path: Path, part: str | None = None, only: Sequence[Path] | None = None) -> Iterator[Batch]:
+    """All rows of the embeddings, or of one part of their vectors; errors as `embeddings.read`.
+
+    only: these files of a folder.
+    """
     start = 0
-    for rows in embeddings.batches(path, _ROWS, stored=True, part=part):
+    for rows in embeddings.batches(path, _ROWS, stored=True, part=part, only=only):
         ids = range(start, start + len(rows)) if rows.tile_id is None else rows.tile_id.tolist()
         yield Batch(rows, ids)
         start += len(rows)
@@ -81,9 +84,10 @@ def resolve(
     on_rows: Callable[[int], None] = lambda _: None,
     hint: str = "",
     part: str | None = None,
+    only: Sequence[Path] | None = None,
 ) -> dict[Place, Example]:
     """The tile that each place means. `on_rows` is told how many rows have been read; `hint` is what else
-    an unknown id may be; `part` is that of the vectors, None for whole ones.
+    an unknown id may be; `part` is that of the vectors, None for whole ones; `only` as in `batches`.
 
     Raises DataError for an id that is not there, naming those most like it, and for a place outside
     all footprints; else as `embeddings.read`.
@@ -95,7 +99,7 @@ def resolve(
     vectors: dict[TileId, Floats] = {}
     by_text: dict[str, TileId] = {}
     done = 0
-    for batch in batches(path, part):
+    for batch in batches(path, part, only):
         own = batch.vectors
         for row, tile_id in enumerate(batch.ids):
             if str(tile_id) in names and tile_id not in vectors:

@@ -53,6 +53,7 @@ class Mosaic:
     row: Ints = field(repr=False)  # (M,) ascending
     col: Ints = field(repr=False)
     tile: Ints = field(repr=False)  # (M,) row numbers in the embeddings
+    aside: float = 0.0  # how far tiles lie off this grid, in pixels; one in a hundred lies further
 
     @property
     def pixel(self) -> tuple[float, float]:
@@ -210,7 +211,9 @@ def _mosaic(crs: str, tiles: Ints, xy: Floats, steps: Floats, time: NDArray[np.d
     pixel = np.maximum(np.percentile(steps, 50, axis=0, method="lower"), steps.max(axis=0) / _MOST_SIDE)
     corner = xy + steps * (-0.5, 0.5)  # upper left
     # On the grid of the first tile; tiles of other grids lie up to half a pixel aside.
-    cells = np.floor((corner - corner[0]) / pixel * (1, -1) + 0.5 + _ROUNDING).astype(np.int64)
+    steps_away = (corner - corner[0]) / pixel * (1, -1)
+    cells = np.floor(steps_away + 0.5 + _ROUNDING).astype(np.int64)
+    aside = float(np.quantile(np.abs(steps_away - cells).max(axis=1), 0.99))
     low = cells.min(axis=0)
     origin = corner[0] + low * pixel * (1, -1)
     cells -= low
@@ -228,7 +231,7 @@ def _mosaic(crs: str, tiles: Ints, xy: Floats, steps: Floats, time: NDArray[np.d
     cell = (row * width + col)[order]
     order = order[np.append(cell[1:] != cell[:-1], True)]
     transform = (float(pixel[0]), 0.0, float(origin[0]), 0.0, float(-pixel[1]), float(origin[1]))
-    return Mosaic(crs, height, width, transform, row[order], col[order], tiles[order])
+    return Mosaic(crs, height, width, transform, row[order], col[order], tiles[order], aside)
 
 
 def _spread(

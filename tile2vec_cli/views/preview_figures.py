@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -26,6 +27,7 @@ _GAP, _TEXT, _FOOT = 0.1, 0.13, 0.34  # inches between panels, of a panel's capt
 _NAMED = 0.42  # inches a panel needs to be wide for a caption
 _LINK = 2  # tiles of empty ground that do not part a place from the next; more where there are too many
 _MOST = 160  # places
+_LINE, _SWATCH, _LETTER = 0.14, 0.3, 0.048  # inches: a line of a legend, its colour, a letter
 _SIDE = 2400  # pixels of a panel at most: what is printed
 
 
@@ -39,14 +41,23 @@ class _Panel:
     lonlat: tuple[float, float]  # its centre
 
 
-def write(path: Path, mosaics: Sequence[Mosaic], colours: NDArray[np.uint8], shares: Sequence[float]) -> None:
-    """A picture of the maps; colours: (N, 3) of tiles; shares: of the variance, of three components."""
+def write(
+    path: Path,
+    mosaics: Sequence[Mosaic],
+    colours: NDArray[np.uint8],
+    note: str,
+    legend: Sequence[tuple[str, str]] = (),
+) -> None:
+    """A picture of the maps; colours: (N, 3) of tiles; note: what these are; legend: names and #rrggbb."""
     panels = [panel for mosaic in mosaics for panel in _panels(mosaic, colours)]
     centres = np.array([panel.lonlat for panel in panels])
     panels = [panels[number] for number in hilbert_order(centres)]  # neighbours beside one another
     scale = _scale(panels, [min(mosaic.pixel) for mosaic in mosaics])
     corners, width, height = _packed(panels, scale)
-    with figure_file(path, width=width, height=height + _FOOT) as figure:
+    columns = max(1, int(width / (_SWATCH + _LETTER * max([len(name) for name, _ in legend], default=1))))
+    bottom_line = height + _FOOT
+    total = bottom_line + _LINE * -(-len(legend) // columns)
+    with figure_file(path, width=width, height=total) as figure:
         figure.set_layout_engine("none")
         axis = figure.add_axes((0, 0, 1, 1))
         axis.set_axis_off()
@@ -55,8 +66,19 @@ def write(path: Path, mosaics: Sequence[Mosaic], colours: NDArray[np.uint8], sha
             axis.imshow(panel.image, extent=(left, right, bottom, top), aspect="auto")
             if right - left >= _NAMED or len(panels) == 1:
                 axis.text(left, bottom + _TEXT / 2, _named(panel.lonlat), fontsize=4, va="center")
-        _foot(axis, width, height + _FOOT / 2, scale, shares)
-        axis.set(xlim=(0, width), ylim=(height + _FOOT, 0))  # imshow has moved them
+        _foot(axis, width, height + _FOOT / 2, scale, note)
+        for number, (name, colour) in enumerate(legend):
+            row, column = divmod(number, columns)
+            left, middle = column * width / columns, bottom_line + (row + 0.3) * _LINE
+            axis.add_patch(Rectangle((left, middle - 0.045), 0.14, 0.09, facecolor=colour, linewidth=0))
+            axis.text(left + 0.18, middle, name, fontsize=6, va="center")
+        axis.set(xlim=(0, width), ylim=(total, 0))  # imshow has moved them
+
+
+def components_note(shares: Sequence[float]) -> str:
+    """What the colours of principal components are; shares: of the variance, of three of them."""
+    percent = ", ".join(f"{100 * share:.0f}" for share in shares)
+    return f"Principal components 1, 2, 3 as red, green, blue ({percent} % of the variance; {LOW}–{HIGH} %)"
 
 
 def _named(lonlat: tuple[float, float]) -> str:
@@ -64,7 +86,7 @@ def _named(lonlat: tuple[float, float]) -> str:
     return f"{abs(lat):.2f} {'N' if lat >= 0 else 'S'} {abs(lon):.2f} {'E' if lon >= 0 else 'W'}"
 
 
-def _foot(axis: Axes, width: float, middle: float, scale: float, shares: Sequence[float]) -> None:
+def _foot(axis: Axes, width: float, middle: float, scale: float, note: str) -> None:
     """A bar of a round number of metres, and what the colours are."""
     longest = min(width / 4, 1.5) / scale
     power = 10 ** np.floor(np.log10(longest))
@@ -73,9 +95,7 @@ def _foot(axis: Axes, width: float, middle: float, scale: float, shares: Sequenc
     axis.plot([0, length], [middle, middle], color="black", linewidth=1.2, solid_capstyle="butt")
     name = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
     axis.text(length + 0.05, middle, name, fontsize=6, va="center")
-    percent = ", ".join(f"{100 * share:.0f}" for share in shares)
-    text = f"Principal components 1, 2, 3 as red, green, blue ({percent} % of the variance; {LOW}–{HIGH} %)"
-    axis.text(width, middle, text, fontsize=6, va="center", ha="right")
+    axis.text(width, middle, note, fontsize=6, va="center", ha="right")
 
 
 # --- places -----------------------------------------------------------------------------------

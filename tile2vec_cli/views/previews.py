@@ -205,7 +205,8 @@ def _cog(drawn: _Drawn, mosaic: Mosaic, path: Path) -> None:
 def _picture(drawn: _Drawn, path: Path) -> None:
     from tile2vec_cli.views import preview_figures  # and with it matplotlib, which maps need not
 
-    preview_figures.write(path, drawn.mosaics, drawn.colours, drawn.components.shares)
+    note = preview_figures.components_note(drawn.components.shares)
+    preview_figures.write(path, drawn.mosaics, drawn.colours, note)
 
 
 def _sheet(drawn: _Drawn, source: Source, path: Path) -> None:

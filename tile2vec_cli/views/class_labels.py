@@ -1,0 +1,126 @@
+"""The labelled tiles of embeddings of any number: their vectors, classes and places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.views import ClassifyConfig
+from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embedding_files import Vectors
+from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.errors import DataError
+from tile2vec_cli.evaluation import splits
+from tile2vec_cli.evaluation.tasks import block_side_m
+from tile2vec_cli.geo.grid import Ints, spatial_blocks
+from tile2vec_cli.labelling import labels as labelling
+from tile2vec_cli.labelling.labels import Labels
+from tile2vec_cli.labelling.votes import UNLABELLED
+from tile2vec_cli.views import exemplars
+from tile2vec_cli.views.exemplars import TileId
+
+MOST = 50_000  # labels to learn from: more would take long and change little
+EXAMPLES = ("negative", "positive")  # the classes of --negative and --positive
+
+OnRows = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """n labelled tiles."""
+
+    vectors: Vectors  # (n, D)
+    classes: NDArray[np.int32]  # (n,) positions in `names`
+    names: tuple[str, ...]  # each of a tile or more
+    blocks: Ints  # (n,)
+    block_m: float
+    overlaps: Ints  # (P, 2) pairs in different blocks that share ground
+    left_out: dict[str, int]  # tiles without a label, and labels of none, by reason
+    rasters: dict[str, int]  # see LabelRasters.found
+
+
+def gather(
+    path: Path,
+    labels: LabelSource | None,
+    config: ClassifyConfig,
+    only: Sequence[Path] | None = None,
+    on_rows: OnRows = lambda _: None,
+) -> Labelled:
+    """The labelled tiles; without `labels` those that the examples name.
+
+    only: these files of a folder. `on_rows` is told how many rows have been read, of twice all.
+    Raises InputError and DataError as `embeddings.read` and `labels.read`, DataError where fewer than two
+    classes have tiles.
+    """
+    places, ids = _places(path, config.part, only, on_rows)
+    if labels is None:
+        found = _of_examples(path, ids, config, only)
+    else:
+        own = {"field": config.field, "min_purity": config.min_purity}
+        found = labelling.read(labels, places.geometry, places.tile_id, **own)  # type: ignore[arg-type]
+    rows, left_out = found.labelled, dict(found.left_out)
+    numbers, classes = np.unique(found.codes[rows], return_inverse=True)
+    names = tuple(found.classes[number] for number in numbers)
+    if len(names) < 2:
+        what = f"all of class {names[0]}" if names else "of no class"
+        source = "--positive and --negative" if labels is None else str(labels)
+        reasons = "".join(f"; {reason}: {count:,}" for reason, count in left_out.items())
+        raise DataError(
+            f"{source}: {len(rows):,} of {len(ids):,} tiles have a label, {what}{reasons}; two classes are "
+            "needed. Label tiles of another class."
+        )
+    if len(rows) > MOST:
+        drawn = np.sort(np.random.default_rng(config.seed).choice(len(rows), MOST, replace=False))
+        left_out[f"labels beyond the {MOST:,} drawn to learn from"] = len(rows) - MOST
+        rows, classes = rows[drawn], classes[drawn]
+    block_m = block_side_m(places, config.block_m)
+    blocks = spatial_blocks(places.lonlat[rows], block_m)
+    overlaps = splits.overlapping(places.geometry[rows], blocks)
+    vectors = _vectors(path, rows, config.part, only, lambda done: on_rows(len(ids) + done))
+    return Labelled(
+        vectors, classes.astype(np.int32), names, blocks, block_m, overlaps, left_out, found.rasters
+    )
+
+
+def _places(
+    path: Path, part: str | None, only: Sequence[Path] | None, on_rows: OnRows
+) -> tuple[Embeddings, list[TileId]]:
+    """All embeddings without their vectors, and their ids."""
+    pieces, ids = [], list[TileId]()
+    for batch in exemplars.batches(path, part, only):
+        pieces.append(replace(batch.rows, vectors=np.empty((len(batch.rows), 0), np.float32)))
+        ids += batch.ids
+        on_rows(len(ids))
+    return embeddings.joined(path, pieces), ids
+
+
+def _vectors(
+    path: Path, rows: Ints, part: str | None, only: Sequence[Path] | None, on_rows: OnRows
+) -> Vectors:
+    """Those of these rows, ascending."""
+    found, start = [], 0
+    for batch in exemplars.batches(path, part, only):
+        first, last = np.searchsorted(rows, [start, start + len(batch.ids)])
+        found.append(batch.vectors[rows[first:last] - start])
+        start += len(batch.ids)
+        on_rows(start)
+    return np.concatenate(found)
+
+
+def _of_examples(
+    path: Path, ids: Sequence[TileId], config: ClassifyConfig, only: Sequence[Path] | None
+) -> Labels:
+    given = (*config.negative, *config.positive)
+    meant = exemplars.resolve(path, given, part=config.part, only=only)
+    negative, positive = (
+        {meant[place].tile_id for place in places} for places in (config.negative, config.positive)
+    )
+    for tile_id in negative & positive:
+        raise DataError(f"{tile_id}: given with --positive and with --negative; a tile is one of them.")
+    codes = [0 if one in negative else 1 if one in positive else UNLABELLED for one in ids]
+    return Labels(np.array(codes, np.int32), EXAMPLES, "examples")

@@ -1,0 +1,157 @@
+"""Classes from files to files: tables, polygons, maps and a picture, or a folder with a table a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from tile2vec_cli import figures
+from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.views import ClassifyConfig
+from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.errors import DataError, UsageError
+from tile2vec_cli.geo import feature_files
+from tile2vec_cli.outputs import records
+from tile2vec_cli.outputs.parts import Progress, make_folder, silent
+from tile2vec_cli.outputs.provenance import content
+from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
+from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.views import class_outputs, classes, mosaics
+from tile2vec_cli.views.classes import Classified
+from tile2vec_cli.views.mosaics import Placing
+
+MAPS = (".tif", ".tiff")
+
+_Makers = Callable[[Classified, Keys], dict[Path, Maker]]
+
+
+def run(
+    path: Path,
+    labels: LabelSource | None,
+    config: ClassifyConfig,
+    *,
+    out: Sequence[Path],
+    tiles: Path | None = None,
+    picture: Path | None = None,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> Report:
+    """Classify the tiles of `path`; write what is not up to date of `out` (by suffix) and `picture`.
+
+    labels: None where `config` has examples. tiles: the tile set that was embedded; maps are in its CRSs.
+    Raises UsageError for an output that cannot be meant, InputError and DataError for what cannot be read
+    or used, DataError where an output was made otherwise, OutputError where it cannot be written.
+    """
+    tile_set = None if tiles is None else TileSet.open(tiles)
+    wanted = _wanted(path, labels, config, out, tile_set, picture)
+    known = [records.current(output, overwrite) for output, _ in wanted]
+    if all(keys is not None for keys in known):
+        keys = {name: value for own in known for name, value in (own or {}).items()}
+        return Report(keys, _files(wanted, keys), True)
+    rows, done = embeddings.count(path), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        on_progress(done, 3 * rows)
+
+    learned = classes.learn(path, labels, config, on_rows=lambda read: on_progress(read, 3 * rows))
+    done, keys = 2 * rows, learned.keys()
+    if config.probability is not None and config.probability not in learned.names:
+        raise DataError(
+            f"--probability {config.probability}: no class of the labels; they have "
+            f"{', '.join(learned.names[:20])}. Choose one of these."
+        )
+    needs_map = any(_is_map(output.path) or output.path == picture for output, _ in wanted)
+    placing = Placing(tile_set) if needs_map else None
+    folder = make_folder(wanted[0][0].path.parent)
+    with ExitStack() as stack:
+        found = classes.classify(
+            path, learned, config, stack, folder=folder, placing=placing, on_rows=advance
+        )
+        keys = {**keys, "tiles": len(found.classes), "counts": found.counts}
+        for map_path in filter(_is_map, out):
+            classes.require_grid(found)
+            keys.setdefault("maps", {})[str(map_path.name)] = [
+                file.name for file in mosaics.names(found.mosaics, map_path)
+            ]
+        for (output, makers), old in zip(wanted, known, strict=True):
+            if old is None:
+                records.write(output, makers(found, keys), keys, overwrite)
+    return Report(keys, _files(wanted, keys), False)
+
+
+def _wanted(
+    path: Path,
+    labels: LabelSource | None,
+    config: ClassifyConfig,
+    out: Sequence[Path],
+    tiles: TileSet | None,
+    picture: Path | None,
+) -> list[tuple[Output, _Makers]]:
+    found: list[tuple[Output, _Makers]] = []
+    inputs: dict[str, records.Input] = {"embeddings": path, "labels": labels}
+    known = {"embeddings": content(path), "labels": None if labels is None else content(labels)}
+    on_map = dict(inputs), dict(known)
+    if tiles is not None:
+        on_map[0]["tiles"], on_map[1]["tiles"] = tiles.path, tiles.fingerprint
+    for one in out:
+        settings = config.settings()
+        if _is_map(one):
+            settings["probability"] = config.probability
+            output = records.output(one, "classify", settings, on_map[0], **on_map[1])
+            found.append((output, partial(_maps, one, config.probability)))
+            continue
+        settings["dissolve"] = config.dissolve
+        write = class_outputs.dissolved if config.dissolve else class_outputs.table
+        output = records.output(one, "classify", settings, inputs, **known)
+        found.append((output, partial(_one_file, one, write)))
+    if picture is not None:
+        figures.require_format("--picture", picture)
+        output = records.output(picture, "classify", config.settings(), on_map[0], **on_map[1])
+        found.append((output, partial(_one_file, picture, class_outputs.picture)))
+    return found
+
+
+def require_outputs(out: Sequence[Path], config: ClassifyConfig) -> None:
+    """Raise UsageError for outputs that no run could write."""
+    for one in out:
+        feature_files.require_suffix(one, *MAPS)
+        if config.dissolve and one.suffix.lower() == ".csv":
+            raise UsageError(f"--dissolve: {one} holds no polygons. Write .geojson or .parquet.")
+    if config.probability is not None and not any(map(_is_map, out)):
+        raise UsageError("--probability: is of a map. Give --out map.tif as well.")
+    if config.dissolve and all(map(_is_map, out)):
+        raise UsageError("--dissolve: is of polygons. Give --out classes.geojson or .parquet as well.")
+
+
+def _is_map(path: Path) -> bool:
+    return path.suffix.lower() in MAPS
+
+
+def _one_file(
+    path: Path, write: Callable[[Classified, Path], None], found: Classified, _: Keys
+) -> dict[Path, Maker]:
+    return {path: partial(write, found)}
+
+
+def _maps(path: Path, probability: str | None, found: Classified, keys: Keys) -> dict[Path, Maker]:
+    """One for each CRS, and what GDAL reads beside one of classes."""
+    makers: dict[Path, Maker] = {}
+    for name, one in zip(keys["maps"][path.name], found.mosaics, strict=True):
+        file = path.with_name(name)
+        if probability is not None:
+            makers[file] = partial(class_outputs.probability_map, found, probability, one)
+        else:
+            makers[file] = partial(class_outputs.class_map, found, one)
+            makers[file.with_name(f"{name}.aux.xml")] = partial(class_outputs.legend_file, found.names)
+    return makers
+
+
+def _files(wanted: Sequence[tuple[Output, _Makers]], keys: Keys) -> tuple[Path, ...]:
+    """Those that the outputs become: a map is one for each CRS."""
+    maps = keys.get("maps", {})
+    paths = [output.path for output, _ in wanted]
+    return tuple(path.with_name(name) for path in paths for name in maps.get(path.name, [path.name]))
