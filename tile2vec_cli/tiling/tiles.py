@@ -141,7 +141,7 @@ class TileSet:
 
     def footprints(self, ids: Ints | slice = slice(None)) -> NDArray[np.object_]:
         """(N,) polygons of the tiles at these positions, in longitude and latitude."""
-        return np.asarray(shapely.from_wkb(self.index(["geometry"])["geometry"].to_numpy()[ids]))
+        return np.asarray(shapely.from_wkb(self.table(["geometry"])["geometry"].to_numpy()[ids]))
 
     @cached_property
     def lonlat(self) -> Floats:
