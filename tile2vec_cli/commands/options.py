@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tile2vec_cli.config.pipeline import ProbeConfig
-from tile2vec_cli.config.rules import one_of, parse_numbers
+from tile2vec_cli.config.rules import parse_numbers
 from tile2vec_cli.config.training import PARTS
-from tile2vec_cli.errors import UsageError
-from tile2vec_cli.job.processors import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tile2vec_cli.config.labels import LabelSource
     from tile2vec_cli.console import Console
-    from tile2vec_cli.geo.scene_choice import Choice
-    from tile2vec_cli.workers.clusters import Cluster
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors to stderr.")]
@@ -152,8 +148,7 @@ def label_source(
     """What --labels names, and how it is read."""
     from tile2vec_cli.labelling.labels import named
 
-    values = [value for text in nodata or () for value in parse_numbers("--label-nodata", text)]
-    return named(labels, band, values, layer, crs)
+    return named(labels, band, _numbers(nodata), layer, crs)
 
 
 def optional_labels(
@@ -164,13 +159,13 @@ def optional_labels(
     crs: str | None,
 ) -> LabelSource | None:
     """The same where --labels need not be given."""
-    if labels:
-        return label_source(labels, band, nodata, layer, crs)
-    if band is not None or nodata:
-        raise UsageError("--label-band and --label-nodata: are of --labels. Give it as well.")
-    if layer is not None or crs is not None:
-        raise UsageError("--layer and --crs: are of --labels. Give it as well.")
-    return None
+    from tile2vec_cli.labelling.labels import optional
+
+    return optional(labels, band, _numbers(nodata), layer, crs)
+
+
+def _numbers(nodata: Sequence[str] | None) -> list[float]:
+    return [value for text in nodata or () for value in parse_numbers("--label-nodata", text)]
 
 
 def say_label_rasters(console: Console, found: Mapping[str, int], option: str = "--labels") -> None:
@@ -182,32 +177,3 @@ def say_label_rasters(console: Console, found: Mapping[str, int], option: str = 
         console.say(
             f"{option}: rasters disagree in {found['tiles_disputed']:,} tiles; the first given counts there."
         )
-
-
-def require_both(tiles: Path | None, picture: Path | None) -> None:
-    if (tiles is None) != (picture is None):
-        raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
-
-
-def choose(scenes: list[str], recursive: bool, stack: tuple[str, ...] | None, name_by: str) -> Choice:
-    """The scenes that SCENES, --recursive, --stack and --name-by mean."""
-    one_of("--name-by", name_by, ("file", "path"))
-    from tile2vec_cli.geo import scene_choice
-
-    return scene_choice.choose(scenes, recursive=recursive, stack=stack, by_path=name_by == "path")
-
-
-def worker_count(workers: int | None) -> int:
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers}: needs at least 1.")
-    return workers or usable_cpus()
-
-
-def crew(workers: int | None, dask: str | None) -> int | Cluster:
-    """Who does the work: so many workers here, or a Dask cluster."""
-    count = worker_count(workers)
-    if dask is None:
-        return count
-    from tile2vec_cli.workers.clusters import Cluster
-
-    return Cluster(dask, workers)

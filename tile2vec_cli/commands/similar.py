@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.rules import parse_ints, parse_place
+from tile2vec_cli.config.rules import parse_ints
 from tile2vec_cli.config.views import SimilarConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.errors import DataError, InputError, UsageError
 
 _EXAMPLE = "TILE_ID|X,Y|@ids.txt"
 
@@ -53,59 +50,31 @@ def similar(
 
     Example: tile2vec similar embeddings.parquet --to=-97.81,39.77 --tiles tiles --picture near.png
     """
-    options.require_both(tiles, picture)
     config = SimilarConfig(
-        to=_examples("--to", to),
-        without=_examples("--not", without or []),
+        to=tuple(to),
+        without=tuple(without or ()),
         part=part,
         top=top,
         rgb=None if rgb is None else parse_ints("--rgb", rgb),
     )
     console = Console("similar", quiet, json)
 
-    from tile2vec_cli.views import near_tables, similar_reports
-    from tile2vec_cli.views.near_reports import Outputs
+    from tile2vec_cli.api import looking
+    from tile2vec_cli.views import near_tables
 
     with console.progress("similar", "rows") as on_progress:
-        outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
-        report = similar_reports.run(embeddings, config, outputs, on_progress)
-    if report.keys["ruled_out"]:
-        console.say(f"{report.keys['ruled_out']:,} tiles are nearer to a counter-example and left out.")
-    found = report.keys["similar"]
+        done = looking.similar(
+            embeddings,
+            config,
+            out=out,
+            tiles=tiles,
+            picture=picture,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    if done.keys["ruled_out"]:
+        console.say(f"{done.keys['ruled_out']:,} tiles are nearer to a counter-example and left out.")
+    found = done.keys["similar"]
     if len(found) < top:
         console.say(f"{len(found):,} tiles are all there are.")
-    console.report(
-        report.keys,
-        inputs=[embeddings, *([tiles] if tiles else [])],
-        outputs=report.files,
-        rows=[near_tables.cells(row) for row in found],
-        header=near_tables.HEADER,
-        up_to_date=report.up_to_date,
-    )
-
-
-def _examples(option: str, texts: Sequence[str]) -> tuple[str | tuple[float, float], ...]:
-    """tile_ids and places, those of @files among them, each once."""
-    found: list[str | tuple[float, float]] = []
-    for text in texts:
-        if text.startswith("@"):
-            lines = [line.strip() for line in _read(text[1:]).splitlines() if line.strip()]
-            if not lines:
-                raise DataError(f"{text[1:]}: is empty; {option} needs one tile_id or X,Y a line.")
-            found += map(parse_place, lines)
-        elif text.strip():
-            found.append(parse_place(text.strip()))
-        else:
-            raise UsageError(f"{option}: names nothing; needs a tile_id, X,Y or @ids.txt.")
-    return tuple(dict.fromkeys(found))
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}; a list of tile_ids is needed. Check the path."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text; a list of tile_ids, one a line, is needed.") from error
+    console.show(done, [near_tables.cells(row) for row in found], near_tables.HEADER)

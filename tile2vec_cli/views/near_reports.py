@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tile2vec_cli import figures
+from tile2vec_cli.errors import UsageError
 from tile2vec_cli.geo import feature_files
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
@@ -35,6 +36,10 @@ class Outputs:
     picture: Path | None = None
     rgb: tuple[int, ...] | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.tiles is None) != (self.picture is None):
+            raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
 
 
 def run(
