@@ -30,6 +30,7 @@ class Outcome(Generic[Object]):
     failed: Sequence[Failure] = ()  # units that could not be made while the others were
     made: int = 0
     kept: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict, repr=False)  # of an area
     open: Callable[[Report], Object] | None = field(default=None, repr=False)
     seconds: float = field(default=0.0, repr=False)
 

@@ -92,6 +92,7 @@ def tile(
         failed=report.failed,
         made=report.made,
         kept=report.parts - report.made,
+        left_out=report.left_out,
         open=lambda found: replace(TileSet.open(out), report=found),
     )
 

@@ -11,7 +11,6 @@ from tile2vec_cli.commands import options
 from tile2vec_cli.config.rules import parse_ints
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.errors import UsageError
 
 _DEFAULT = InspectConfig()
 
@@ -73,12 +72,6 @@ def inspect(
 
     Example: tile2vec inspect embeddings.parquet --tiles tiles --out inspect
     """
-    if labels is None and field is not None:
-        raise UsageError("--field: names a field of --labels. Give both or neither.")
-    if tiles is None and (red is not None or rgb is not None):
-        raise UsageError(
-            "--red, --nir and --rgb: name bands of --tiles. Give the tile set that was embedded."
-        )
     config = InspectConfig(
         field=field,
         min_purity=min_purity,
@@ -93,25 +86,20 @@ def inspect(
     console = Console("inspect", quiet, json)
     source = options.optional_labels(labels, label_band, label_nodata, layer, crs)
 
-    from tile2vec_cli.views import inspect_reports
+    from tile2vec_cli.api import looking
 
     with console.progress("inspect", "rows") as on_progress:
-        report = inspect_reports.run(
+        done = looking.inspect(
             embeddings,
-            config,
             out,
+            config,
             tiles=tiles,
             labels=source,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    probe = report.keys["probe"] or {}
+    probe = done.keys["probe"] or {}
     options.say_label_rasters(console, probe.get("label_rasters", {}))
     console.left_out(source, probe.get("left_out", {}))
-    console.report(
-        report.keys,
-        inputs=[embeddings, *([tiles] if tiles else []), *(labels or ())],
-        outputs=report.files,
-        rows=[*report.keys["verdicts"].items(), ("output", ", ".join(map(str, report.files)))],
-        up_to_date=report.up_to_date,
-    )
+    files = ", ".join(map(str, done.files))
+    console.show(done, [*done.keys["verdicts"].items(), ("output", files)])
