@@ -31,7 +31,7 @@ N_LABELS = (100, 1000)
 
 def named(tiles: TileSet, path: Path, field: str) -> Names:
     """(N,) the class of each tile, None where it has none."""
-    index = tiles.index()
+    index = tiles.table()
     geometry = np.asarray(shapely.from_wkb(index["geometry"].to_numpy()))
     found = labels.read(str(path), geometry, field=field)
     return np.array([*found.classes, None], dtype=object)[found.codes]  # code -1: none
@@ -87,7 +87,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     path, triplets = prepared(options.images, options.out)
     tiles = TileSet.open(path)
-    tile_id = np.array(tiles.index()["tile_id"].to_pylist(), dtype=object)
+    tile_id = np.array(tiles.table()["tile_id"].to_pylist(), dtype=object)
     classes, places = (named(tiles, options.labels, name) for name in (options.field, options.places))
     known = np.array([None not in pair for pair in zip(classes, places, strict=True)])
     order = sorted(set(places[known]))

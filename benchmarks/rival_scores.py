@@ -115,7 +115,7 @@ def _distances(vectors: Vectors, queries: Ints) -> Iterator[tuple[slice, Vectors
 
 
 def judge(tiles: TileSet, source: str, fields: list[str], ids: Ints, n_labels: tuple[int, ...]) -> Judge:
-    names = np.array(tiles.index(["tile_id"])["tile_id"].to_pylist(), dtype=object)[ids]
+    names = np.array(tiles.table(["tile_id"])["tile_id"].to_pylist(), dtype=object)[ids]
     geometry, nothing = tiles.footprints(ids), np.empty((len(ids), 0), np.float32)
     own = Embeddings(tiles.path, nothing, geometry, names, None, None, {})
     found = {}

@@ -48,7 +48,7 @@ def label(tiles: Path, path: Path) -> None:
     opened = TileSet.open(tiles)
     rng = np.random.default_rng(0)
     ids = np.sort(rng.choice(len(opened), min(20_000, len(opened) // 2), replace=False))
-    names = opened.index()["tile_id"].take(ids)
+    names = opened.table()["tile_id"].take(ids)
     bright = opened.pixels(ids)[:, 0].mean((1, 2)) > 131
     classes = pyarrow.array(np.where(bright, "high", "low"))
     pyarrow.csv.write_csv(pyarrow.table({"tile_id": names, "label": classes}), path)

@@ -42,7 +42,7 @@ def labelled(demo: Path, scene: str) -> list[tuple[int, int, int]]:
     task = Task(tiles, labels, labels.pixels, config)
     drawn = weak_draws.sides(task, "pixel", 0)
     told = weak_draws.told(task, drawn, "pixel", config.n_labels[0], 0)
-    index = tiles.index()
+    index = tiles.table()
     found = []
     for tile, states in zip(told.ids, told.states, strict=True):
         if Path(index["scene"][int(tile)].as_py()).stem == scene:

@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiles = TileSet.open(landscapes.make(folder, count=10)[0])
     part = tiles.parts[0]
     rough = np.arange(256) % 2
-    ids = tiles.index()["tile_id"].to_pylist()
+    ids = tiles.table()["tile_id"].to_pylist()
     pd.DataFrame({"tile_id": ids, "rough": rough}).to_csv(folder / "labels.csv", index=False)
     random = np.random.default_rng(0)
     embedded.write(folder / "ours.parquet", part, random.normal(size=(256, 4)))

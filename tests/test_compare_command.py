@@ -49,7 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiles = TileSet.open(landscapes.make(folder, count=300)[0])
     deviation = tiles.pixels(np.arange(256)).astype(float).std(axis=(2, 3)).mean(axis=1)
     rough = (deviation > np.median(deviation)).astype(int)
-    pd.DataFrame({"tile_id": tiles.index()["tile_id"].to_pylist(), "rough": rough}).to_csv(
+    pd.DataFrame({"tile_id": tiles.table()["tile_id"].to_pylist(), "rough": rough}).to_csv(
         folder / "labels.csv", index=False
     )
     return folder

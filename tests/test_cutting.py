@@ -37,8 +37,8 @@ def content(folder: Path) -> dict[str, bytes]:
 def check_against_rasterio(tiles: TileSet, sources: dict[str, Path]) -> None:
     """Every tile's pixels and footprint, read again one window at a time."""
     index = geopandas.GeoDataFrame(
-        tiles.index().drop(["geometry"]).to_pandas(),
-        geometry=shapely.from_wkb(tiles.index()["geometry"].to_numpy()),
+        tiles.table().drop(["geometry"]).to_pandas(),
+        geometry=shapely.from_wkb(tiles.table()["geometry"].to_numpy()),
         crs="OGC:CRS84",
     )
     for scene, rows in index.groupby("scene"):
@@ -81,7 +81,7 @@ def test_tiles_are_rasterios_windows(
 
 def test_the_windows_are_complete(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> None:
     cut(paths(write_scene("a.tif", noise(2, 65, 47))), tmp_path / "out", TileConfig(size=10, stride=6))
-    index = TileSet.open(tmp_path / "out").index()
+    index = TileSet.open(tmp_path / "out").table()
     found = list(zip(index["row"].to_pylist(), index["col"].to_pylist(), strict=True))
     assert found == [(r, c) for r in range(0, 56, 6) for c in range(0, 38, 6)]
 
@@ -99,7 +99,7 @@ def test_large_scenes_become_blocks_of_the_same_tiles(
     assert all(part.name.startswith("a+") for part in blocks.parts)
     everything = np.arange(len(whole))
     assert (whole.pixels(everything) == blocks.pixels(everything)).all()
-    assert whole.index().equals(blocks.index())
+    assert whole.table().equals(blocks.table())
 
 
 def test_min_valid_counts_pixels_that_are_valid_in_every_band(
@@ -118,7 +118,7 @@ def test_min_valid_counts_pixels_that_are_valid_in_every_band(
     ):
         report = cut(paths(scene), tmp_path / f"{least}", TileConfig(size=20, min_valid=least))
         tiles = TileSet.open(tmp_path / f"{least}")
-        np.testing.assert_allclose(tiles.index()["valid_share"].to_numpy(), expected, rtol=1e-6)
+        np.testing.assert_allclose(tiles.table()["valid_share"].to_numpy(), expected, rtol=1e-6)
         assert report.skipped == {"too few valid pixels": 4 - len(expected)}
     everything = np.arange(len(tiles))
     valid = tiles.valid(everything)
@@ -156,7 +156,7 @@ def test_an_area_of_interest_in_another_crs(
     frame = geopandas.GeoDataFrame({"name": ["x"]}, geometry=[area], crs="EPSG:32614")
     frame.to_crs("EPSG:4326" if suffix == ".geojson" else "EPSG:5070").to_file(tmp_path / f"aoi{suffix}")
     report = cut(paths(scene), tmp_path / "out", TileConfig(size=5), aoi=tmp_path / f"aoi{suffix}")
-    index = TileSet.open(tmp_path / "out").index()
+    index = TileSet.open(tmp_path / "out").table()
     x = 500_000 + 10 * (index["col"].to_numpy() + 2.5)
     y = 4_400_000 - 10 * (index["row"].to_numpy() + 2.5)
     cols, rows = np.meshgrid(np.arange(0, 100, 5) + 2.5, np.arange(0, 100, 5) + 2.5)
@@ -317,7 +317,7 @@ def test_real_dates_of_one_place(tmp_path: Path, snap: bool) -> None:
     first, second = (tiles.lonlat[tiles.scene_codes == code] for code in (0, 1))
     apart = np.abs(first[:, None] - second[None]).sum(axis=2).min(axis=1) * 111_000
     assert (np.median(apart) < 5) == snap or not snap
-    dates = tiles.index()["datetime"].to_pylist()
+    dates = tiles.table()["datetime"].to_pylist()
     assert {date.year for date in dates} == {2009, 2010}
 
 

@@ -111,7 +111,7 @@ def test_a_flipped_bit_is_refused_or_read_as_rasterio_reads_it(
 
 
 def compare_with_rasterio(tiles: TileSet, path: Path) -> None:
-    index, stored = tiles.index(), tiles.parts[0].pixels
+    index, stored = tiles.table(), tiles.parts[0].pixels
     with rasterio.open(path) as source:
         for number in np.linspace(0, len(index) - 1, 7, dtype=int):
             row, col = (index[name][int(number)].as_py() for name in ("row", "col"))

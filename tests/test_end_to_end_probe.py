@@ -52,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         training.train(triplets, tiles_path, folder / name, replace(config, seed=seed))
     inference.embed(tiles_path, folder / "model", folder / "e.parquet", EmbedConfig(precision="fp32"))
     tiles = TileSet.open(tiles_path)
-    pd.DataFrame({"tile_id": tiles.index()["tile_id"].to_pylist(), "rough": rough(tiles)}).to_csv(
+    pd.DataFrame({"tile_id": tiles.table()["tile_id"].to_pylist(), "rough": rough(tiles)}).to_csv(
         folder / "labels.csv", index=False
     )
     return folder

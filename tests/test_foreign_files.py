@@ -167,7 +167,7 @@ def test_footprints_of_a_rotated_scene(
     transform = Affine.translation(500_000, 4_400_000) @ Affine.rotation(angle) @ Affine.scale(10, -10)
     scene = write_scene("a.tif", noise(1, 40, 30), transform=transform)
     cut([str(scene)], tmp_path / "out", CONFIG)
-    index = TileSet.open(tmp_path / "out").index()
+    index = TileSet.open(tmp_path / "out").table()
     shapes = geopandas.GeoSeries(shapely.from_wkb(index["geometry"].to_numpy()), crs="OGC:CRS84")
     for row, col, shape in zip(
         index["row"].to_pylist(), index["col"].to_pylist(), shapes.to_crs("EPSG:32614"), strict=True
@@ -204,7 +204,7 @@ def test_scenes_of_odd_names(tmp_path: Path, write_scene: SceneWriter, noise: No
     tiles = TileSet.open(tmp_path / "out")
     assert len(tiles) == 16
     assert "\n" not in part.name and len(os.fsencode(part.name)) < 200
-    assert tiles.index()["tile_id"][1].as_py() == f"{tiles.scenes[0]}/0/10"
+    assert tiles.table()["tile_id"][1].as_py() == f"{tiles.scenes[0]}/0/10"
     assert cut([str(folder / name)], tmp_path / "out", CONFIG).made == 0
 
 

@@ -93,7 +93,7 @@ def expected(root: Path) -> dict[str, np.ndarray]:
     encoder, _ = models.load_encoder(root / "model", torch.device("cpu"))
     with torch.inference_mode():
         vectors = encoder(torch.from_numpy(tiles.pixels(np.arange(len(tiles))))).numpy()
-    return dict(zip(tiles.index()["tile_id"].to_pylist(), vectors, strict=True))
+    return dict(zip(tiles.table()["tile_id"].to_pylist(), vectors, strict=True))
 
 
 @pytest.mark.parametrize(("out", "files"), [("e.parquet", 1), ("e", 3)])

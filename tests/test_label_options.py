@@ -47,7 +47,7 @@ def land(write_scene: SceneWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     write_scene("labels/z_over.tif", np.full((2, TILE, TILE), 3, np.int16))  # the first tile's place
     cutting.cut([str(tmp_path / "scene.tif")], tmp_path / "tiles", TileConfig(size=TILE))
     tiles = TileSet.open(tmp_path / "tiles")
-    index = tiles.index().to_pandas()
+    index = tiles.table().to_pandas()
     east = (index.col >= half).to_numpy()
     embedded.write(
         tmp_path / "e.parquet", tiles.parts[0], random.normal(size=(len(tiles), 4)) + 3 * east[:, None]

@@ -207,7 +207,7 @@ def test_label_pixels_under_the_pixels_of_tiles(write_scene: SceneWriter, tmp_pa
     tiles = TileSet.open(tmp_path / "tiles")
     ids = np.array([20, 0, 7])
     found, valid = LabelRasters(labels).tile_pixels(tiles, ids)
-    index = tiles.index().to_pandas()
+    index = tiles.table().to_pandas()
     for number, pixels, known in zip(ids, found, valid, strict=True):
         row, col = index.row[number], index.col[number]
         expected = codes[0, row : row + 16, col : col + 16]

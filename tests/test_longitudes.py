@@ -94,7 +94,7 @@ def tile_sets(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str],
 
 def pixels_of(tiles: TileSet) -> tuple[np.ndarray, np.ndarray]:
     """(N, S, S) longitudes and latitudes of the pixels' centres."""
-    info, index = tiles.parts[0].info, tiles.index().to_pandas()
+    info, index = tiles.parts[0].info, tiles.table().to_pandas()
     lon, lat = to_lonlat(info["crs"], *centres(Affine(*info["transform"]), 60, 60))
     cut = [(slice(r, r + TILE), slice(c, c + TILE)) for r, c in zip(index.row, index.col, strict=True)]
     return np.stack([lon[one] for one in cut]), np.stack([lat[one] for one in cut])
@@ -219,7 +219,7 @@ def test_an_area_of_interest_over_any_scene(
         out = tmp_path / kind
         cutting.cut([tiles.parts[0].info["source"]], out, TileConfig(size=TILE), aoi=area)
         x, y = (values.mean(axis=(1, 2)) for values in pixels_of_one_turn(tiles))
-        names = tiles.index(["tile_id"])["tile_id"].to_numpy()
+        names = tiles.table(["tile_id"])["tile_id"].to_numpy()
         expected = names[(np.abs(x - lon) < size) & (np.abs(y - lat) < size)]
         assert 6 <= len(expected) <= 16
-        assert sorted(TileSet.open(out).index(["tile_id"])["tile_id"].to_pylist()) == sorted(expected), kind
+        assert sorted(TileSet.open(out).table(["tile_id"])["tile_id"].to_pylist()) == sorted(expected), kind

@@ -51,7 +51,7 @@ def codes() -> np.ndarray:
 def whole(tiles: TileSet, found: LabelRasters) -> np.ndarray:
     """(SIDE, SIDE) codes that the tiles get, 0 where they get none."""
     pixels, valid = found.tile_pixels(tiles, np.arange(len(tiles)))
-    index, out = tiles.index().to_pandas(), np.zeros((SIDE, SIDE), int)
+    index, out = tiles.table().to_pandas(), np.zeros((SIDE, SIDE), int)
     for row, col, own in zip(index.row, index.col, np.where(valid, pixels, 0), strict=True):
         out[row : row + 16, col : col + 16] = own
     return out

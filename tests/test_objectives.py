@@ -268,7 +268,7 @@ def cut(folder: Path, scenes: list[Path], **drawn: Any) -> Data:
 
 def table(path: Path, tiles: Path, classes: Any) -> str:
     """A label table that gives each tile a class by its row and column."""
-    index = TileSet.open(tiles).index()
+    index = TileSet.open(tiles).table()
     rows = zip(*(index[name].to_pylist() for name in ("tile_id", "row", "col")), strict=True)
     lines = [f"{tile},{name}" for tile, row, col in rows if (name := classes(row, col)) is not None]
     path.write_text("\n".join(["tile_id,kind", *lines]))
@@ -355,7 +355,7 @@ def test_a_second_date_is_told_from_the_first(name: str, data: Data, tmp_path: P
     """By its brightness; here the scenes are the classes."""
     config = replace(chosen(name, data, tmp_path), steps=50, jitter=0.0)
     if name == "supervised":
-        index = TileSet.open(data[0]).index()
+        index = TileSet.open(data[0]).table()
         lines = [f"{tile},{tile[0]}" for tile in index["tile_id"].to_pylist()]
         Path(str(config.labels)).write_text("\n".join(["tile_id,kind", *lines]))
     report = run(data, tmp_path / "model", config)
@@ -382,7 +382,7 @@ def test_tiles_without_a_label_are_left_out(data: Data, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.Run, "_loss", spy)
         run(data, tmp_path / "model", replace(config, steps=12))
-    cols = np.asarray(TileSet.open(data[0]).index()["col"])
+    cols = np.asarray(TileSet.open(data[0]).table()["col"])
     assert set(cols[np.concatenate(seen).ravel()]) == {0, SIDE, 2 * SIDE}
 
 

@@ -117,7 +117,7 @@ def test_a_raster_that_can_be_cut(
 
 def compare_with_rasterio(path: Path, tiles: TileSet, off: int) -> None:
     """Which windows are whole by rasterio's masks, and the pixels of a few of them."""
-    index, side = tiles.index(), tiles.size
+    index, side = tiles.table(), tiles.size
     own = set(zip(index["row"].to_pylist(), index["col"].to_pylist(), strict=True))
     with rasterio.open(path) as source:
         shape = (source.height // side, source.width // side)

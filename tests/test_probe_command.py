@@ -70,7 +70,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiles = TileSet.open(folder / "tiles")
     truth = classes.ravel()
     vectors = np.eye(12)[truth % 11] * 3 + random.normal(size=(SIDE**2, 12))
-    index = tiles.index()
+    index = tiles.table()
     geometry = shapely.from_wkb(index["geometry"].to_numpy())
     frame = geopandas.GeoDataFrame(
         {"crop": [cdl.name(code) for code in truth]}, geometry=geometry, crs="OGC:CRS84"

@@ -70,7 +70,7 @@ def test_tiles_in_their_units(scene: Path, tmp_path: Path, virtual: bool) -> Non
     manifest = json.loads((tmp_path / "tiles" / "manifest.json").read_text())
     assert (manifest["dtype"], manifest["settings"]["scaled"]) == ("float32", True)
     assert tiles.is_scaled and tiles.parts[0].info["scaling"] == [[1e-4, -0.1], [0.5, 3.0]]
-    index, wanted = tiles.index(), in_units(scene, 7)
+    index, wanted = tiles.table(), in_units(scene, 7)
     windows = [(row.as_py(), col.as_py()) for row, col in zip(index["row"], index["col"], strict=True)]
     cut = np.stack([wanted[:, row : row + 10, col : col + 10] for row, col in windows])
     ids = np.arange(len(tiles))

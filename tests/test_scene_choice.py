@@ -63,7 +63,7 @@ def test_stacks_are_scenes(project: Path) -> None:
     assert str(tiles.datetime[0]).startswith("2021-05-13")
     with rasterio.open(project / "s2" / f"{SCENE}_B11_20m.tif") as source:
         expected = np.kron(source.read(1), np.ones((2, 2), np.uint16))
-    rows, cols = (tiles.index()[name].to_pylist()[9] for name in ("row", "col"))
+    rows, cols = (tiles.table()[name].to_pylist()[9] for name in ("row", "col"))
     assert (tiles.pixels(np.array([9]))[0, 1] == expected[rows : rows + 10, cols : cols + 10]).all()
     for index in (2, 1):
         cut(project, out="sharded", shard=Shard(index, 2))
@@ -184,5 +184,5 @@ def test_names_by_path(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -
     assert cutting.cut(chosen.scenes, tmp_path / "out", config, names=chosen.names).made == 4
     assert cutting.cut(chosen.scenes, tmp_path / "out", config, names=chosen.names).made == 0
     tiles = TileSet.open(tmp_path / "out")
-    assert "texas/2020/m/10/0" in tiles.index()["tile_id"].to_pylist()
+    assert "texas/2020/m/10/0" in tiles.table()["tile_id"].to_pylist()
     assert (tmp_path / "out" / "parts" / "texas%2F2020%2Fm" / "pixels.npy").exists()

@@ -78,7 +78,7 @@ def test_features_are_of_the_labelled_pixels(tiles: TileSet) -> None:
 
 def test_soft_labels_near_the_truth(tiles: TileSet) -> None:
     whole = fields.truth()
-    index = tiles.index()
+    index = tiles.table()
     corners = zip(index["row"].to_pylist(), index["col"].to_pylist(), strict=True)
     truth = np.stack([whole[r : r + 16, c : c + 16] for r, c in corners])
     random = np.random.default_rng(0)

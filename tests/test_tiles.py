@@ -44,7 +44,7 @@ def test_tiles_are_numbered_through_the_parts(tiles: TileSet) -> None:
 
 
 def test_centres_are_those_of_the_footprints(tiles: TileSet) -> None:
-    index = tiles.index()
+    index = tiles.table()
     x = 500_000 + 10 * (index["col"].to_numpy()[:4] + 10)
     y = 4_400_000 - 10 * (index["row"].to_numpy()[:4] + 10)
     expected = np.stack(transform("EPSG:32614", "OGC:CRS84", x, y), axis=1)
@@ -64,7 +64,7 @@ def test_the_side_is_in_metres(tiles: TileSet) -> None:
 
 
 def test_positions_of_ids(tiles: TileSet) -> None:
-    ids = tiles.index()["tile_id"].to_pylist()
+    ids = tiles.table()["tile_id"].to_pylist()
     assert tiles.positions(ids).tolist() == list(range(10))
     assert tiles.positions(["c/0/20", "nowhere/0/0", "a/0/0"]).tolist() == [5, -1, 0]
 

@@ -52,7 +52,7 @@ def test_the_sides_share_no_ground_even_where_tiles_overlap(land: Path) -> None:
 def test_tiles_without_labels_are_looked_at_but_not_tested(land: Path) -> None:
     own = task(land, labels="half.tif")
     drawn = weak_draws.sides(own, "pixel", 0)
-    col = own.tiles.index()["col"].to_numpy()
+    col = own.tiles.table()["col"].to_numpy()
     assert (col[drawn.train] < 120).all() and (col[drawn.test] < 120).all()
     assert (col[drawn.others] >= 112).any()
     given = weak_draws.told(own, drawn, "pixel", 10, 0)

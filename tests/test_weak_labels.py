@@ -34,7 +34,7 @@ def tiles_of(land: Path) -> TileSet:
 def truth_of(tiles: TileSet) -> np.ndarray:
     """(N, S, S) states of the tiles' pixels, cut from the truth by hand."""
     whole = fields.truth()
-    index = tiles.index()
+    index = tiles.table()
     return np.stack(
         [whole[r : r + fields.SIDE, c : c + fields.SIDE] for r, c in zip(*places(index), strict=True)]
     )
@@ -85,7 +85,7 @@ def test_cropland_by_default_and_its_background_is_no_label(land: Path, tmp_path
     tiles = tiles_of(land)
     pixels = weak_labels.read(str(path), tiles, WeakConfig()).pixels
     assert pixels is not None
-    for state, row, col in zip(pixels, *places(tiles.index()), strict=True):
+    for state, row, col in zip(pixels, *places(tiles.table()), strict=True):
         own = codes[row : row + fields.SIDE, col : col + fields.SIDE]
         valid = state != UNKNOWN
         assert not valid[(own == 0) | (own == 81)].any()
@@ -114,7 +114,7 @@ def test_points_label_the_pixels_they_lie_in(land: Path, tmp_path: Path, suffix:
     expected = np.full((192, 192), UNKNOWN, np.uint8)
     expected[row, col] = fields.truth()[row, col]
     expected[20:40, 20:40] = UNKNOWN  # the cloud
-    cut = np.stack([expected[r : r + 16, c : c + 16] for r, c in zip(*places(tiles.index()), strict=True)])
+    cut = np.stack([expected[r : r + 16, c : c + 16] for r, c in zip(*places(tiles.table()), strict=True)])
     assert np.array_equal(found.pixels, cut)
     hidden = (row >= 20) & (row < 40) & (col >= 20) & (col < 40)
     assert found.left_out.get("points on no valid pixel of a tile", 0) == hidden.sum()
@@ -133,7 +133,7 @@ def test_points_that_disagree_in_one_pixel_label_nothing(land: Path, tmp_path: P
 
 def test_a_table_labels_tiles(land: Path, tmp_path: Path) -> None:
     tiles = tiles_of(land)
-    names = tiles.index()["tile_id"].to_pylist()
+    names = tiles.table()["tile_id"].to_pylist()
     path = tmp_path / "tiles.csv"
     pd.DataFrame({"tile_id": names[:40], "label": [1, 0] * 20}).to_csv(path, index=False)
     found = weak_labels.read(str(path), tiles, WeakConfig(positive="1", supervision=("image",)))
@@ -151,7 +151,7 @@ def test_polygons_label_tiles(land: Path, tmp_path: Path) -> None:
     geopandas.GeoDataFrame({"use": ["crop", "wood"]}, geometry=shapes, crs=fields.CRS).to_file(path)
     tiles = tiles_of(land)
     found = weak_labels.read(str(path), tiles, WeakConfig(positive="crop", supervision=("image",)))
-    col = np.array(places(tiles.index())[1])
+    col = np.array(places(tiles.table())[1])
     assert np.array_equal(found.tiles, col < 96)
 
 

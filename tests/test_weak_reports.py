@@ -178,7 +178,7 @@ def test_clean_labels_judge_noisy_ones(land: Path, tmp_path: Path) -> None:
 
 def test_a_table_has_no_pixels_to_test_on(land: Path, tmp_path: Path) -> None:
     tiles = fields.tile_set(land)
-    rows = [f"{name},{number % 2}" for number, name in enumerate(tiles.index()["tile_id"].to_pylist())]
+    rows = [f"{name},{number % 2}" for number, name in enumerate(tiles.table()["tile_id"].to_pylist())]
     (land / "table.csv").write_text("\n".join(["tile_id,label", *rows]))
     keys = run(land, tmp_path / "blind", labels="table.csv", supervision=("image",)).keys
     assert keys["test"] is None

@@ -28,7 +28,7 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> tuple[TileSet, np.ndarray]
     folder: Path = tmp_path_factory.mktemp("land")
     fields.make(folder)
     tiles = fields.tile_set(folder)
-    index = tiles.index()
+    index = tiles.table()
     corners = zip(index["row"].to_pylist(), index["col"].to_pylist(), strict=True)
     whole = fields.truth()
     return tiles, np.stack([whole[r : r + 16, c : c + 16] for r, c in corners])

@@ -78,8 +78,8 @@ def test_files_have_dates_where_a_tile_has_one(root: Path) -> None:
     assert has_dates(root / "e.parquet")
     day = np.datetime64("2020-05-17", "ms")
     tiles = TileSet.open(root / "tiles")
-    assert tiles.index().num_rows == 8
-    of = dict(zip(tiles.index()["tile_id"].to_pylist(), tiles.datetime, strict=True))
+    assert tiles.table().num_rows == 8
+    of = dict(zip(tiles.table()["tile_id"].to_pylist(), tiles.datetime, strict=True))
     for out in ("e", "e.parquet"):
         found = embeddings.read(root / out)
         assert found.datetime is not None and found.tile_id is not None

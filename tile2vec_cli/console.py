@@ -16,8 +16,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from tile2vec_cli.api.outcomes import Outcome, envelope
 from tile2vec_cli.errors import Failure, Remark
-from tile2vec_cli.geo.signatures import scrubbed, unsigned
+from tile2vec_cli.geo.signatures import scrubbed
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.outputs.parts import Progress, silent
 
@@ -95,16 +96,8 @@ class Console:
         """
         seconds = round(time.monotonic() - self._started, 3)
         if self.as_json:
-            envelope = {
-                "format": "tile2vec-report/1",
-                "command": self.command,
-                "inputs": [unsigned(str(item)) for item in inputs],
-                "outputs": [str(item) for item in outputs],
-                "seconds": seconds,
-                "up_to_date": up_to_date,
-                **keys,
-            }
-            print(json.dumps(envelope, ensure_ascii=False, allow_nan=False), flush=True)
+            found = envelope(self.command, keys, inputs, outputs, seconds, up_to_date=up_to_date)
+            print(json.dumps(found, ensure_ascii=False, allow_nan=False), flush=True)
             return
         if up_to_date:
             self.say(f"{', '.join(map(str, outputs))}: up to date")
@@ -113,6 +106,18 @@ class Console:
             if outputs:
                 rows = [*rows, ("output", ", ".join(map(str, outputs)))]
         print(table(rows, header), flush=True)  # before the lines on stderr, in a log that holds both
+
+    def show(self, done: Outcome[Any], rows: Sequence[Row] | None = None, header: Row | None = None) -> None:
+        """Report what a call came to; leave with the exit code of what failed."""
+        self.report(
+            done.keys,
+            inputs=done.inputs,
+            outputs=done.outputs,
+            rows=rows,
+            header=header,
+            up_to_date=done.up_to_date,
+        )
+        self.finish(done.failed, done.made, done.kept)
 
     def finish(self, failures: Sequence[Failure], made: int = 0, kept: int = 0) -> None:
         """Name each failed unit on stderr, even under `--quiet`, and leave with the first one's exit code.

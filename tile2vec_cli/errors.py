@@ -45,6 +45,11 @@ class ProcessLost(Tile2VecError):
     exit_code = 75
 
 
+BY_EXIT_CODE: dict[int, type[Tile2VecError]] = {
+    kind.exit_code: kind for kind in (UsageError, DataError, InputError, OutputError, ProcessLost)
+}
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop; what was finished is kept and the run can be resumed.
 
@@ -71,3 +76,7 @@ class Failure:
     @classmethod
     def of(cls, name: str, error: Tile2VecError) -> Failure:
         return cls(name, str(error), error.exit_code)
+
+    def error(self) -> Tile2VecError:
+        """What it was before it was written down."""
+        return BY_EXIT_CODE.get(self.exit_code, Tile2VecError)(self.message)

@@ -9,7 +9,6 @@ from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.console import Console, Row
-from tile2vec_cli.errors import UsageError
 
 
 def analogy(
@@ -41,53 +40,37 @@ def analogy(
 
     Example: tile2vec analogy embeddings.parquet 5+ none s1/0/50 --labels trees.gpkg --field density
     """
-    options.require_both(tiles, picture)
-    if config.score and (out or picture):
-        raise UsageError("--score: writes no files; needs neither --out nor --picture. Use --json.")
     source = options.optional_labels(labels, reading)
-    if config.score and source is None:
-        raise UsageError("--score: needs classes. Give --labels.")
     console = Console("analogy", quiet, json)
-    inputs = [embeddings, *(labels or ()), *([tiles] if tiles else [])]
 
-    from tile2vec_cli.views import analogy_reports, near_tables
-    from tile2vec_cli.views.near_reports import Outputs
+    from tile2vec_cli.api import looking
+    from tile2vec_cli.views import near_tables
 
-    if config.score and source is not None:
-        from tile2vec_cli.views import analogy_scores
-
-        with console.progress("analogy", "draws") as on_progress:
-            found = analogy_reports.score(embeddings, config, source, on_progress)
-        options.say_label_rasters(console, found.label_rasters)
-        console.left_out(source, found.labels_left_out)
-        for name, why in found.left_out.items():
-            console.say(f"class {name} is left out: {why}, too few.")
-        shares = (*found.classes, found.all)
-        console.report(
-            analogy_scores.keys(found),
-            inputs=inputs,
-            outputs=[],
-            rows=[[s.name, s.draws, s.accuracy, s.means, s.chance, s.a_alone, s.c_alone] for s in shares],
-            header=["class", "draws", "accuracy", "means", "chance", "a_alone", "c_alone"],
+    with console.progress("analogy", "draws" if config.score else "rows") as on_progress:
+        done = looking.analogy(
+            embeddings,
+            config,
+            labels=source,
+            out=out,
+            tiles=tiles,
+            picture=picture,
+            overwrite=overwrite,
+            on_progress=on_progress,
         )
+    options.say_label_rasters(console, done.keys.get("label_rasters", {}))
+    console.left_out(source, done.keys.get("labels_left_out", {}))
+    if config.score:
+        for name, why in done.keys["left_out"].items():
+            console.say(f"class {name} is left out: {why}, too few.")
+        names = ("name", "draws", "accuracy", "means", "chance", "a_alone", "c_alone")
+        shares = [*done.keys["classes"], done.keys["score"]]
+        console.show(done, [[one[name] for name in names] for one in shares], ["class", *names[1:]])
         return
-    with console.progress("analogy", "rows") as on_progress:
-        outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
-        report = analogy_reports.run(embeddings, config, source, outputs, on_progress)
-    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
-    console.left_out(source, report.keys.get("labels_left_out", {}))
-    near = report.keys["nearest"]
+    near = done.keys["nearest"]
     if len(near) < config.top:
         console.say(f"{len(near):,} tiles are all there are.")
-    for term in report.keys["terms"]:
+    for term in done.keys["terms"]:
         if "class" in term:
             console.say(f"{term['class']}: the mean of {term['tiles']:,} tiles, which may be answers, too.")
     rows: list[Row] = [[*near_tables.cells(row), *([row["class"]] if "class" in row else [])] for row in near]
-    console.report(
-        report.keys,
-        inputs=inputs,
-        outputs=report.files,
-        rows=rows,
-        header=[*near_tables.HEADER, *(["class"] if labels else [])],
-        up_to_date=report.up_to_date,
-    )
+    console.show(done, rows, [*near_tables.HEADER, *(["class"] if labels else [])])

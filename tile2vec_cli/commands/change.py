@@ -9,7 +9,6 @@ from tile2vec_cli.commands import options
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.views import ChangeConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.errors import UsageError
 
 
 def change(
@@ -45,26 +44,23 @@ def change(
 
     Example: tile2vec change 2014.parquet 2017.parquet --out change.tif --out change.parquet
     """
-    if picture is not None and tiles_before is None:
-        raise UsageError("--picture: needs the tiles' pixels. Give the tile set with --tiles-before.")
-    if tiles_after is not None and tiles_before is None:
-        raise UsageError("--tiles-after: needs --tiles-before, too. Give both, or that one for both dates.")
     console = Console("change", quiet, json)
 
-    from tile2vec_cli.views import change_reports
+    from tile2vec_cli.api import looking
 
     with console.progress("change", "rows") as on_progress:
-        report = change_reports.run(
+        done = looking.change(
             before,
             after,
             config,
-            out=tuple(dict.fromkeys(out or ())),
-            tiles=None if tiles_before is None else (tiles_before, tiles_after or tiles_before),
+            out=out or (),
+            tiles_before=tiles_before,
+            tiles_after=tiles_after,
             picture=picture,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    keys = report.keys
+    keys = done.keys
     console.say(_remark(keys))
     for name, path in (("before", before), ("after", after)):
         if keys[f"spare_{name}"]:
@@ -75,14 +71,7 @@ def change(
     if config.centre and not keys["centred"]:
         console.say("Too few places to tell light from change: nothing was taken away from the distances.")
     names = ("rank", "tile_id_before", "tile_id_after", "distance", "relative", "apart_m")
-    console.report(
-        keys,
-        inputs=[before, after, *filter(None, (tiles_before, tiles_after))],
-        outputs=report.files,
-        rows=[[row[name] for name in names] for row in keys["changed"]],
-        header=names,
-        up_to_date=report.up_to_date,
-    )
+    console.show(done, [[row[name] for name in names] for row in keys["changed"]], names)
 
 
 def _remark(keys: dict[str, Any]) -> str:

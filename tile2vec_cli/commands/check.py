@@ -23,11 +23,8 @@ def check(
     """
     console = Console("check", quiet, json)
 
-    from tile2vec_cli import checks
+    from tile2vec_cli.api import checking
 
     with console.progress("check", "parts") as on_progress:
-        report = checks.check(path, remove=remove, on_progress=on_progress)
-    damaged = [failure.name for failure in report.damaged]
-    keys = {"kind": report.kind, "checked": report.checked, "damaged": len(damaged), "failed": damaged}
-    console.report(keys, inputs=[path], outputs=[])
-    console.finish(report.damaged)
+        done = checking.check(path, remove=remove, on_progress=on_progress)
+    console.show(done)

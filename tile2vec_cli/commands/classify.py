@@ -11,7 +11,6 @@ from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import ClassifyConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.errors import UsageError
 
 _NAMED = 20  # classes left out of the held-out accuracy that are named
 
@@ -52,36 +51,23 @@ def classify(
 
     Example: tile2vec classify embeddings.parquet --labels points.geojson --out map.tif --out map.parquet
     """
-    if bool(labels) == bool(config.positive):
-        raise UsageError("--labels, or --positive and --negative: the one or the other is needed.")
     source = options.optional_labels(labels, reading)
     console = Console("classify", quiet, json)
-    outputs = tuple(dict.fromkeys(out))
 
-    from tile2vec_cli.views import class_parts, class_reports
+    from tile2vec_cli.api import classifying
 
     with console.progress("classify", "rows") as on_progress:
-        if any(not one.suffix for one in outputs):
-            folder = class_parts.require_alone(outputs, picture, config)
-            report, failed = class_parts.run(
-                embeddings, source, config, folder, overwrite=overwrite, on_progress=on_progress
-            )
-        else:
-            class_reports.require_outputs(outputs, config)
-            report, failed = (
-                class_reports.run(
-                    embeddings,
-                    source,
-                    config,
-                    out=outputs,
-                    tiles=tiles,
-                    picture=picture,
-                    overwrite=overwrite,
-                    on_progress=on_progress,
-                ),
-                [],
-            )
-    keys = report.keys
+        done = classifying.classify(
+            embeddings,
+            out,
+            config,
+            labels=source,
+            tiles=tiles,
+            picture=picture,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    keys = done.keys
     options.say_label_rasters(console, keys["label_rasters"])
     console.left_out("labels" if source is None else source, keys["left_out"])
     if keys.get("new_parts"):
@@ -97,15 +83,7 @@ def classify(
             len(untested) > _NAMED
         )
         console.say(f"Not in the held-out accuracy: {named}.")
-    console.report(
-        keys,
-        inputs=[embeddings, *(labels or ()), *([tiles] if tiles else [])],
-        outputs=report.files,
-        rows=_rows(keys),
-        header=("class", "labels", "tiles", "share"),
-        up_to_date=report.up_to_date,
-    )
-    console.finish(failed)
+    console.show(done, _rows(keys), ("class", "labels", "tiles", "share"))
 
 
 def _rows(keys: dict[str, Any]) -> list[list[object]]:

@@ -42,23 +42,23 @@ def compare(
     """
     console = Console("compare", quiet, json)
 
+    from tile2vec_cli.api import judging
     from tile2vec_cli.evaluation import comparison_reports
-    from tile2vec_cli.evaluation.comparison import Bench
 
     source = options.label_source(labels, reading)
-    bench = Bench(tiles, source, out, config, console.progress, triplets, overwrite, strict)
-    report = comparison_reports.run(bench)
-    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
-    for name, reason in report.keys["left_out"].items():
-        console.say(f"{name} left out: {reason}")
-    console.left_out(source, report.labels_left_out)
-    header, rows = comparison_reports.table(report.keys)
-    console.report(
-        report.keys | ({"labels_left_out": report.labels_left_out} if report.labels_left_out else {}),
-        inputs=[tiles, *labels, *([triplets] if triplets else [])],
-        outputs=report.files,
-        rows=rows,
-        header=header,
-        up_to_date=report.up_to_date,
+    done = judging.compare(
+        tiles,
+        source,
+        out,
+        config,
+        triplets=triplets,
+        strict=strict,
+        overwrite=overwrite,
+        stages=console.progress,
     )
-    console.finish(report.failed, report.made, report.kept)
+    options.say_label_rasters(console, done.keys.get("label_rasters", {}))
+    for name, reason in done.keys["left_out"].items():
+        console.say(f"{name} left out: {reason}")
+    console.left_out(source, done.keys.get("labels_left_out", {}))
+    header, rows = comparison_reports.table(done.keys)
+    console.show(done, rows, header)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.outputs.parts import Shard
 
 
 def embed(
@@ -37,28 +35,25 @@ def embed(
     Example: tile2vec embed tiles --model model --out embeddings.parquet --dtype float16
     """
     console = Console("embed", quiet, json)
-    own = Shard.parse(shard)
-    crew = options.crew(workers, dask)
 
-    from tile2vec_cli.embedding import inference
+    from tile2vec_cli.api import learning
 
     with console.progress("Embed", "tiles") as on_progress:
-        report = inference.embed(
+        done = learning.embed(
             tiles,
             model,
-            out,
             config,
-            shard=own,
-            workers=crew,
+            out=out,
+            shard=shard,
+            workers=workers,
+            dask=dask,
             strict=strict,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    if report.others:
+    if done.keys["others"]:
         console.say(
-            f"{out}: {report.others} files are of parts that {tiles} does not hold; they stay as they are."
+            f"{out}: {done.keys['others']} files are of parts that {tiles} does not hold; "
+            "they stay as they are."
         )
-    keys = {**asdict(report), "failed": [failure.name for failure in report.failed]}
-    up_to_date = not report.made and not report.failed
-    console.report(keys, inputs=[tiles, model], outputs=[out], up_to_date=up_to_date)
-    console.finish(report.failed, report.made, report.parts - report.made)
+    console.show(done)

@@ -10,7 +10,6 @@ from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.errors import UsageError
 
 
 def inspect(
@@ -38,28 +37,23 @@ def inspect(
 
     Example: tile2vec inspect embeddings.parquet --tiles tiles --out inspect
     """
-    if labels is None and config.field is not None:
-        raise UsageError("--field: names a field of --labels. Give both or neither.")
-    if tiles is None and (config.red is not None or config.rgb is not None):
-        raise UsageError(
-            "--red, --nir and --rgb: name bands of --tiles. Give the tile set that was embedded."
-        )
     console = Console("inspect", quiet, json)
     source = options.optional_labels(labels, reading)
 
-    from tile2vec_cli.views import inspect_reports
+    from tile2vec_cli.api import looking
 
     with console.progress("inspect", "rows") as on_progress:
-        report = inspect_reports.run(
-            embeddings, config, out, tiles=tiles, labels=source, overwrite=overwrite, on_progress=on_progress
+        done = looking.inspect(
+            embeddings,
+            out,
+            config,
+            tiles=tiles,
+            labels=source,
+            overwrite=overwrite,
+            on_progress=on_progress,
         )
-    probe = report.keys["probe"] or {}
+    probe = done.keys["probe"] or {}
     options.say_label_rasters(console, probe.get("label_rasters", {}))
     console.left_out(source, probe.get("left_out", {}))
-    console.report(
-        report.keys,
-        inputs=[embeddings, *([tiles] if tiles else []), *(labels or ())],
-        outputs=report.files,
-        rows=[*report.keys["verdicts"].items(), ("output", ", ".join(map(str, report.files)))],
-        up_to_date=report.up_to_date,
-    )
+    files = ", ".join(map(str, done.files))
+    console.show(done, [*done.keys["verdicts"].items(), ("output", files)])

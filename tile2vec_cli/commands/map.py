@@ -8,7 +8,6 @@ from tile2vec_cli.commands import options
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.outputs.parts import Shard
 
 
 def map_scenes(
@@ -34,39 +33,23 @@ def map_scenes(
 
     Example: tile2vec map scenes/ --model cropland --out maps
     """
-    own, crew = Shard.parse(shard), options.crew(workers, dask)
     console = Console("map", quiet, json)
 
-    from tile2vec_cli.segmentation import mapping
+    from tile2vec_cli.api import mapping
 
-    chosen = options.choose(scenes, recursive, config.stack, config.assets, name_by)
-    for remark in chosen.remarks:
-        console.say(remark)
     with console.progress("Map", "pixels") as on_progress:
-        report = mapping.run(
-            chosen.scenes,
+        done = mapping.map_scenes(
+            scenes,
             model,
             out,
             config,
-            names=chosen.names,
-            facts=chosen.facts,
-            shard=own,
-            workers=crew,
+            recursive=recursive,
+            name_by=name_by,
+            shard=shard,
+            workers=workers,
+            dask=dask,
             strict=strict,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    console.report(
-        {
-            "scenes": report.scenes,
-            "made": report.made,
-            "pixels": report.pixels,
-            "maps": report.maps,
-            **({"left_out": chosen.left_out} if chosen.left_out else {}),
-            "failed": [failure.name for failure in report.failed],
-        },
-        inputs=[*scenes, model],
-        outputs=[out],
-        up_to_date=not report.made and not report.failed,
-    )
-    console.finish(report.failed, report.made, len(report.maps) - report.made)
+    console.show(done)

@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tile2vec_cli.config.rules import one_of
-from tile2vec_cli.errors import UsageError
-from tile2vec_cli.job.processors import usable_cpus
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from functools import partial
 
     from tile2vec_cli.config.labels import LabelSource
     from tile2vec_cli.console import Console
-    from tile2vec_cli.geo.scene_choice import Choice
-    from tile2vec_cli.workers.clusters import Cluster
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors to stderr.")]
@@ -87,13 +81,9 @@ def label_source(labels: Sequence[str], reading: partial[LabelSource]) -> LabelS
 
 def optional_labels(labels: Sequence[str] | None, reading: partial[LabelSource]) -> LabelSource | None:
     """The same where --labels need not be given."""
-    if labels:
-        return label_source(labels, reading)
-    if {"band", "nodata"} & reading.keywords.keys():
-        raise UsageError("--label-band and --label-nodata: are of --labels. Give it as well.")
-    if reading.keywords:
-        raise UsageError("--layer and --crs: are of --labels. Give it as well.")
-    return None
+    from tile2vec_cli.labelling.labels import optional
+
+    return optional(labels, **reading.keywords)
 
 
 def say_label_rasters(console: Console, found: Mapping[str, int], option: str = "--labels") -> None:
@@ -105,39 +95,3 @@ def say_label_rasters(console: Console, found: Mapping[str, int], option: str = 
         console.say(
             f"{option}: rasters disagree in {found['tiles_disputed']:,} tiles; the first given counts there."
         )
-
-
-def require_both(tiles: Path | None, picture: Path | None) -> None:
-    if (tiles is None) != (picture is None):
-        raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
-
-
-def choose(
-    scenes: list[str],
-    recursive: bool,
-    stack: tuple[str, ...] | None,
-    assets: tuple[str, ...] | None,
-    name_by: str,
-) -> Choice:
-    """The scenes that SCENES, --recursive, --stack, --assets and --name-by mean."""
-    one_of("--name-by", name_by, ("file", "path"))
-    from tile2vec_cli.geo import scene_choice
-
-    how = {"recursive": recursive, "by_path": name_by == "path"}
-    return scene_choice.choose(scenes, stack=stack, assets=assets, **how)
-
-
-def worker_count(workers: int | None) -> int:
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers}: needs at least 1.")
-    return workers or usable_cpus()
-
-
-def crew(workers: int | None, dask: str | None) -> int | Cluster:
-    """Who does the work: so many workers here, or a Dask cluster."""
-    count = worker_count(workers)
-    if dask is None:
-        return count
-    from tile2vec_cli.workers.clusters import Cluster
-
-    return Cluster(dask, workers)

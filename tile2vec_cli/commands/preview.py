@@ -8,7 +8,6 @@ from tile2vec_cli.commands import options
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.views import PreviewConfig
 from tile2vec_cli.console import Console
-from tile2vec_cli.errors import UsageError
 
 
 def preview(
@@ -46,33 +45,25 @@ def preview(
 
     Example: tile2vec preview embeddings.parquet --out preview.tif --tiles tiles --sheet kinds.png
     """
-    if sheet is not None and tiles is None:
-        raise UsageError("--sheet: needs the tiles' pixels. Give --tiles.")
     console = Console("preview", quiet, json)
 
-    from tile2vec_cli.views import previews
+    from tile2vec_cli.api import looking
 
     with console.progress("preview", "rows") as on_progress:
-        report = previews.run(
+        done = looking.preview(
             embeddings,
+            out,
             config,
-            out=out,
             tiles=tiles,
             fit_on=fit_on,
             sheet=sheet,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    if report.keys["beneath"]:
-        console.say(f"{report.keys['beneath']:,} tiles lie beneath newer ones or share their pixel.")
-    console.report(
-        report.keys,
-        inputs=[embeddings, *filter(None, (fit_on, tiles))],
-        outputs=report.files,
-        rows=[
-            [one["crs"], f"{one['pixel'][0]:.6g}", one["width"], one["height"], one["filled"]]
-            for one in report.keys["maps"]
-        ],
-        header=["crs", "pixel", "width", "height", "filled"],
-        up_to_date=report.up_to_date,
-    )
+    if done.keys["beneath"]:
+        console.say(f"{done.keys['beneath']:,} tiles lie beneath newer ones or share their pixel.")
+    rows = [
+        [one["crs"], f"{one['pixel'][0]:.6g}", one["width"], one["height"], one["filled"]]
+        for one in done.keys["maps"]
+    ]
+    console.show(done, rows, ["crs", "pixel", "width", "height", "filled"])

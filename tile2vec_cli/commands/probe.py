@@ -12,7 +12,6 @@ from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import BASELINE_NAMES, ProbeConfig
 from tile2vec_cli.config.rules import parse_names
 from tile2vec_cli.console import Console, Row
-from tile2vec_cli.errors import UsageError
 
 _NAMED = 20  # dropped classes; a field of numbers may have thousands
 
@@ -63,53 +62,41 @@ def probe(
 
     Example: tile2vec probe embeddings.parquet --labels landcover.tif --tiles tiles --out probe
     """
-    chosen = BASELINE_NAMES if baselines is None else parse_names("--baselines", baselines, BASELINE_NAMES)
-    config = settings(baselines=() if tiles is None else tuple(dict.fromkeys(chosen)))
-    if baselines is not None and tiles is None:
-        raise UsageError("--baselines: need the tiles' pixels. Give the tile set with --tiles.")
-    if config.end_to_end is not None and tiles is None:
-        raise UsageError("--end-to-end: needs the tiles' pixels. Give the tile set with --tiles.")
-    if model is not None and config.end_to_end is None:
-        raise UsageError("--model: is what --end-to-end starts from. Give --end-to-end MINUTES as well.")
+    config = settings()
+    chosen = None if baselines is None else parse_names("--baselines", baselines, BASELINE_NAMES)
     console = Console("probe", quiet, json)
     source = options.label_source(labels, reading)
 
-    from tile2vec_cli.evaluation import probe_reports
+    from tile2vec_cli.api import judging
 
     with console.progress("probe", "fits" if config.end_to_end is None else "seconds") as on_progress:
-        report = probe_reports.run(
+        done = judging.probe(
             embeddings,
             source,
             config,
             tiles=tiles,
+            baselines=chosen,
             model=model,
             beside=beside or (),
             out=out,
             overwrite=overwrite,
             on_progress=on_progress,
         )
-    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
-    console.left_out(source, report.keys["left_out"])
-    dropped = list(report.keys["dropped_classes"].items())
+    options.say_label_rasters(console, done.keys.get("label_rasters", {}))
+    console.left_out(source, done.keys["left_out"])
+    dropped = list(done.keys["dropped_classes"].items())
     for name, reason in dropped[:_NAMED]:
         console.say(f"Class {name} dropped: {reason}.")
     if len(dropped) > _NAMED:
         console.say(f"{len(dropped) - _NAMED:,} more classes dropped; --json names them.")
-    left_out = report.keys.get("beside", {}).get("tiles_left_out")
+    left_out = done.keys.get("beside", {}).get("tiles_left_out")
     if left_out:
         console.say(f"{left_out:,} tiles left out: not in all of the files --beside.")
-    given = report.keys.get("end_to_end")
+    given = done.keys.get("end_to_end")
     if given and given["repeats"] < config.repeats:
         console.say(f"Networks: the first {given['repeats']} of {config.repeats} draws; --json lists each.")
-    header, rows = _table(report.keys["scores"])
-    console.report(
-        report.keys,
-        inputs=[embeddings, *labels, *(path for path in (tiles, model) if path), *(beside or ())],
-        outputs=report.files,
-        rows=rows,
-        header=header,
-        up_to_date=report.up_to_date,
-    )
+    header, rows = _table(done.keys["scores"])
+    console.show(done, rows, header)
 
 
 def _table(scores: list[dict[str, Any]]) -> tuple[Row, list[Row]]:

@@ -42,26 +42,25 @@ def similar(
 
     Example: tile2vec similar embeddings.parquet --to=-97.81,39.77 --tiles tiles --picture near.png
     """
-    if raster is None or picture is not None:
-        options.require_both(tiles, picture)
     console = Console("similar", quiet, json)
 
-    from tile2vec_cli.views import near_tables, similar_reports
-    from tile2vec_cli.views.near_reports import Outputs
+    from tile2vec_cli.api import looking
+    from tile2vec_cli.views import near_tables
 
     with console.progress("similar", "rows") as on_progress:
-        outputs = Outputs(out, tiles, picture, config.rgb, overwrite, raster)
-        report = similar_reports.run(embeddings, config, outputs, on_progress)
-    if report.keys["ruled_out"]:
-        console.say(f"{report.keys['ruled_out']:,} tiles are nearer to a counter-example and left out.")
-    found = report.keys["similar"]
+        done = looking.similar(
+            embeddings,
+            config,
+            out=out,
+            tiles=tiles,
+            picture=picture,
+            raster=raster,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    if done.keys["ruled_out"]:
+        console.say(f"{done.keys['ruled_out']:,} tiles are nearer to a counter-example and left out.")
+    found = done.keys["similar"]
     if len(found) < config.top:
         console.say(f"{len(found):,} tiles are all there are.")
-    console.report(
-        report.keys,
-        inputs=[embeddings, *([tiles] if tiles else [])],
-        outputs=report.files,
-        rows=[near_tables.cells(row) for row in found],
-        header=near_tables.HEADER,
-        up_to_date=report.up_to_date,
-    )
+    console.show(done, [near_tables.cells(row) for row in found], near_tables.HEADER)

@@ -45,17 +45,23 @@ def suggest(
 
     Example: tile2vec suggest embeddings.parquet --count 50 --out next.csv --tiles tiles --picture next.png
     """
-    options.require_both(tiles, picture)
     source = options.optional_labels(labels, reading)
     console = Console("suggest", quiet, json)
 
-    from tile2vec_cli.views import suggest_reports
-    from tile2vec_cli.views.near_reports import Outputs
+    from tile2vec_cli.api import classifying
 
     with console.progress("suggest", "rows") as on_progress:
-        outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
-        report = suggest_reports.run(embeddings, source, config, outputs, on_progress)
-    keys, found = report.keys, report.keys["suggested"]
+        done = classifying.suggest(
+            embeddings,
+            out,
+            config,
+            labels=source,
+            tiles=tiles,
+            picture=picture,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    keys, found = done.keys, done.keys["suggested"]
     options.say_label_rasters(console, keys.get("label_rasters", {}))
     if source is not None:
         console.left_out(source, keys["left_out"])
@@ -69,14 +75,7 @@ def suggest(
         console.say(f"{len(found):,} tiles are all whose place has no label.")
     names = [name for name in ("rank", "tile_id", "number", "uncertainty", "stands_for") if name in found[0]]
     names = [name for name in names if found[0][name] is not None]
-    console.report(
-        keys,
-        inputs=[embeddings, *(labels or ()), *([tiles] if tiles else [])],
-        outputs=report.files,
-        rows=[
-            [*(row[name] for name in names), f"{row['longitude']:.6f}", f"{row['latitude']:.6f}"]
-            for row in found
-        ],
-        header=[*names, "longitude", "latitude"],
-        up_to_date=report.up_to_date,
-    )
+    rows = [
+        [*(row[name] for name in names), f"{row['longitude']:.6f}", f"{row['latitude']:.6f}"] for row in found
+    ]
+    console.show(done, rows, [*names, "longitude", "latitude"])

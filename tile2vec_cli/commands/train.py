@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.console import Console, mute_errors
 from tile2vec_cli.job import launch
-from tile2vec_cli.outputs.parts import sweep
 
 
 def train(
@@ -55,19 +53,12 @@ def train(
     console = Console("train", quiet or process.rank > 0, json)
     config = settings(labels=options.optional_labels(labels, reading))
 
-    from tile2vec_cli.learning import training
+    from tile2vec_cli.api import learning
 
-    if not process.rank:
-        sweep(out.parent)
     with console.progress("Train", "triplets") as on_progress:
-        report = training.train(
-            triplets, tiles, out, config, overwrite=overwrite, launch=process, on_progress=on_progress
-        )
+        done = learning.train(triplets, tiles, out, config, overwrite=overwrite, on_progress=on_progress)
     if process.rank:
         return
-    console.left_out(config.labels, report.left_out)
-    options.say_label_rasters(console, report.label_rasters)
-    keys = {name: value for name, value in asdict(report).items() if value != {}}
-    up_to_date = keys.pop("up_to_date")
-    inputs = [triplets, tiles, *(labels or ()), *([config.init] if config.init else [])]
-    console.report(keys, inputs=inputs, outputs=[out], up_to_date=up_to_date)
+    console.left_out(config.labels, done.keys.get("left_out", {}))
+    options.say_label_rasters(console, done.keys.get("label_rasters", {}))
+    console.show(done)

@@ -45,22 +45,15 @@ def weak_segment(
     config = settings(evaluate=options.label_source(evaluate, reading) if evaluate else None)
     console = Console("weak-segment", quiet, json)
 
-    from tile2vec_cli.segmentation import weak_reports
+    from tile2vec_cli.api import mapping
 
     with console.progress("Train", "steps") as on_progress:
-        report = weak_reports.run(tiles, source, out, config, overwrite=overwrite, on_progress=on_progress)
-    console.left_out(source, report.keys.get("left_out", {}))
-    options.say_label_rasters(console, report.keys.get("label_rasters", {}))
-    options.say_label_rasters(console, report.keys.get("evaluate_rasters", {}), "--evaluate")
-    header, rows = _table(report.keys)
-    console.report(
-        report.keys,
-        inputs=[tiles, *labels, *(evaluate or ()), *([config.init] if config.init else [])],
-        outputs=report.files,
-        rows=rows,
-        header=header,
-        up_to_date=report.up_to_date,
-    )
+        done = mapping.weak_segment(tiles, source, out, config, overwrite=overwrite, on_progress=on_progress)
+    console.left_out(source, done.keys.get("left_out", {}))
+    options.say_label_rasters(console, done.keys.get("label_rasters", {}))
+    options.say_label_rasters(console, done.keys.get("evaluate_rasters", {}), "--evaluate")
+    header, rows = _table(done.keys)
+    console.show(done, rows, header)
 
 
 def _table(keys: dict[str, Any]) -> tuple[Row, list[Row]]:

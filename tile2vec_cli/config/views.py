@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.config import fields
@@ -12,7 +11,7 @@ from tile2vec_cli.config.fields import check, option
 from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES
 from tile2vec_cli.config.rules import on_earth, parse_place, share
 from tile2vec_cli.config.training import PARTS
-from tile2vec_cli.errors import DataError, InputError, UsageError
+from tile2vec_cli.errors import UsageError
 
 Place = str | tuple[float, float]
 _EXAMPLE = "TILE_ID|X,Y|@ids.txt"
@@ -40,33 +39,6 @@ def _part() -> Any:
     )
 
 
-def _examples(flag: str, texts: Sequence[str]) -> tuple[Place, ...]:
-    """tile_ids and places, those of @files among them, each once."""
-    found: list[Place] = []
-    for text in texts:
-        if text.startswith("@"):
-            lines = [line.strip() for line in _read(text[1:]).splitlines() if line.strip()]
-            if not lines:
-                raise DataError(f"{text[1:]}: is empty; {flag} needs one tile_id or X,Y a line.")
-            found += map(parse_place, lines)
-        elif text.strip():
-            found.append(parse_place(text.strip()))
-        else:
-            raise UsageError(f"{flag}: names nothing; needs a tile_id, X,Y or @ids.txt.")
-    return tuple(dict.fromkeys(found))
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}; a list of tile_ids is needed. Check the path."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text; a list of tile_ids, one a line, is needed.") from error
-
-
 def _terms(_flag: str, texts: Sequence[str]) -> tuple[Place, ...]:
     for text in texts:
         if text.startswith("-") and isinstance(parse_place(text), str):
@@ -81,7 +53,6 @@ class SimilarConfig:
     to: tuple[Place, ...] = option(
         metavar=_EXAMPLE,
         repeatable=True,
-        parse=_examples,
         help="Example: a tile, the tile at longitude,latitude, or a file with one a line. Repeatable.",
     )
     without: tuple[Place, ...] = option(
@@ -89,7 +60,6 @@ class SimilarConfig:
         flag="--not",
         metavar=_EXAMPLE,
         repeatable=True,
-        parse=_examples,
         help="Counter-example: tiles nearer to it than to the examples are left out. Repeatable.",
     )
     part: str | None = _part()
@@ -255,7 +225,6 @@ class ClassifyConfig:
         (),
         metavar=_EXAMPLE,
         repeatable=True,
-        parse=_examples,
         help="Instead of --labels, example of what is looked for: a tile, the tile at longitude,latitude, or "
         "a file with one on each line. Repeatable.",
     )
@@ -263,7 +232,6 @@ class ClassifyConfig:
         (),
         metavar=_EXAMPLE,
         repeatable=True,
-        parse=_examples,
         help="Example of what is something else. Repeatable.",
     )
     field: str | None = fields.class_field()  # of the labels

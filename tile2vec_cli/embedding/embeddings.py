@@ -98,8 +98,11 @@ def read(path: Path, part: str | None = None) -> Embeddings:
     return found[0] if len(found) == 1 else joined(path, found)
 
 
-def joined(path: Path, pieces: Sequence[Embeddings]) -> Embeddings:
-    """One of several of one model. A tile of a piece without dates has none beside dated ones."""
+def joined(path: Path, pieces: Sequence[Embeddings], vectors: Vectors | None = None) -> Embeddings:
+    """One of several of one model. A tile of a piece without dates has none beside dated ones.
+
+    vectors: those of all pieces, where they are one array already.
+    """
     if any(one.datetime is not None for one in pieces):
         unknown = np.datetime64("NaT", "ms")
         pieces = [
@@ -111,8 +114,9 @@ def joined(path: Path, pieces: Sequence[Embeddings]) -> Embeddings:
         columns = [getattr(one, name) for one in pieces]
         return None if any(own is None for own in columns) else np.concatenate(columns)
 
-    names = ("vectors", "geometry", "tile_id", "scene", "datetime")
-    return Embeddings(path, **{name: column(name) for name in names}, metadata=pieces[0].metadata)
+    found = column("vectors") if vectors is None else vectors
+    names = ("geometry", "tile_id", "scene", "datetime")
+    return Embeddings(path, found, **{name: column(name) for name in names}, metadata=pieces[0].metadata)
 
 
 def files(path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -84,6 +84,18 @@ class Forward:
                     gathered = []
             done += batch.filled
             on_progress(done, total)
+
+    def encode(self, pixels: NDArray[Any]) -> Vectors:
+        """(N, D) float32 vectors of pixels (N, C, S, S), as `vectors` has them."""
+        found = []
+        for start in range(0, len(pixels), self.batch_size):
+            here = pixels[start : start + self.batch_size]
+            batch = np.zeros((self.batch_size, *pixels.shape[1:]), pixels.dtype)
+            batch[: len(here)] = here
+            found.append(
+                self._run(torch.from_numpy(batch).to(self.runtime.device))[: len(here)].cpu().numpy()
+            )
+        return np.concatenate(found)
 
     def _batches(self, parts: Sequence[Part], courier: Courier) -> Iterator[_Batch]:
         """The parts' pixels; `ahead` has a thread of its own read them."""

@@ -103,7 +103,7 @@ def embed(
             started = time.monotonic()
             failed = _elsewhere(workers, model_path, config, files, out, todo, strict, on_progress)
         else:
-            forward = _forward(model_path, config, workers)
+            forward = load(model_path, config, workers)
             started = time.monotonic()
             if one_file:
                 _into_file(forward, files, out, todo, on_progress)
@@ -123,7 +123,22 @@ def embed(
     )
 
 
-def _forward(path: Path, config: EmbedConfig, workers: int | None) -> Forward:
+def vectors(
+    tiles: TileSet,
+    model_path: Path,
+    config: EmbedConfig,
+    workers: int | None = None,
+    on_progress: Progress = silent,
+) -> Vectors:
+    """(N, D) vectors of all tiles, in their order and in memory; errors as of `embed`."""
+    models.require_fit(model_path, models.describe(model_path), tiles)
+    forward = load(model_path, config, workers)
+    present = [part for part in tiles.parts if part.count]
+    return np.concatenate([found for _, found in _all_good(forward.vectors(present, on_progress))])
+
+
+def load(path: Path, config: EmbedConfig, workers: int | None = None) -> Forward:
+    """The encoder of a model folder, ready to embed. Raises InputError and DataError."""
     runtime = device.choose(config.device, config.precision)
     if workers is not None:
         torch.set_num_threads(workers)
@@ -216,7 +231,7 @@ def _embed_part(
 @lru_cache(maxsize=1)
 def _kept_forward(path: Path, fingerprint: str, config: EmbedConfig) -> Forward:
     models.require_same(path, fingerprint)
-    return _forward(path, config, None)
+    return load(path, config, None)
 
 
 def _into_file(forward: Forward, files: Files, out: Path, todo: list[Part], on_progress: Progress) -> None:

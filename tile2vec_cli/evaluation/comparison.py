@@ -166,7 +166,7 @@ def _failure(name: str, error: Tile2VecError, strict: bool) -> Failure:
 def _require_labels(tiles: TileSet, bench: Bench) -> None:
     """Find labels that no classifier could learn from before hours of training, not after them."""
     geometry = tiles.footprints()
-    ids = np.array(tiles.index(["tile_id"])["tile_id"].to_pylist(), dtype=object)
+    ids = np.array(tiles.table(["tile_id"])["tile_id"].to_pylist(), dtype=object)
     probe = bench.config.probe
     found = labels.read(
         bench.labels,

@@ -42,8 +42,8 @@ REPORT, CONFUSION, CURVE, PICTURE = "report.json", "confusion.csv", "curve.png",
 
 
 def run(
-    embeddings: Path,
-    source: str | LabelSource,
+    embeddings: Path | Embeddings,
+    source: str | LabelSource | Labels,
     config: ProbeConfig,
     *,
     tiles: Path | None = None,
@@ -65,6 +65,11 @@ def run(
     if out is None:
         verdict = _judge(embeddings, source, config, tile_set, model, others, Fits(), on_progress)
         return Report(verdict.report(), (), False)
+    if isinstance(embeddings, Embeddings) or isinstance(source, Labels):
+        raise UsageError(
+            f"{out}: a report on disk says which files it was made from, and these are arrays. "
+            "Give files, or leave out --out."
+        )
     files = tuple(out / name for name in (REPORT, CONFUSION, CURVE, PICTURE))
     inputs: dict[str, records.Input] = {
         "embeddings": embeddings,
@@ -88,8 +93,8 @@ def run(
 
 
 def _judge(
-    embeddings: Path,
-    source: str | LabelSource,
+    embeddings: Path | Embeddings,
+    source: str | LabelSource | Labels,
     config: ProbeConfig,
     tiles: TileSet | None,
     model: Path | None,
@@ -97,14 +102,17 @@ def _judge(
     fits: Fits,
     on_progress: Progress,
 ) -> Verdict:
-    vectors = read_embeddings(embeddings)
+    vectors = embeddings if isinstance(embeddings, Embeddings) else read_embeddings(embeddings)
     common = Common.of(vectors, others) if others else None
     if common is not None:
         vectors = common.own
-    found = labels.read(
-        source, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
-    )
-    regions = _regions(source, vectors, found, config)
+    if isinstance(source, Labels):
+        found, regions = source, None
+    else:
+        found = labels.read(
+            source, vectors.geometry, vectors.tile_id, field=config.field, min_purity=config.min_purity
+        )
+        regions = _regions(source, vectors, found, config)
     return probing.probe(vectors, found, config, tiles, model, fits, regions, common, on_progress)
 
 

@@ -54,7 +54,7 @@ def leave() -> None:
 def held() -> Iterator[None]:
     """Hold signals back: inside, poll `stop_requested()`. Only in the main thread."""
     global _held
-    if threading.current_thread() is not threading.main_thread():
+    if not _in_main_thread():
         yield
         return
     _held += 1
@@ -62,6 +62,43 @@ def held() -> Iterator[None]:
         yield
     finally:
         _held -= 1
+
+
+@contextmanager
+def borrowed() -> Iterator[None]:
+    """Inside, signals become `Interrupted`; what came in then goes to those who handle signals outside.
+
+    In a notebook Ctrl-C so ends as KeyboardInterrupt, once what resumes has been saved. Nothing where the
+    signals are ours already; only in the main thread.
+    """
+    global _pending
+    if signal.getsignal(signal.SIGINT) is _on_signal or not _in_main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        came.append(signum)
+        _on_signal(signum, frame)
+
+    names = [name for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), on_signal) for name in names}
+    try:
+        yield
+    except Interrupted:
+        if not came:
+            raise
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+        _pending = None
+    if came:
+        signal.raise_signal(came[0])
+        raise KeyboardInterrupt
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def stop_requested() -> bool:

@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from tile2vec_cli.errors import UsageError
+
 
 def usable_cpus() -> int:
     """CPUs this process may use: Slurm's grant, else affinity, cut to the cgroup's quota."""
@@ -18,3 +20,10 @@ def usable_cpus() -> int:
         if quota != "max":
             cpus = min(cpus, max(1, round(int(quota) / int(period))))
     return cpus
+
+
+def worker_count(workers: int | None) -> int:
+    """Workers as asked for, by default one for each CPU."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: needs at least 1.")
+    return workers or usable_cpus()

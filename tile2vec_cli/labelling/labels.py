@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from glob import glob, has_magic
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shapely
@@ -62,6 +63,23 @@ def named(
     if len(given) > 1 or any(_is_several(name) for name in given):
         files = scene_lists.expand([path for name in given for path in _matches(name)])
     return LabelSource(tuple(given), tuple(files), band, tuple(nodata), layer, crs)
+
+
+def optional(
+    given: Sequence[str] | None,
+    band: int | None = None,
+    nodata: Sequence[float] = (),
+    layer: str | None = None,
+    crs: str | None = None,
+) -> LabelSource | None:
+    """The same where labels need not be given. Raises UsageError for what only labels have."""
+    if given:
+        return named(given, band, nodata, layer, crs)
+    if band is not None or nodata:
+        raise UsageError("--label-band and --label-nodata: are of --labels. Give it as well.")
+    if layer is not None or crs is not None:
+        raise UsageError("--layer and --crs: are of --labels. Give it as well.")
+    return None
 
 
 def _is_several(name: str) -> bool:
@@ -176,6 +194,16 @@ def read(
     else:
         votes, kind, bounds = label_vectors.votes(path, geometry, field, *places)
     return _labels(str(source), votes, kind, None if bounds is None else lambda: bounds, geometry, 0.0)
+
+
+def of_classes(values: Sequence[object] | NDArray[Any], count: int) -> Labels:
+    """Labels of N tiles out of their N classes; None, NaN and "" are no label. Raises DataError."""
+    import pandas as pd
+
+    if len(values) != count:
+        raise DataError(f"labels: {len(values):,} classes for {count:,} vectors; one for each is needed.")
+    votes = Votes.of(np.arange(count), pd.Series(values), "labels")
+    return _labels("labels", votes, "array", None, np.empty(count, object), 0.0)
 
 
 def require_no_raster_options(labels: LabelSource) -> None:

@@ -28,7 +28,7 @@ class _Labelled(Objective[Tensor], ABC):
         found = labels.read(
             config.labels or "",
             source.tiles.footprints(source.used),
-            source.tiles.index(["tile_id"])["tile_id"].to_numpy()[source.used],
+            source.tiles.table(["tile_id"])["tile_id"].to_numpy()[source.used],
             field=config.field,
             min_purity=config.min_purity,
         )

@@ -26,10 +26,8 @@ from torch.autograd.function import once_differentiable
 from torch.distributed.rendezvous import rendezvous
 
 from tile2vec_cli.errors import (
-    DataError,
-    InputError,
+    BY_EXIT_CODE,
     Interrupted,
-    OutputError,
     ProcessLost,
     Tile2VecError,
     UsageError,
@@ -41,7 +39,6 @@ _JOINING = timedelta(minutes=5)
 _WAITING = timedelta(minutes=30)  # for a process that reads its pixels from a slow disk
 _NUMBERS = 2  # that an agreement carries
 _MESSAGE = 16384  # bytes
-_KINDS = {kind.exit_code: kind for kind in (UsageError, DataError, InputError, OutputError)}
 _NOTHING = -math.inf
 
 
@@ -104,7 +101,8 @@ class Ranks:
         rank, code, message = errors[0]
         if rank == self.launch.rank and own is not None:
             return own
-        return _KINDS[code](message) if code in _KINDS else Tile2VecError(f"process {rank}: {message}")
+        kind = BY_EXIT_CODE.get(code)
+        return Tile2VecError(f"process {rank}: {message}") if kind is None else kind(message)
 
     def of_first(self, work: Callable[[], Sequence[float | None]]) -> Sequence[float | None]:
         """Up to two numbers that the first process works out for all."""

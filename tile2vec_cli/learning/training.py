@@ -78,7 +78,7 @@ def train(
         team.require_alike("device or precision", kind)
         if run:
             team.require_alike("the checkpoint's step", run.state.step)
-        with interrupts.held():
+        with interrupts.borrowed(), interrupts.held():
             after, before = closed_form.work(start.source) if config.place else 0, 0
             if run:
 

@@ -90,7 +90,7 @@ def read(source: str | LabelSource, tiles: TileSet, config: WeakConfig) -> WeakL
 
 
 def _of_tiles(source: LabelSource, tiles: TileSet, config: WeakConfig) -> WeakLabels:
-    names = tiles.index(["tile_id"])["tile_id"].to_numpy()
+    names = tiles.table(["tile_id"])["tile_id"].to_numpy()
     found = labels.read(source, tiles.footprints(), names, field=config.field)
     positive = is_positive(str(source), found.classes, config.positive)
     states = np.where(found.codes < 0, UNKNOWN, positive[found.codes]).astype(np.uint8)

@@ -78,7 +78,7 @@ def read(
 
 def _pixels(tiles: TileSet, tile: Ints, lonlat: NDArray[np.float64]) -> tuple[Ints, Ints]:
     """Row and column, inside their tile, of the pixels at these places."""
-    index = tiles.index(["row", "col"])
+    index = tiles.table(["row", "col"])
     first_row, first_col = (index[name].to_numpy()[tile] for name in ("row", "col"))
     row, col = np.empty(len(tile), np.int64), np.empty(len(tile), np.int64)
     part = np.searchsorted(tiles.offsets, tile, side="right") - 1

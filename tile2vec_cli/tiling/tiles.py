@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,11 @@ from tile2vec_cli.tiling.tile_files import (
     scaling_of,
 )
 
+if TYPE_CHECKING:
+    import geopandas
+
+Ids = Ints | NDArray[np.bool_] | Sequence[int] | int
+
 
 @dataclass(frozen=True)
 class TileSet:
@@ -40,10 +45,12 @@ class TileSet:
     path: Path
     manifest: dict[str, Any] = field(repr=False)
     parts: tuple[Part, ...] = field(repr=False)
+    report: dict[str, Any] = field(default_factory=dict, repr=False)  # of the call of `tile` that made it
 
     @classmethod
-    def open(cls, path: Path) -> TileSet:
+    def open(cls, path: str | Path) -> TileSet:
         """Raises InputError where nothing is, DataError where it is no tile set or holds no tiles."""
+        path = Path(path)
         if not path.is_dir():
             raise InputError(f"{path}: no such folder; a tile set is needed. Make one with `tile2vec tile`.")
         manifest = read_manifest(path)
@@ -104,23 +111,38 @@ class TileSet:
     def fingerprint(self) -> str:
         return fingerprint(*(f"{part.name}={part.fingerprint}" for part in self.parts))
 
-    def pixels(self, ids: Ints) -> Pixels:
-        """(B, C, S, S) pixels of the tiles, in the order of `ids`; see `Part.filled` for invalid ones."""
-        ids = np.asarray(ids, dtype=np.int64)
+    def pixels(self, ids: Ids) -> Pixels:
+        """(B, C, S, S) pixels of the tiles, in the order of `ids`; see `Part.filled` for invalid ones.
+
+        ids: positions, or (N,) bool. Raises IndexError for tiles that are not there.
+        """
+        ids = self._chosen(ids)
         found = self._by_part(ids)
         out = np.empty((len(ids), *self.shape[1:]), self.dtype)
         for part, where, rows in found:
             out[where] = part.filled(rows)
         return out
 
-    def valid(self, ids: Ints) -> Mask:
-        """(B, S, S) which pixels are valid in every band."""
-        ids = np.asarray(ids, dtype=np.int64)
+    def valid(self, ids: Ids) -> Mask:
+        """(B, S, S) which pixels are valid in every band; `ids` as for `pixels`."""
+        ids = self._chosen(ids)
         found = self._by_part(ids)
         out = np.empty((len(ids), self.size, self.size), bool)
         for part, where, rows in found:
             out[where] = part.valid(rows)
         return out
+
+    def _chosen(self, ids: Ids) -> Ints:
+        """Which tiles are meant: a mask read as numbers would mean the first two, over and over."""
+        chosen = np.atleast_1d(np.asarray(ids))
+        if chosen.dtype == bool:
+            if chosen.shape != (len(self),):
+                raise IndexError(f"a mask of shape {chosen.shape}; one of ({len(self)},) is needed.")
+            return np.flatnonzero(chosen)
+        chosen = chosen.astype(np.int64) if not len(chosen) else chosen.astype(np.int64, casting="safe")
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(self):
+            raise IndexError(f"tiles {chosen.min()} to {chosen.max()}; there are {len(self)}, from 0.")
+        return chosen
 
     def _by_part(self, ids: Ints) -> list[tuple[Part, Ints, Ints]]:
         """For each part that holds some of `ids`: the part, their places in `ids`, their rows in the part."""
@@ -135,13 +157,21 @@ class TileSet:
             for k, where in zip(present, groups, strict=True)
         ]
 
-    def index(self, columns: Sequence[str] | None = None) -> pa.Table:
+    @cached_property
+    def index(self) -> geopandas.GeoDataFrame:
+        """A row for each tile, numbered as its pixels are: tile_id, scene, row, col, …, and its footprint."""
+        import geopandas
+
+        frame = self.table().drop_columns(["geometry", "bbox"]).to_pandas()
+        return geopandas.GeoDataFrame(frame, geometry=self.footprints(), crs="OGC:CRS84")
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All parts' rows; columns as in `Part.index`."""
         return pa.concat_tables([part.index(columns) for part in self.parts if part.count])
 
     def footprints(self, ids: Ints | slice = slice(None)) -> NDArray[np.object_]:
         """(N,) polygons of the tiles at these positions, in longitude and latitude."""
-        return np.asarray(shapely.from_wkb(self.index(["geometry"])["geometry"].to_numpy()[ids]))
+        return np.asarray(shapely.from_wkb(self.table(["geometry"])["geometry"].to_numpy()[ids]))
 
     @cached_property
     def lonlat(self) -> Floats:

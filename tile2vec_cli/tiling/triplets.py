@@ -8,7 +8,7 @@ does not check.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,13 @@ class Triplets:
     side_m: float  # median ground side of a tile
     anchors_without_neighbor: int
     anchors_without_distant: int  # tiles that have a neighbor and still are no anchors
+    path: Path | None = None  # None: not written
+    report: dict[str, Any] = field(default_factory=dict, repr=False)  # of the call that drew them
+
+    @classmethod
+    def open(cls, path: str | Path) -> Triplets:
+        """A file's triplets, as they were drawn. Raises InputError and DataError."""
+        return replace(read(Path(path)), path=Path(path))
 
     def __len__(self) -> int:
         return len(self.ids)

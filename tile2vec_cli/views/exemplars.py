@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from tile2vec_cli.config.rules import parse_place
 from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embeddings import Embeddings
-from tile2vec_cli.errors import DataError
+from tile2vec_cli.errors import DataError, InputError, UsageError
 from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.geo.places import ground_m
 
@@ -187,3 +188,32 @@ def _parts(tile_id: str) -> list[str]:
     """[scene, row, col], or the whole id where it is no such name."""
     parts = tile_id.rsplit("/", 2)
     return parts if len(parts) == 3 and parts[1].isdecimal() and parts[2].isdecimal() else [tile_id]
+
+
+def listed(option: str, given: Sequence[Place]) -> tuple[Place, ...]:
+    """tile_ids and places, those of @files among them, each once."""
+    found: list[Place] = []
+    for text in given:
+        if not isinstance(text, str):
+            found.append(text)
+        elif text.startswith("@"):
+            lines = [line.strip() for line in _read(text[1:]).splitlines() if line.strip()]
+            if not lines:
+                raise DataError(f"{text[1:]}: is empty; {option} needs one tile_id or X,Y a line.")
+            found += map(parse_place, lines)
+        elif text.strip():
+            found.append(parse_place(text.strip()))
+        else:
+            raise UsageError(f"{option}: names nothing; needs a tile_id, X,Y or @ids.txt.")
+    return tuple(dict.fromkeys(found))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; a list of tile_ids is needed. Check the path."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no UTF-8 text; a list of tile_ids, one a line, is needed.") from error

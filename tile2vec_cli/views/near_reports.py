@@ -38,6 +38,11 @@ class Outputs:
     overwrite: bool = False
     raster: Path | None = None
 
+    def __post_init__(self) -> None:
+        only_maps = self.raster is not None and self.picture is None
+        if not only_maps and (self.tiles is None) != (self.picture is None):
+            raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
+
 
 def run(
     command: str,

@@ -20,13 +20,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError, UsageError
-from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.job.processors import usable_cpus, worker_count
 from tile2vec_cli.outputs.parts import sweep
 from tile2vec_cli.workers.dispatch import Killed, Run, Task
 from tile2vec_cli.workers.work import Advance, Result, Unit
 
 LOCAL = "local"
 _CONNECT_S = 10.0
+
+
+def crew(workers: int | None, dask: str | None) -> int | Cluster:
+    """Who does the work: so many workers here, or a Dask cluster."""
+    count = worker_count(workers)
+    return count if dask is None else Cluster(dask, workers)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,130 @@
+"""How good vectors are, and ways to make them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tile2vec_cli.api.outcomes import Outcome
+from tile2vec_cli.api.vectors import Embeddings, rows_at, rows_of_tiles
+from tile2vec_cli.api.verdicts import Verdict
+from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.pipeline import BASELINE_NAMES, CompareConfig, ProbeConfig
+from tile2vec_cli.embedding.embeddings import Embeddings as Rows
+from tile2vec_cli.errors import UsageError
+from tile2vec_cli.evaluation import comparison_reports, probe_reports
+from tile2vec_cli.evaluation.comparison import Bench
+from tile2vec_cli.labelling import labels as labelling
+from tile2vec_cli.labelling.labels import Labels
+from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.tiling.tiles import TileSet
+
+Stages = Callable[[str, str], AbstractContextManager[Progress]]
+
+
+def probe(
+    embeddings: Path | Embeddings | Any,
+    labels: LabelSource | Any,
+    config: ProbeConfig,
+    *,
+    tiles: Path | None = None,
+    places: Any = None,
+    baselines: Sequence[str] | None = None,
+    model: Path | None = None,
+    beside: Sequence[Path] = (),
+    out: Path | None = None,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> Outcome[Verdict]:
+    """Judge embeddings by how well simple classifiers learn labels from them, on held-out blocks.
+
+    embeddings: a path, or (N, D) vectors of all `tiles`, in their order, or of `places` (N geometries, or
+    (N, 2) longitudes and latitudes). labels: paths, or the N classes themselves.
+    baselines: rivals that learn from the pixels of `tiles` (default: all).
+    """
+    if baselines is not None and tiles is None:
+        raise UsageError("--baselines: need the tiles' pixels. Give the tile set with --tiles.")
+    if config.end_to_end is not None and tiles is None:
+        raise UsageError("--end-to-end: needs the tiles' pixels. Give the tile set with --tiles.")
+    if model is not None and config.end_to_end is None:
+        raise UsageError("--model: is what --end-to-end starts from. Give --end-to-end MINUTES as well.")
+    chosen = BASELINE_NAMES if baselines is None else tuple(dict.fromkeys(baselines))
+    config = replace(config, baselines=() if tiles is None else chosen)
+    vectors = _vectors(embeddings, tiles, places)
+    source: LabelSource | Labels = labels
+    if not isinstance(labels, LabelSource):
+        source = labelling.of_classes(labels, len(vectors) if isinstance(vectors, Rows) else _count(vectors))
+    report = probe_reports.run(
+        vectors,
+        source,
+        config,
+        tiles=tiles,
+        model=model,
+        beside=beside,
+        out=out,
+        overwrite=overwrite,
+        on_progress=on_progress,
+    )
+    named = labels.given if isinstance(labels, LabelSource) else ("labels",)
+    first = vectors if isinstance(vectors, Path) else "vectors"
+    return Outcome(
+        "probe",
+        report.keys,
+        [first, *named, *(path for path in (tiles, model) if path), *beside],
+        report.files,
+        report.up_to_date,
+        open=lambda found: Verdict(found, out),
+    )
+
+
+def _count(path: Path) -> int:
+    return len(Embeddings.open(path))
+
+
+def _vectors(given: Any, tiles: Path | None, places: Any) -> Path | Rows:
+    """What is to be judged: a file, or rows in memory."""
+    if isinstance(given, Embeddings):
+        return given.rows if given.path is None else given.path
+    if isinstance(given, str | Path):
+        return Path(given)
+    if places is not None:
+        return rows_at(places, given)
+    if tiles is None:
+        raise UsageError("vectors: an array says not where it is. Give its tiles or places as well.")
+    return rows_of_tiles(TileSet.open(tiles), np.asarray(given))
+
+
+def compare(
+    tiles: Path,
+    labels: LabelSource,
+    out: Path,
+    config: CompareConfig,
+    *,
+    triplets: Path | None = None,
+    strict: bool = False,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+    stages: Stages | None = None,
+) -> Outcome[None]:
+    """Compare ways to learn without labels: the same tiles, encoder and minutes, judged on the same splits.
+
+    Progress begins anew with each stage.
+    """
+    told = stages or (lambda _verb, _unit: nullcontext(on_progress))
+    report = comparison_reports.run(Bench(tiles, labels, out, config, told, triplets, overwrite, strict))
+    left_out = {"labels_left_out": report.labels_left_out} if report.labels_left_out else {}
+    return Outcome(
+        "compare",
+        report.keys | left_out,
+        [tiles, *labels.given, *([triplets] if triplets else [])],
+        report.files,
+        report.up_to_date,
+        report.failed,
+        report.made,
+        report.kept,
+    )
