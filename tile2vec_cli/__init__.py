@@ -36,6 +36,13 @@ _LATE = (*_FUNCTIONS, *_OBJECTS, "errors")
 __all__ = ["__version__", *_LATE]
 
 
+def _function(name: str) -> object:
+    """What the command of this name calls, too."""
+    from importlib import import_module
+
+    return getattr(import_module(f"tile2vec_cli.api.{_FUNCTIONS[name]}"), name)
+
+
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
@@ -43,7 +50,7 @@ def __getattr__(name: str) -> object:
     if name in _FUNCTIONS:
         from tile2vec_cli.api.calls import call
 
-        found = call(getattr(import_module(f"tile2vec_cli.api.{_FUNCTIONS[name]}"), name))
+        found = call(_function(name))
     elif name in _OBJECTS:
         found = getattr(import_module(f"tile2vec_cli.{_OBJECTS[name]}"), name)
     elif name == "errors":
