@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import rasterio
 import stubs
-import typer
 from conftest import Run
 
 import tile2vec_cli as t2v
@@ -164,8 +163,7 @@ def test_other_functions_take_objects(made: SimpleNamespace) -> None:
 
 
 def test_every_command_and_option_is_there() -> None:
-    commands = typer.main.get_command(cli.app).commands
-    functions = {SPELLED.get(name, name.replace("-", "_")): one for name, one in commands.items()}
+    functions = {SPELLED.get(name, name.replace("-", "_")): cli.program(name) for name in cli.COMMANDS}
     assert set(functions) == set(t2v._FUNCTIONS)
     for name, command in functions.items():
         own = set(inspect.signature(getattr(t2v, name)).parameters)
@@ -191,8 +189,6 @@ def test_no_module_hides_a_function() -> None:
 
 
 def test_the_page_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     land(tmp_path)

@@ -30,6 +30,7 @@ _OBJECTS = {"tiles": "TileSet", "triplets": "Triplets", "model": "Model", "embed
 _OBJECTS |= {"tiles_before": "TileSet", "tiles_after": "TileSet", "before": "Embeddings"}
 _OBJECTS |= {"after": "Embeddings", "fit_on": "Embeddings", "beside": "Embeddings", "init": "Model"}
 _READING = [field for field in fields(LabelSource) if option_of(field)]  # how labels are read
+_FOR_THE_CONSOLE = "stages"  # which shows progress of several kinds
 _PLACE = "str | tuple[float, float]"
 
 
@@ -88,8 +89,8 @@ def _signature(own: Mapping[str, Parameter], config: Any) -> inspect.Signature:
         if name == "config":
             for field, default in _options(config):
                 if _option_name(field) not in own:
-                    _add(found, _option_name(field), str(field.type), default)
-        else:
+                    _add(found, _option_name(field), str(field.type).replace("Place", _PLACE), default)
+        elif name != _FOR_THE_CONSOLE:
             _add(found, name, str(parameter.annotation), parameter.default)
     order = [p for p in found.values() if p.default is Parameter.empty]
     order += [p for p in found.values() if p.default is not Parameter.empty]
@@ -132,7 +133,7 @@ def _arguments(given: Mapping[str, Any], own: Mapping[str, Parameter], config: A
         found["labels"] = _labels("labels", found)
     if found.get("evaluate") is not None:
         found["evaluate"] = _labels("evaluate", {**found, "layer": None, "crs": None})
-    arguments = {name: found[name] for name in own if name != "config"}
+    arguments = {name: found[name] for name in own if name in found}
     if config is not None:
         arguments["config"] = _made(config, found, own)
     return arguments
@@ -263,7 +264,8 @@ def public(name: str, annotation: str) -> str:
         given = " | ".join(filter(None, ["str | Path", _OBJECTS.get(name)]))
         given = f"{given} | Sequence[{given}]" if "Sequence" in annotation else given
     elif several := re.match(r"(?:tuple|Sequence)\[(.*?)(?:, \.\.\.)?\](?: \| None)?$", annotation):
-        given = f"{several[1]} | Sequence[{several[1]}]"
+        given = f"{several[1].removesuffix(' | None')} | Sequence[{several[1]}]"
+        given += " | None" * (several[1].endswith("| None") and not annotation.endswith("| None"))
     else:
         return annotation
     return f"{given} | None" if annotation.endswith("| None") else given
