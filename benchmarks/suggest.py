@@ -34,7 +34,8 @@ from tile2vec_cli.evaluation import splits, tasks
 from tile2vec_cli.evaluation.classifiers import CLASSIFIERS, Training, quietly
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.views import kinds, suggestions
-from tile2vec_cli.views.suggestions import Clusters, Ground
+from tile2vec_cli.views.kinds import Clusters
+from tile2vec_cli.views.suggestions import Ground
 
 STEPS = (20, 40, 80, 160, 320)
 WAYS = ("random", "least sure", "suggest")

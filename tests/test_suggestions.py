@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tile2vec_cli.views import suggestions
-from tile2vec_cli.views.suggestions import Clusters, Ground
+from tile2vec_cli.views.kinds import Clusters
+from tile2vec_cli.views.suggestions import Ground
 
 
 def ground(points: np.ndarray, place_m: float = 1.0, apart_m: float = 10.0) -> Ground:

@@ -73,9 +73,10 @@ def suggest(
             )
     if len(found) < config.count:
         console.say(f"{len(found):,} tiles are all whose place has no label.")
-    names = [name for name in ("rank", "tile_id", "number", "uncertainty", "stands_for") if name in found[0]]
-    names = [name for name in names if found[0][name] is not None]
+    wanted = ("rank", "tile_id", "number", "uncertainty", "stands_for")
+    names = [name for name in wanted if any(row.get(name) is not None for row in found)]
     rows = [
-        [*(row[name] for name in names), f"{row['longitude']:.6f}", f"{row['latitude']:.6f}"] for row in found
+        [*(row.get(name) for name in names), f"{row['longitude']:.6f}", f"{row['latitude']:.6f}"]
+        for row in found
     ]
     console.show(done, rows, [*names, "longitude", "latitude"])

@@ -13,9 +13,11 @@ from scipy.spatial.distance import cdist
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
+from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.views.exemplars import Batch, TileId, order
 
+_NEAREST = 8  # tiles kept of each cluster: the first may lie at a place that is taken
 SAMPLE = 50_000  # tiles that the centres are learned from
 
 
@@ -66,3 +68,32 @@ class Members:
     def nearest(self, number: int) -> list[TileId]:
         """The tiles nearest to a centre, nearest first."""
         return [tile_id for _, (_, tile_id) in self._kept[number]]
+
+
+class Clusters:
+    """As `Members`, of a thousand centres: how many tiles are nearest to each, and the nearest few."""
+
+    def __init__(self, centres: Floats) -> None:
+        self._centres = centres.astype(np.float32)
+        self._squares = (self._centres**2).sum(axis=1)
+        self.counts = np.zeros(len(centres), np.int64)
+        self._rows = np.full((len(centres), _NEAREST), -1)
+        self._away = np.full((len(centres), _NEAREST), np.inf, np.float32)
+
+    def add(self, rows: Ints, vectors: Vectors) -> None:
+        # |v|² is left out of |v - c|²: it doesn't tell which centre is nearest.
+        own = (self._squares - 2 * vectors @ self._centres.T).argmin(axis=1)
+        away = np.linalg.norm(vectors - self._centres[own], axis=1)
+        self.counts += np.bincount(own, minlength=len(self.counts))
+        order = np.lexsort((rows, away, own))
+        ends = np.searchsorted(own[order], np.arange(len(self.counts) + 1))
+        for number in np.unique(own).tolist():
+            new = order[ends[number] : ends[number + 1]][:_NEAREST]
+            all_rows = np.append(self._rows[number], rows[new])
+            all_away = np.append(self._away[number], away[new])
+            kept = np.argsort(all_away, kind="stable")[:_NEAREST]
+            self._rows[number], self._away[number] = all_rows[kept], all_away[kept]
+
+    def nearest(self, number: int) -> list[int]:
+        """Rows of the tiles nearest to a centre, the nearest first."""
+        return [row for row in self._rows[number].tolist() if row >= 0]

@@ -11,6 +11,7 @@ from tile2vec_cli.errors import UsageError
 from tile2vec_cli.geo import feature_files
 from tile2vec_cli.geo.feature_files import Batch
 from tile2vec_cli.outputs import records
+from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
 from tile2vec_cli.views import contact_sheets, value_maps
 from tile2vec_cli.views.contact_sheets import Group, Source
@@ -58,17 +59,21 @@ def run(
     """
     wanted: list[tuple[Output, Callable[[Finding], Mapping[Path, Maker]]]] = []
     out, tiles, picture, raster = outputs.out, outputs.tiles, outputs.picture, outputs.raster
+    known: dict[str, str | None] = {}
+    if out or picture or raster:  # taken once, for all of them
+        known = {name: content(source) for name, source in inputs.items() if source is not None}
     if out is not None:
         feature_files.require_suffix(out)
         wanted.append(
             (
-                records.output(out, command, settings, inputs),
+                records.output(out, command, settings, inputs, **known),
                 lambda found: {out: lambda path: feature_files.write(path, [found.table])},
             )
         )
     source = None if tiles is None else Source.of(tiles, outputs.rgb)
     read = {**inputs, "tiles": tiles}
-    known = {} if source is None else {"tiles": source.tiles.fingerprint}
+    if source is not None:
+        known["tiles"] = source.tiles.fingerprint
     if picture is not None and source is not None:
         figures.require_format("--picture", picture)
         more = {**settings, "rgb": source.bands}

@@ -50,7 +50,7 @@ def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: 
 
     def find() -> Finding:
         surface = None if outputs.raster is None else _Surface(embeddings, outputs.tiles)
-        found = similarity.search(embeddings, config, on_progress, surface and surface.add)
+        found = similarity.search(embeddings, config, on_progress, None if surface is None else surface.add)
         rows = near_tables.rows(found.near)
         keys = {
             "similar": rows,

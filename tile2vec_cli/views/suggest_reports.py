@@ -80,7 +80,7 @@ def _cell(tile_id: str | int) -> dict[str, int]:
 
 
 def _table(found: Suggested, rows: list[dict[str, Any]]) -> Batch:
-    names = [name for name in _TYPES if name == LABEL or name in rows[0]]
+    names = [name for name in _TYPES if name == LABEL or any(name in row for row in rows)]
     schema = pa.schema([(name, _TYPES[name]) for name in names])
     return pa.Table.from_pylist(rows, schema), found.shapes
 

@@ -32,6 +32,7 @@ from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.views import exemplars, kinds
 from tile2vec_cli.views.exemplars import TileId
+from tile2vec_cli.views.kinds import Clusters
 
 UNSURE = "the tiles that the classifier is least sure of, apart from one another"
 TYPICAL = "the tiles that stand for the most others: those at the centres of k-means clusters"
@@ -42,7 +43,6 @@ _CANDIDATES = 10  # times as many as are asked for: the least sure ones
 _LEAST, _MOST = 50, 20_000  # candidates
 _APART = 5  # sides of a tile beyond which it doesn't matter how far apart two suggestions lie
 _SINGLED_OUT = 1000  # suggestions that are picked by where they lie; those beyond are taken as they come
-_NEAREST = 8  # tiles of each cluster, as the first may lie at a place that is taken
 
 OnRows = Callable[[int], None]
 
@@ -222,35 +222,6 @@ def spread(vectors: Vectors, ground: Ground, unsure: NDArray[np.float32], count:
 
 
 # --- those that stand for others ----------------------------------------------------------------------
-
-
-class Clusters:
-    """How many tiles are nearest to each of K centres, and the nearest few of these."""
-
-    def __init__(self, centres: Floats) -> None:
-        self._centres = centres.astype(np.float32)
-        self._squares = (self._centres**2).sum(axis=1)
-        self.counts = np.zeros(len(centres), np.int64)
-        self._rows = np.full((len(centres), _NEAREST), -1)
-        self._away = np.full((len(centres), _NEAREST), np.inf, np.float32)
-
-    def add(self, rows: Ints, vectors: Vectors) -> None:
-        # |v|² is left out of |v - c|²: it doesn't tell which centre is nearest.
-        own = (self._squares - 2 * vectors @ self._centres.T).argmin(axis=1)
-        away = np.linalg.norm(vectors - self._centres[own], axis=1)
-        self.counts += np.bincount(own, minlength=len(self.counts))
-        order = np.lexsort((rows, away, own))
-        ends = np.searchsorted(own[order], np.arange(len(self.counts) + 1))
-        for number in np.unique(own).tolist():
-            new = order[ends[number] : ends[number + 1]][:_NEAREST]
-            all_rows = np.append(self._rows[number], rows[new])
-            all_away = np.append(self._away[number], away[new])
-            kept = np.argsort(all_away, kind="stable")[:_NEAREST]
-            self._rows[number], self._away[number] = all_rows[kept], all_away[kept]
-
-    def nearest(self, number: int) -> list[int]:
-        """Rows of the tiles nearest to a centre, the nearest first."""
-        return [row for row in self._rows[number].tolist() if row >= 0]
 
 
 def typical(clusters: Clusters, ground: Ground, rest: Ints, count: int) -> list[tuple[int, int]]:
