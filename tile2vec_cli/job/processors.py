@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of processors that multiply bfloat16 in hardware
+
 
 def usable_cpus() -> int:
     """CPUs this process may use: Slurm's grant, else affinity, cut to the cgroup's quota."""
@@ -18,3 +20,21 @@ def usable_cpus() -> int:
         if quota != "max":
             cpus = min(cpus, max(1, round(int(quota) / int(period))))
     return cpus
+
+
+def threads(sharers: int = 1) -> int:
+    """Threads for the networks: a share of this job's CPUs, or fewer where OMP_NUM_THREADS says so."""
+    granted = max(1, usable_cpus() // sharers)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if not asked.isdigit() or not int(asked) or (asked == "1" and sharers > 1):
+        return granted  # torchrun sets 1 where nobody has asked
+    return min(granted, int(asked))
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, in the kernel's words; nothing where the system does not say."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                return frozenset(line.split())
+    return frozenset()
