@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr
@@ -43,10 +44,13 @@ def tried(name: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
             return list(look())
     except Exception as error:
         said = (str(error).strip().splitlines() or [""])[0]
-        return [Finding(name, f"{type(error).__name__}: {said}".rstrip(": ."), "broken", suspects())]
+        return [Finding(name, f"{type(error).__name__}: {said}".rstrip(": ."), "broken", suspects(said))]
 
 
-def suspects() -> str:
+def suspects(said: str = "") -> str:
+    """What to do about a library that does not work. said: how it told of that."""
+    if lacking := re.match(r"(lib\S+): cannot open shared object file", said):
+        return f"Install what brings {lacking[1]}, or load its module."
     found = [f"{name}={os.environ[name]}" for name in _ELSEWHERE if os.environ.get(name)]
     if found:
         return f"Try without {', '.join(found)}, which may lead to another installation's files."

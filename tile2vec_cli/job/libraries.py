@@ -32,10 +32,16 @@ _VECTORS = {"GPKG", "GeoJSON", "ESRI Shapefile"}
 def examine() -> Iterator[Finding]:
     yield Finding("tile2vec", f"{__version__}, {_ROOT / 'tile2vec_cli'}")
     yield Finding("python", f"{platform.python_version()}, {platform.platform()}")
-    yield from tried("libraries", _libraries)
-    yield from tried("GDAL (rasterio)", _rasterio)
-    yield from tried("PROJ (pyproj)", _pyproj)
-    yield from tried("GDAL (pyogrio)", _pyogrio)
+    found = tried("libraries", _libraries)
+    yield from found
+    broken = {one.name for one in found if one.state == "broken"}
+    for library, what, look in (
+        ("rasterio", "GDAL", _rasterio),
+        ("pyproj", "PROJ", _pyproj),
+        ("pyogrio", "GDAL", _pyogrio),
+    ):
+        if library not in broken:
+            yield from tried(f"{what} ({library})", look)
 
 
 def requirements() -> dict[str, list[str]]:
@@ -110,20 +116,16 @@ def _rasterio() -> Iterator[Finding]:
     with rasterio.Env() as opened:
         missing = _RASTERS - set(opened.drivers())
         jpeg = any(name.startswith("JP2") for name in opened.drivers())
-        data = env.GDALDataFinder().find_file("header.dxf")
-    version = rasterio.__gdal_version__
+        data = env.GDALDataFinder().find_file("gdalvrt.xsd")
+    name, version = "GDAL (rasterio)", rasterio.__gdal_version__
     if missing:
-        yield Finding(
-            "GDAL (rasterio)", f"{version} without {', '.join(sorted(missing))}", "broken", suspects()
-        )
+        yield Finding(name, f"{version} without {', '.join(sorted(missing))}", "broken", suspects())
     elif not data:
-        yield Finding("GDAL (rasterio)", f"{version}; its data are not found", "note", suspects())
+        yield Finding(name, f"{version}; its data are not found", "note", suspects())
     elif not jpeg:
-        yield Finding(
-            "GDAL (rasterio)", f"{version} without JPEG 2000", "note", "Scenes in .jp2 stay unread."
-        )
+        yield Finding(name, f"{version} without JPEG 2000", "note", "Scenes in .jp2 cannot be read.")
     else:
-        yield Finding("GDAL (rasterio)", version)
+        yield Finding(name, f"{version}, data in {Path(data).parent}")
     (x,), (y,) = warp.transform("EPSG:32614", "OGC:CRS84", *([value] for value in POINT))
     yield _transformed("PROJ (rasterio)", rasterio.__proj_version__, (x, y))
 
@@ -131,12 +133,13 @@ def _rasterio() -> Iterator[Finding]:
 def _pyproj() -> Iterator[Finding]:
     pyproj = import_module("pyproj")
     found = pyproj.Transformer.from_crs("EPSG:32614", "OGC:CRS84", always_xy=True).transform(*POINT)
-    yield _transformed("PROJ (pyproj)", pyproj.proj_version_str, found)
+    data = import_module("pyproj.datadir").get_data_dir()
+    yield _transformed("PROJ (pyproj)", f"{pyproj.proj_version_str}, data in {data}", found)
 
 
 def _transformed(name: str, version: str, found: tuple[float, float]) -> Finding:
     if all(abs(here - there) < 1e-6 for here, there in zip(found, PLACE, strict=True)):
-        return Finding(name, f"{version}, transforms rightly")
+        return Finding(name, f"{version}, transforms correctly")
     return Finding(
         name, f"{version} puts {POINT} of EPSG:32614 at {found}, not {PLACE}", "broken", suspects()
     )
