@@ -54,16 +54,60 @@ def test_failures_are_named_and_decide_the_exit_code(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == "error: a: bad file\nerror: b: gone\n"
 
 
-def test_a_log_gets_a_line_every_ten_seconds(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter([0.0, 1.0, 5.0, 11.0, 12.0, 22.0])
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+class Clock:
+    """A clock that stands where it is put."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(console.time, "monotonic", clock)
+    return clock
+
+
+Steps = list[tuple[float, int]]  # seconds, units done
+
+
+def logged(clock: Clock, capsys: pytest.CaptureFixture[str], steps: Steps, total: int = 1000) -> list[str]:
     update = console._log_lines("tile", "tiles")
-    for done in (10, 50, 110, 120, 220):
-        update(done, 1000)
-    lines = capsys.readouterr().err.splitlines()
+    for clock.now, done in steps:
+        update(done, total)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_log_gets_a_line_every_ten_seconds(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = logged(clock, capsys, [(1, 10), (5, 50), (11, 110), (12, 120), (22, 220)])
     assert lines == ["tile: 110 of 1,000 tiles, 10/s, 89 s left", "tile: 220 of 1,000 tiles, 10/s, 78 s left"]
+
+
+def test_no_estimate_before_there_is_a_rate(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """A start-up of 14 seconds is no rate, nor are two units in one second."""
+    lines = logged(clock, capsys, [(14, 1), (15, 2), (25, 221)], 260)
+    assert lines == ["tile: 1 of 260 tiles", "tile: 221 of 260 tiles, 20/s, 2 s left"]
+
+
+def test_slow_units_are_told_in_seconds(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = logged(clock, capsys, [(20, 1), (55, 2), (90, 3)], 100)
+    assert lines == [
+        "tile: 1 of 100 tiles",
+        "tile: 2 of 100 tiles, 35 s each, 57 min left",
+        "tile: 3 of 100 tiles, 35 s each, 57 min left",
+    ]
+
+
+def test_what_an_earlier_run_has_done_is_no_rate(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = logged(clock, capsys, [(1, 900), (11, 920)])
+    assert lines == ["tile: 920 of 1,000 tiles, 2/s, 40 s left"]
+
+
+def test_progress_never_runs_backwards(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = logged(clock, capsys, [(1, 100), (10, 300), (11, 299), (21, 298)])
+    assert [line.split(" of ")[0] for line in lines] == ["tile: 300", "tile: 300"]
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
+from tile2vec_cli.cli import COMMANDS
+
 HEAVY = ("torch", "numpy", "geopandas", "rasterio", "rich", "pyarrow", "sklearn", "matplotlib", "shapely")
 HEAVY += ("dask", "distributed")
-COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "compare", "similar", "preview", "analogy")
-COMMANDS += ("change", "inspect", "classify", "suggest", "weak-segment", "map", "check", "demo")
 
 PROGRAM = f"""
 import sys

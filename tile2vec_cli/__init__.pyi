@@ -365,6 +365,10 @@ def check(
     remove: bool = ...,
     on_progress: Callable[[int, int], None] = ...,
 ) -> Outcome[None]: ...
+def doctor(
+    *,
+    on_progress: Callable[[int, int], None] = ...,
+) -> Outcome[None]: ...
 def demo(
     *,
     out: str | Path = ...,

@@ -40,6 +40,7 @@ COMMANDS = (  # in the order of `--help`; each is a file in commands/, with a fu
     "weak-segment",
     "map",
     "check",
+    "doctor",
     "demo",
 )
 FUNCTIONS = {"map": "map_scenes"}  # but for this one: a function called map would hide Python's own

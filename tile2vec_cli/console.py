@@ -23,6 +23,7 @@ from tile2vec_cli.job import interrupts
 from tile2vec_cli.outputs.parts import Progress, silent
 
 _LOG_EVERY_S = 10.0
+_SETTLED_S = 3.0  # before which a rate says little
 
 _errors_muted = False
 _current: Console | None = None  # that of the command that runs
@@ -191,10 +192,61 @@ def _text(value: object) -> str:
     return "-" if value is None else str(value)
 
 
+@dataclass
+class _Pace:
+    """How far the work is, and how fast, as far as that can be told.
+
+    The clock starts with the first units done: what came before them is start-up, and units that an
+    earlier run has done took no time of this one.
+    """
+
+    done: int = 0
+    total: int = 0
+    _first: int = 0  # units done when the clock started
+    _since: float | None = None
+
+    def update(self, done: int, total: int) -> None:
+        """Threads may report out of turn: of one total, the most counts."""
+        self.done = max(done, self.done) if total == self.total else done
+        if self._since is None or done < self._first:
+            self._first, self._since = done, time.monotonic() if done else None
+        self.total = total
+
+    @property
+    def seconds_each(self) -> float | None:
+        """None until a few seconds have shown it."""
+        elapsed = 0.0 if self._since is None else time.monotonic() - self._since
+        made = self.done - self._first
+        return elapsed / made if made > 0 and elapsed >= _SETTLED_S else None
+
+    def rate(self, unit: str = "") -> str:
+        """Of units whose name is not said: "12 tiles/s", or "12/s"; slow ones as "3.5 s each"."""
+        each = self.seconds_each
+        if each is None:
+            return ""
+        if each > 1:
+            return f"{_digits(each)} s each"
+        return f"{_digits(1 / each)} {unit}".rstrip() + "/s"
+
+    def left(self) -> str:
+        each = self.seconds_each
+        return "" if each is None else f"{_span(each * (self.total - self.done))} left"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.1f}" if value < 10 and f"{value:.1f}"[-1] != "0" else f"{value:,.0f}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def _bar(verb: str, unit: str) -> Iterator[Progress]:
     from rich.console import Console as RichConsole
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as RichProgress
 
     columns = (
@@ -202,31 +254,30 @@ def _bar(verb: str, unit: str) -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
     )
-    started = time.monotonic()
+    pace = _Pace()
     with RichProgress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
-        task = bar.add_task(verb, total=None, rate="")
+        task = bar.add_task(verb, total=None, rate="", left="")
 
         def update(done: int, total: int) -> None:
-            rate = done / max(time.monotonic() - started, 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} {unit}/s")
+            pace.update(done, total)
+            bar.update(task, completed=pace.done, total=total, rate=pace.rate(unit), left=pace.left())
 
         yield update
 
 
 def _log_lines(verb: str, unit: str) -> Progress:
-    started = last = time.monotonic()
+    last, pace = time.monotonic(), _Pace()
 
     def update(done: int, total: int) -> None:
         nonlocal last
+        pace.update(done, total)
         now = time.monotonic()
         if now - last < _LOG_EVERY_S:
             return
         last = now
-        rate = done / (now - started)
-        left = (total - done) / rate if rate else float("inf")
-        text = f"{verb}: {done:,} of {total:,} {unit}, {rate:,.0f}/s, {left:,.0f} s left"
-        print(text, file=sys.stderr, flush=True)
+        known = [f"{verb}: {pace.done:,} of {total:,} {unit}", pace.rate(), pace.left()]
+        print(", ".join(filter(None, known)), file=sys.stderr, flush=True)
 
     return update

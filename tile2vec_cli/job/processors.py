@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tile2vec_cli.errors import UsageError
 
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of processors that multiply bfloat16 in hardware
+
 
 def usable_cpus() -> int:
     """CPUs this process may use: Slurm's grant, else affinity, cut to the cgroup's quota."""
@@ -27,3 +29,21 @@ def worker_count(workers: int | None) -> int:
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: needs at least 1.")
     return workers or usable_cpus()
+
+
+def threads(sharers: int = 1) -> int:
+    """Threads for the networks: a share of this job's CPUs, or fewer where OMP_NUM_THREADS says so."""
+    granted = max(1, usable_cpus() // sharers)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if not asked.isdigit() or not int(asked) or (asked == "1" and sharers > 1):
+        return granted  # torchrun sets 1 where nobody has asked
+    return min(granted, int(asked))
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, in the kernel's words; nothing where the system does not say."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                return frozenset(line.split())
+    return frozenset()

@@ -7,18 +7,15 @@ networks draws from torch's global generator, and only kernels with one order of
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.job import memory
 from tile2vec_cli.job.launch import ALONE, Launch
-from tile2vec_cli.job.processors import usable_cpus
-
-_BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+from tile2vec_cli.job.processors import BF16_FLAGS, cpu_flags, threads
 
 
 @dataclass(frozen=True)
@@ -62,15 +59,6 @@ def choose(device: str = "auto", precision: str = "auto", launch: Launch = ALONE
     return Runtime(torch.device(device), precision)
 
 
-def threads(sharers: int = 1) -> int:
-    """Threads for the networks: a share of this job's CPUs, or fewer where OMP_NUM_THREADS says so."""
-    granted = max(1, usable_cpus() // sharers)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if not asked.isdigit() or not int(asked) or (asked == "1" and sharers > 1):
-        return granted  # torchrun sets 1 where nobody has asked
-    return min(granted, int(asked))
-
-
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on the device; for the CPU within this job's own limit."""
     if device.type == "cuda":
@@ -82,8 +70,4 @@ def _has_bf16(device: str) -> bool:
     """Whether the device multiplies bfloat16 in hardware; emulated it would be slower than float32."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("flags"):
-                return not _BF16_FLAGS.isdisjoint(line.split())
-    return False
+    return not BF16_FLAGS.isdisjoint(cpu_flags())

@@ -21,10 +21,10 @@ from tile2vec_cli.geo.rasters import Raster
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
-from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.job.processors import threads, usable_cpus
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.batches import ahead
-from tile2vec_cli.neural.device import Runtime, choose, threads
+from tile2vec_cli.neural.device import Runtime, choose
 from tile2vec_cli.neural.models import Model
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.cogs import Layer
