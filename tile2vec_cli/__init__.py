@@ -22,6 +22,7 @@ _FUNCTIONS = {  # the module of tile2vec_cli.api that each is in
     "suggest": "classifying",
     "weak_segment": "mapping",
     "map_scenes": "mapping",
+    "export": "exporting",
     "check": "checking",
     "doctor": "checking",
     "demo": "demonstration",

@@ -359,6 +359,14 @@ def map_scenes(
     overwrite: bool = ...,
     on_progress: Callable[[int, int], None] = ...,
 ) -> Outcome[None]: ...
+def export(
+    model: str | Path | Model,
+    out: str | Path,
+    *,
+    window: int | None = ...,
+    overwrite: bool = ...,
+    on_progress: Callable[[int, int], None] = ...,
+) -> Outcome[None]: ...
 def check(
     path: str | Path,
     *,

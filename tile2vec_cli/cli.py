@@ -39,6 +39,7 @@ COMMANDS = (  # in the order of `--help`; each is a file in commands/, with a fu
     "suggest",
     "weak-segment",
     "map",
+    "export",
     "check",
     "doctor",
     "demo",

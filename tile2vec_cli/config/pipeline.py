@@ -133,6 +133,23 @@ class EmbedConfig:
 
 
 @dataclass(frozen=True)
+class ExportConfig:
+    """How a model becomes a file for other programs."""
+
+    window: int | None = option(
+        None,
+        least=1,
+        help="Segmenter: sides of its windows, which QGIS Deepness has to know (default: any).",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def settings(self) -> dict[str, Any]:
+        return {"window": self.window}
+
+
+@dataclass(frozen=True)
 class ProbeConfig:
     """How embeddings are judged."""
 

@@ -22,7 +22,7 @@ from tile2vec_cli.neural.standardise import Standardise
 
 FILTERS = 512
 _STRIDE = 4  # every fourth position for the filters: more filters help more than more positions
-_STEP = 2  # every second position for the components, whose variances need more of them, and the values
+STEP = 2  # every second position for the components, whose variances need more of them, and the values
 _COMPONENTS = 36  # of the patches, at most; all there are for four bands
 _VALUES = 64  # histogram bins of all bands together, but two for a band at least
 _LEAST = 1e-3  # of the mean variance: components that vary less are taken for noise
@@ -93,21 +93,26 @@ class Descriptors(nn.Module):
     def forward(self, pixels: Tensor, standardised: Tensor) -> Tensor:
         with torch.autocast(pixels.device.type, enabled=False):
             moments = [self._components(some) for some in torch.split(standardised, _CHUNK)]
-            values = self._values(standardised[:, :, ::_STEP, ::_STEP])
+            values = self._values(standardised[:, :, ::STEP, ::STEP])
         answers, _ = self.filters(pixels)
         return torch.cat([answers, torch.cat(moments), values], dim=1)
 
     def _components(self, pixels: Tensor) -> Tensor:
         """(B, q + q (q + 1) / 2) mean, log variance and correlations of the patches' components."""
-        patches = _patches(pixels, self.filters.side, _STEP)
+        patches = self._patches(pixels)
         mean = patches.mean(2, keepdim=True)
         patches = patches - mean
         covariance = self.axes.T @ (patches @ patches.mT / patches.shape[2]) @ self.axes
-        variance = covariance.diagonal(dim1=1, dim2=2) + _LEAST
+        side = covariance.shape[1]
+        variance = covariance.flatten(1)[:, :: side + 1] + _LEAST
         scale = variance.rsqrt()
         correlation = covariance * scale[:, :, None] * scale[:, None]
-        row, column = torch.tril_indices(len(scale[0]), len(scale[0]), -1, device=pixels.device)
-        return torch.cat([mean[..., 0] @ self.axes, variance.log(), correlation[:, row, column]], dim=1)
+        row, column = torch.tril_indices(side, side, -1, device=pixels.device)
+        lower = correlation.flatten(1)[:, row * side + column]
+        return torch.cat([mean[..., 0] @ self.axes, variance.log(), lower], dim=1)
+
+    def _patches(self, pixels: Tensor) -> Tensor:
+        return _patches(pixels, self.filters.side, STEP)
 
     def _values(self, pixels: Tensor) -> Tensor:
         """(B, C bins) roots of the shares of pixels in each bin of each band."""
@@ -131,7 +136,7 @@ def fit(
     shape = Shape.of(pixels.shape[1], pixels.shape[-1], filters)
     drawn = random_features.draw(pixels, valid, -(-_PATCHES // len(pixels)), random)
     standardised = standardise(torch.from_numpy(pixels))
-    patches = _patches(standardised, shape.side, _STEP)
+    patches = _patches(standardised, shape.side, STEP)
     centred = (patches - patches.mean(2, keepdim=True)).double()
     covariance = (centred @ centred.mT / centred.shape[2]).mean(0)
     variances, axes = (found.flip(-1)[..., : shape.components] for found in torch.linalg.eigh(covariance))

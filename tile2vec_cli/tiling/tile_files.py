@@ -210,7 +210,7 @@ class Part:
         partly = np.flatnonzero(~valid.all(axis=(1, 2)))
         if self.source is None:
             pixels = np.array(pixels)  # not a view of the map
-        pixels[partly] = _filled(pixels[partly], valid[partly])
+        pixels[partly] = filled(pixels[partly], valid[partly])
         return pixels
 
 
@@ -225,7 +225,8 @@ def _load(path: Path) -> np.memmap[Any, Any]:
         ) from error
 
 
-def _filled(pixels: Pixels, valid: Mask) -> Pixels:
+def filled(pixels: Pixels, valid: Mask) -> Pixels:
+    """Pixels (B, C, S, S) with each tile's own mean of a band where `valid` (B, S, S) is not."""
     mask = valid[:, None]
     count = np.maximum(mask.sum(axis=(2, 3), keepdims=True), 1)
     means = np.where(mask, pixels, 0).sum(axis=(2, 3), keepdims=True, dtype=np.float64) / count

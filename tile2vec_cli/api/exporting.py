@@ -1,0 +1,19 @@
+"""Models, and what they made, for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tile2vec_cli.api.outcomes import Outcome
+from tile2vec_cli.config.pipeline import ExportConfig
+from tile2vec_cli.exports import export_reports
+from tile2vec_cli.outputs.parts import Progress, silent
+
+
+def export(
+    model: Path, out: Path, config: ExportConfig, *, overwrite: bool = False, on_progress: Progress = silent
+) -> Outcome[None]:
+    """Export a model as one file that runs without tile2vec: .onnx, or .pt2 of torch.export."""
+    report = export_reports.run(model, out, config, overwrite)
+    on_progress(1, 1)
+    return Outcome("export", report.keys, [model], report.files, report.up_to_date)

@@ -1,0 +1,149 @@
+"""The formats of exported networks: ONNX, and torch's own .pt2. Nothing that says where or when they were made."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tile2vec_cli.errors import UsageError
+
+OPSET = 18
+INPUT = "pixels"
+_METADATA = "metadata.json"  # in a .pt2
+_NEEDED = ("onnx", "onnxscript")
+_ONNX, _PT2 = "onnx", "pt2"
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What is to be exported: a network of one input and one output."""
+
+    network: nn.Module
+    output: str  # what its output is called
+    shape: tuple[int, ...]  # of an input that shows how it works
+    multiples: Mapping[
+        int, tuple[str, int]
+    ]  # by axis: what it is called, and that any multiple of it will do
+    metadata: Mapping[str, Any]  # values are JSON
+
+
+def format_of(path: Path) -> str:
+    """By the suffix. Raises UsageError for another one, or where what writes it is missing."""
+    found = path.suffix.lower().removeprefix(".")
+    if found not in (_ONNX, _PT2):
+        raise UsageError(
+            f"{path}: its suffix is no format of models; needs .onnx or .pt2. Choose one of them."
+        )
+    missing = [name for name in _NEEDED if find_spec(name) is None] if found == _ONNX else []
+    if missing:
+        raise UsageError(
+            f"{path}: the package {missing[0]} is not installed; needs the extra export. "
+            "Run: pip install 'tile2vec-cli[export]'"
+        )
+    return found
+
+
+def encode(graph: Graph, format: str) -> bytes:
+    """The file's bytes."""
+    with _silence():
+        program = torch.export.export(
+            graph.network.eval(), (torch.zeros(graph.shape),), dynamic_shapes=(_dynamic(graph),)
+        )
+        return _onnx_bytes(program, graph) if format == _ONNX else _pt2_bytes(program, graph)
+
+
+def why_unchecked(format: str) -> str | None:
+    """Why a file of this format can't be run here; None: it can."""
+    can = format != _ONNX or find_spec("onnxruntime") is not None
+    return None if can else "onnxruntime is not installed"
+
+
+def outputs(encoded: bytes, format: str, inputs: Sequence[Values]) -> list[Values]:
+    """What the file gives, by the program that its users run: onnxruntime or torch."""
+    if format == _ONNX:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # it talks past Python's stderr
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(encoded, options, providers=["CPUExecutionProvider"])
+        return [np.asarray(session.run(None, {INPUT: one})[0]) for one in inputs]
+    with _silence(), torch.inference_mode():
+        network = torch.export.load(BytesIO(encoded)).module()
+        return [network(torch.from_numpy(one)).numpy() for one in inputs]
+
+
+def _dynamic(graph: Graph) -> dict[int, Any]:
+    axes: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
+    for axis, (name, multiple) in graph.multiples.items():
+        axes[axis] = multiple * torch.export.Dim(name, min=1)
+    return axes
+
+
+def _onnx_bytes(program: torch.export.ExportedProgram, graph: Graph) -> bytes:
+    made = torch.onnx.export(
+        program,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=[INPUT],
+        output_names=[graph.output],
+        verbose=False,
+    )
+    assert made is not None
+    model = made.model_proto
+    _tidy(model)
+    names = {0: "batch", **{axis: name for axis, (name, _) in graph.multiples.items()}}
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if not dim.HasField("dim_value"):
+                dim.dim_param = names[axis]
+    for key, value in graph.metadata.items():
+        model.metadata_props.add(key=key, value=json.dumps(value))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _tidy(model: Any) -> None:
+    """Without what tells which lines of which files, on which machine, each operation comes from."""
+    model.doc_string = ""
+    parts = (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output)
+    for part in (*parts, *model.graph.value_info, *model.graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del model.graph.value_info[:]  # onnxruntime finds the shapes by itself
+
+
+def _pt2_bytes(program: torch.export.ExportedProgram, graph: Graph) -> bytes:
+    for node in program.graph.nodes:
+        for where in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn"):
+            node.meta.pop(where, None)
+    file = BytesIO()
+    torch.export.save(program, file, extra_files={_METADATA: json.dumps(graph.metadata)})
+    return file.getvalue()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Users can act on nothing that the exporter warns of or logs."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
