@@ -11,7 +11,7 @@ import pytest
 HEAVY = ("torch", "numpy", "geopandas", "rasterio", "rich", "pyarrow", "sklearn", "matplotlib", "shapely")
 HEAVY += ("dask", "distributed")
 COMMANDS = ("tile", "sample-triplets", "train", "embed", "probe", "compare", "similar", "preview", "analogy")
-COMMANDS += ("change", "inspect", "weak-segment", "map", "check", "demo")
+COMMANDS += ("change", "inspect", "weak-segment", "map", "stac", "check", "demo")
 
 PROGRAM = f"""
 import sys

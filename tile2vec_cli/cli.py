@@ -37,6 +37,7 @@ COMMANDS = (  # in the order of `--help`; each is a file in commands/, with a fu
     "inspect",
     "weak-segment",
     "map",
+    "stac",
     "check",
     "demo",
 )
