@@ -13,17 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tile2vec_cli"
 
 # In the order of the README's map: each imports from itself and from what stands before it.
 ORDER = ("errors", "config", "job", "geo", "outputs", "workers", "tiling", "labelling")
-ORDER += (
-    "neural",
-    "learning",
-    "embedding",
-    "figures",
-    "evaluation",
-    "segmentation",
-    "views",
-    "catalogs",
-    "checks",
-)
+ORDER += ("neural", "learning", "embedding", "figures", "evaluation", "segmentation", "views")
+ORDER += ("catalogs", "checks")
 ORDER += ("console", "commands", "cli", "__main__")
 TORCH = ORDER.index("neural")  # the first that may know torch
 TALKERS = {"console", "commands", "cli", "__main__"}

@@ -96,7 +96,7 @@ def test_a_catalog_is_valid_and_whole(
     for path in documents(out):
         said = json.loads(path.read_text())
         kind = {"Catalog": "catalog", "Collection": "collection", "Feature": "item"}[said["type"]]
-        assert not list(getattr(judge, f"{kind}_validator").iter_errors(said)), path
+        assert not list(getattr(judge, f"{kind}_validator")().iter_errors(said)), path
         for entry in (*said["links"], *said.get("assets", {}).values()):
             assert entry["href"].startswith(".") and (path.parent / entry["href"]).is_file()
     catalog = pystac.Catalog.from_file(str(out / "catalog.json"))

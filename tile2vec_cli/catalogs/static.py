@@ -24,6 +24,7 @@ from tile2vec_cli.outputs.provenance import content
 
 FORMAT = "tile2vec-stac/1"
 CATALOG = "catalog.json"
+ITEM = "item.json"  # not ID.json: a model called "model" holds a model.json of its own
 RECORD = "tile2vec.json"  # what the catalog was made from; no link leads to it
 
 KINDS = {"embeddings": "Embeddings of tiles", "maps": "Maps", "models": "Models"}
@@ -194,7 +195,7 @@ def _write_catalog(
             home.mkdir()
             for asset in item.assets.values():
                 shutil.copyfile(asset.path, home / asset.path.name)
-            _dump(home / f"{item.id}.json", item.to_json(config.id, _item_links(item, made_by)))
+            _dump(home / ITEM, item.to_json(config.id, _item_links(item, made_by)))
             done += 1
             on_item(done)
 
@@ -230,7 +231,7 @@ def _collection(
         "links": [
             _link("root", "../catalog.json", None),
             _link("parent", "../catalog.json", None),
-            *(_link("item", f"./{item.id}/{item.id}.json", None, "application/geo+json") for item in items),
+            *(_link("item", f"./{item.id}/{ITEM}", None, "application/geo+json") for item in items),
             *(_model_link("emb:model", "..", made_by[maker].id) for maker in sorted(map(str, makers))),
         ],
     }
@@ -250,7 +251,7 @@ def _item_links(item: Item, made_by: dict[str | None, Item]) -> list[Json]:
 
 
 def _model_link(rel: str, root: str, name: str) -> Json:
-    return _link(rel, f"{root}/models/{name}/{name}.json", None, "application/geo+json")
+    return _link(rel, f"{root}/models/{name}/{ITEM}", None, "application/geo+json")
 
 
 def _link(rel: str, href: str, title: str | None, media_type: str = "application/json") -> Json:
