@@ -40,31 +40,53 @@ def item(path: Path) -> Item:
     if not box:
         raise DataError(f"{path}: holds no tiles; a STAC item needs a place. Leave it out.")
     types = geoparquet.types(path)
-    properties = {
-        "emb:type": emb["type"],
-        "emb:dimensions": emb["dimensions"],
-        "data_type": emb["data_type"],
-        "emb:chip_layout": emb["chip_layout"],
-        "emb:quantization": emb["quantization"],
-        "emb:runtime_parameters": header["settings"],
-        "table:columns": [
-            {"name": name, "type": kind, **({"description": _MEANINGS[name]} if name in _MEANINGS else {})}
-            for name, kind in types.items()
-        ],
-        "table:primary_geometry": "geometry",
-        "table:row_count": geoparquet.count(path),
-    }
     return Item(
         kind="embeddings",
         id=path.stem,
         source=path,
-        geometry=shapely.box(*box),
+        geometry=_place(path, box),
         times=_times(path, "datetime" in types),
-        properties=properties,
+        properties={
+            # The extension takes no other fields of its own in an item: the rest is the collection's.
+            "emb:quantization": emb["quantization"],
+            "emb:runtime_parameters": header["settings"],
+            "data_type": emb["data_type"],
+            "table:columns": [
+                {
+                    "name": name,
+                    "type": kind,
+                    **({"description": _MEANINGS[name]} if name in _MEANINGS else {}),
+                }
+                for name, kind in types.items()
+            ],
+            "table:primary_geometry": "geometry",
+            "table:row_count": geoparquet.count(path),
+        },
         assets={"embeddings": asset(path, PARQUET, "data")},
         extensions=(EMBEDDINGS, TABLE, FILE),
-        fingerprint=emb["model"]["fingerprint"],
+        fingerprint=header["model"],
+        shared={
+            "emb:type": emb["type"],
+            "emb:dimensions": emb["dimensions"],
+            "data_type": emb["data_type"],
+            "emb:chip_layout": emb["chip_layout"],
+        },
+        made_from={"model": emb["model"], "parts": header["parts"]},
     )
+
+
+def _place(path: Path, box: list[float]) -> shapely.Geometry:
+    """The bounding box, in two parts where the tiles lie on both sides of the antimeridian."""
+    west, south, east, north = box
+    if (west, east) == (-180, 180):
+        table, _ = geoparquet.read(path, ["geometry"])
+        sides = shapely.bounds(shapely.get_parts(shapely.from_wkb(table["geometry"].to_numpy())))
+        beyond = sides[:, 0] < 0
+        west, east = sides[~beyond, 0].min(initial=180), sides[beyond, 2].max(initial=-180)
+        if west - east > 180:
+            halves = shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)
+            return shapely.MultiPolygon(halves)
+    return shapely.box(*box)
 
 
 def _times(path: Path, dated: bool) -> Times:

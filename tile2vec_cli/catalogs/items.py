@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Asset:
 class Item:
     """What one file or model is."""
 
-    kind: str  # "embeddings", "maps" or "models": the collection it belongs to
+    kind: str  # "embeddings", "maps" or "models"
     id: str
     source: Path
     geometry: shapely.Geometry  # longitude and latitude
@@ -39,6 +39,8 @@ class Item:
     assets: dict[str, Asset]
     extensions: tuple[str, ...]
     fingerprint: str | None = None  # of a model, or of the model that made it
+    shared: Json = field(default_factory=dict)  # what its collection says, of all its items
+    made_from: Json = field(default_factory=dict)  # the model and the parts of a tile set
 
     @property
     def bbox(self) -> list[float]:
@@ -53,9 +55,9 @@ class Item:
     @property
     def interval(self) -> tuple[str, str]:
         first, last = self.times
-        return (stamp(first), stamp(last)) if first and last else _ALWAYS
+        return (_stamp(first), _stamp(last)) if first and last else _ALWAYS
 
-    def to_json(self, catalog_id: str, links: list[Json]) -> Json:
+    def to_json(self, collection: str, links: list[Json]) -> Json:
         start, end = self.interval
         when: Json = {"datetime": start}
         if start != end:
@@ -65,7 +67,7 @@ class Item:
             "stac_version": STAC_VERSION,
             "stac_extensions": sorted(self.extensions),
             "id": self.id,
-            "collection": f"{catalog_id}-{self.kind}",
+            "collection": collection,
             "geometry": shapely.geometry.mapping(self.geometry),
             "bbox": self.bbox,
             "properties": {**when, **self.properties},
@@ -88,7 +90,17 @@ def asset(path: Path, media_type: str, *roles: str, **fields: Any) -> Asset:
     return Asset(path, {"type": media_type, "roles": list(roles), "file:size": path.stat().st_size, **fields})
 
 
-def stamp(time: datetime) -> str:
+def class_of(value: int, called: str, colour: tuple[int, int, int] | None = None) -> Json:
+    """A class as versions 1.1 and 2.0 of the classification extension both want it.
+
+    Its name is of letters, digits and hyphens.
+    """
+    name = "-".join("".join(sign if sign.isascii() and sign.isalnum() else " " for sign in called).split())
+    hint = {"color_hint": "".join(f"{part:02X}" for part in colour)} if colour else {}
+    return {"value": value, "name": name or f"class-{value}", "description": called, **hint}
+
+
+def _stamp(time: datetime) -> str:
     """RFC 3339 in UTC."""
     text = time.isoformat(timespec="milliseconds" if time.microsecond else "seconds")
     return text.replace("+00:00", "Z")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tile2vec_cli.catalogs.items import FILE, WORLD, Item, Json, asset, extension
+from tile2vec_cli.catalogs.items import FILE, WORLD, Item, Json, asset, class_of, extension
 from tile2vec_cli.neural import models
 
 MLM = extension("mlm", "1.4.0")
@@ -32,7 +32,7 @@ def item(path: Path) -> Item:
         "resize_type": None,
         "pre_processing_function": None,
     }
-    order = ["batch", "dim"] if encodes else ["batch", "height", "width"]
+    order = ["batch", "embedding"] if encodes else ["batch", "height", "width"]
     shape = [-1, model.dim] if encodes else [-1, model.size, model.size]
     output: Json = {
         "name": "embedding" if encodes else "probability",
@@ -42,10 +42,7 @@ def item(path: Path) -> Item:
     }
     if not encodes:
         title = str(model.provenance.get("class") or "positive")
-        output["classification:classes"] = [
-            {"value": 0, "name": "other"},
-            {"value": 1, "name": "positive", "title": title},
-        ]
+        output["classification:classes"] = [class_of(0, "other"), class_of(1, title)]
     weights, description = path / models.WEIGHTS, path / models.DESCRIPTION
     return Item(
         kind="models",
@@ -62,14 +59,17 @@ def item(path: Path) -> Item:
             "mlm:accelerator_constrained": False,
             "mlm:input": [given],
             "mlm:output": [output],
+            # Without them here the extension takes no names of bands in its input; with them here
+            # alone STAC takes no item.
+            "bands": given["bands"],
         },
         assets={
             "model": asset(
                 weights,
-                "application/octet-stream; framework=safetensors",
+                "application/octet-stream",
                 "mlm:model",
                 "mlm:weights",
-                **{"mlm:artifact_type": "safetensors", "bands": given["bands"]},
+                **{"mlm:artifact_type": "safetensors.torch.save_file", "bands": given["bands"]},
             ),
             "description": asset(description, "application/json", "metadata"),
         },

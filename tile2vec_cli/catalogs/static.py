@@ -7,39 +7,44 @@ server as it is.
 from __future__ import annotations
 
 import shutil
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tile2vec_cli.catalogs import embedding_items, map_items, model_items
+from tile2vec_cli.catalogs import embedding_items, sources
 from tile2vec_cli.catalogs.items import STAC_VERSION, Item, Json
 from tile2vec_cli.config.catalogs import StacConfig
-from tile2vec_cli.embedding import embedding_outputs
-from tile2vec_cli.errors import DataError, InputError, OutputError, Remark, UsageError
-from tile2vec_cli.neural import models
+from tile2vec_cli.errors import DataError, OutputError, UsageError
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
 
 FORMAT = "tile2vec-stac/1"
 CATALOG = "catalog.json"
-ITEM = "item.json"  # not ID.json: a model called "model" holds a model.json of its own
 RECORD = "tile2vec.json"  # what the catalog was made from; no link leads to it
+ITEM = "item.json"
+COLLECTION = "collection.json"
+MADE_FROM = "made-from.json"  # the model and the parts of a tile set that embeddings are of
 
 KINDS = {"embeddings": "Embeddings of tiles", "maps": "Maps", "models": "Models"}
-_TIFFS = {".tif", ".tiff"}
-_EMB = ("emb:type", "emb:dimensions", "data_type", "emb:chip_layout")
-
-Describe = Callable[[Path], Item]
 
 
 @dataclass(frozen=True)
 class CatalogReport:
-    """How many items of each kind the catalog holds."""
+    """How many items of each kind the catalog holds, and the ids of those without a date."""
 
     counts: dict[str, int]
+    undated: tuple[str, ...]
     up_to_date: bool
+
+
+@dataclass(frozen=True)
+class _Collection:
+    """Items of one kind of which the same can be said, in a folder of the catalog."""
+
+    kind: str
+    folder: str
+    items: list[Item]
 
 
 def write(
@@ -48,117 +53,78 @@ def write(
     """Put what lies at `paths` into a catalog.
 
     Raises InputError for what is missing, DataError for what is no kind of output that belongs into a
-    catalog, two items of one name, or a catalog made with other settings.
+    catalog, two items of one id, or a catalog made with other settings or of items that are not given.
     """
-    sources = [source for path in paths for source in _sources(path)]
-    _require_distinct(sources, out)
-    settings = asdict(config)
-    contents = {f"{kind}/{_name(path)}": content(path) for kind, path, _ in sources}
-    before = _before(out, settings, overwrite)
-    if before is not None and before["content"] == contents and _is_whole(out, before["files"]):
-        return CatalogReport(before["counts"], up_to_date=True)
-
-    items = []
-    for number, (_, path, describe) in enumerate(sources, start=1):
-        items.append(describe(path))
-        on_progress(number, 2 * len(sources))
-    _dated_all(items, config)
+    found = sources.found(paths)
+    for source in found:
+        if out.resolve() in (source.path.resolve(), *source.path.resolve().parents):
+            raise UsageError(f"{out}: holds {source.path}; a folder of its own is needed. Choose another.")
+    items = [source.describe(source.path) for source in found]
+    _require_distinct(items)
     counts = {kind: sum(item.kind == kind for item in items) for kind in KINDS}
-    parts.make_folder(out.parent)
+    undated = tuple(item.id for item in items if item.times[0] is None and item.kind != "models")
+    settings = asdict(config)
+    contents = {f"{item.kind}/{item.id}": _contents(item) for item in items}
+    if _is_up_to_date(out, settings, contents, overwrite):
+        return CatalogReport(counts, undated, up_to_date=True)
+
     parts.sweep(out.parent)
     with parts.new_folder(out) as folder:
-        _write_catalog(folder, items, config, lambda done: on_progress(len(items) + done, 2 * len(items)))
+        _write_catalog(folder, items, config, lambda done: on_progress(done, len(items)))
         files = {
             str(file.relative_to(folder)): file.stat().st_size
             for file in sorted(folder.rglob("*"))
             if file.is_file()
         }
-        record = {"format": FORMAT, "settings": settings, "content": contents, "counts": counts}
-        _dump(folder / RECORD, {**record, "files": files})
-    return CatalogReport(counts, up_to_date=False)
+        _dump(folder / RECORD, {"format": FORMAT, "settings": settings, "content": contents, "files": files})
+    return CatalogReport(counts, undated, up_to_date=False)
 
 
-# --- what is given ----------------------------------------------------------------------------
-
-
-def _sources(path: Path) -> list[tuple[str, Path, Describe]]:
-    """The items at a path, in the order of their names: kind, where each lies, what says what it is."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder. Check the path.")
-    if path.is_file():
-        if path.suffix.lower() in _TIFFS:
-            return [("maps", path, map_items.item)]
-        if path.suffix.lower() == ".parquet":
-            return [("embeddings", path, embedding_items.item)]
-    elif (path / models.DESCRIPTION).exists():
-        return [("models", path, model_items.item)]
-    else:
-        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        maps = [file for file in files if file.suffix.lower() in _TIFFS]
-        tables = [file for file in files if file.suffix.lower() == ".parquet"]
-        if maps:
-            return [("maps", file, map_items.item) for file in maps]
-        if tables and (path / embedding_outputs.MANIFEST).exists():
-            return [("embeddings", file, embedding_items.item) for file in tables]
-    raise DataError(
-        f"{path}: holds nothing for a catalog; embeddings (a .parquet file or a folder of `embed`), maps "
-        "(.tif, or a folder of them) or a model folder are needed. Check the path."
-    )
-
-
-def _name(path: Path) -> str:
-    return path.resolve().name if path.is_dir() else path.stem
-
-
-def _require_distinct(sources: Sequence[tuple[str, Path, Describe]], out: Path) -> None:
-    seen: dict[tuple[str, str], Path] = {}
-    for kind, path, _ in sources:
-        if out.resolve() in (path.resolve(), *path.resolve().parents):
-            raise UsageError(f"{out}: holds {path}, which it would replace; a folder of its own is needed.")
-        other = seen.setdefault((kind, _name(path)), path)
-        if other is not path:
+def _require_distinct(items: Iterable[Item]) -> None:
+    seen: dict[tuple[str, str], Item] = {}
+    for item in items:
+        other = seen.setdefault((item.kind, item.id), item)
+        if other is not item:
             raise DataError(
-                f"{path}: {kind} called {_name(path)!r}, as {other} is; ids are needed that differ. "
-                "Rename one of them."
+                f"{item.source}: {item.kind} called {item.id!r}, as {other.source} is; ids are needed that "
+                "differ. Rename one of them."
             )
 
 
-def _dated_all(items: list[Item], config: StacConfig) -> None:
-    """Give --date to what has none; say what is left."""
-    undated = []
-    for at, item in enumerate(items):
-        if item.times[0] is not None or item.kind == "models":
-            continue
-        if config.when is not None:
-            items[at] = replace(item, times=(config.when, config.when))
-        else:
-            undated.append(item.id)
-    if undated:
-        more = f" and {len(undated) - 1} more" if len(undated) > 1 else ""
-        said = f"{undated[0]}{more}: no date is known; the catalog says 1900 to 9999. Give one with --date."
-        warnings.warn(said, Remark, stacklevel=2)
+def _contents(item: Item) -> list[str | None]:
+    return [content(asset.path) for asset in item.assets.values()]
 
 
 # --- what is there already --------------------------------------------------------------------
 
 
-def _before(out: Path, settings: Json, overwrite: bool) -> Json | None:
-    """What the catalog at `out` was made from; None where none is there or it is to be replaced."""
+def _is_up_to_date(out: Path, settings: Json, contents: Json, overwrite: bool) -> bool:
+    """Whether this very catalog is there. Raises DataError where another is that is not to be replaced."""
     if out.is_file():
         raise OutputError(f"{out}: is a file; a folder is written here. Choose another.")
     if not out.exists() or not any(out.iterdir()):
-        return None
+        return False
     if not (out / RECORD).exists():
         raise DataError(
             f"{out}: holds other files; a catalog is written to a folder of its own. Choose another."
         )
-    if overwrite:
-        return None
-    found = parts.read_json(
-        out / RECORD, FORMAT, {"settings": dict, "content": dict, "counts": dict, "files": dict}
-    )
-    parts.require_same_settings(out, found["settings"], settings)
-    return found
+    try:
+        found = parts.read_json(out / RECORD, FORMAT, {"settings": dict, "content": dict, "files": dict})
+    except DataError:
+        if overwrite:
+            return False
+        raise
+    if found["settings"] == settings and found["content"] == contents:
+        return _is_whole(out, found["files"])
+    if not overwrite:
+        parts.require_same_settings(out, found["settings"], settings)
+        gone = sorted(found["content"].keys() - contents.keys())
+        if gone:
+            raise DataError(
+                f"{out}: holds {gone[0]}, which this run is not given ({len(gone)} such); all that it is to "
+                "hold is needed. Name it, too, choose another output, or --overwrite to replace it."
+            )
+    return False
 
 
 def _is_whole(out: Path, files: dict[str, int]) -> bool:
@@ -171,90 +137,111 @@ def _is_whole(out: Path, files: dict[str, int]) -> bool:
 def _write_catalog(
     folder: Path, items: Sequence[Item], config: StacConfig, on_item: Callable[[int], None]
 ) -> None:
-    kinds = [kind for kind in KINDS if any(item.kind == kind for item in items)]
-    made_by = {item.fingerprint: item for item in items if item.kind == "models"}
+    collections = _collections(items)
+    models = {item.fingerprint: item.id for item in items if item.kind == "models"}
+    children = [
+        _link("child", f"./{one.folder}/{COLLECTION}", title=_title(one, collections)) for one in collections
+    ]
     catalog = {
         "type": "Catalog",
         "stac_version": STAC_VERSION,
         "id": config.id,
         "title": config.title or config.id,
         "description": config.description,
-        "links": [
-            _link("root", "./catalog.json", config.title),
-            *(_link("child", f"./{kind}/collection.json", KINDS[kind]) for kind in kinds),
-        ],
+        "links": [_link("root", f"./{CATALOG}"), *children],
     }
     _dump(folder / CATALOG, catalog)
     done = 0
-    for kind in kinds:
-        of_kind = [item for item in items if item.kind == kind]
-        (folder / kind).mkdir()
-        _dump(folder / kind / "collection.json", _collection(kind, of_kind, config, made_by))
-        for item in of_kind:
-            home = folder / kind / item.id
-            home.mkdir()
+    for one in collections:
+        home = folder / one.folder
+        home.mkdir()
+        said = _collection(one, _title(one, collections), config, models)
+        _dump(home / COLLECTION, said)
+        if one.kind == "embeddings":
+            _dump(home / MADE_FROM, _made_from(one.items))
+        for item in one.items:
+            (home / item.id).mkdir()
             for asset in item.assets.values():
-                shutil.copyfile(asset.path, home / asset.path.name)
-            _dump(home / ITEM, item.to_json(config.id, _item_links(item, made_by)))
+                shutil.copyfile(asset.path, home / item.id / asset.path.name)
+            _dump(home / item.id / ITEM, item.to_json(said["id"], _item_links(item, models)))
             done += 1
             on_item(done)
 
 
-def _collection(
-    kind: str, items: Sequence[Item], config: StacConfig, made_by: dict[str | None, Item]
-) -> Json:
-    boxes = [item.bbox for item in items]
-    crossing = any(box[0] > box[2] for box in boxes)
-    west = -180.0 if crossing else min(box[0] for box in boxes)
-    east = 180.0 if crossing else max(box[2] for box in boxes)
-    around = [west, min(box[1] for box in boxes), east, max(box[3] for box in boxes)]
-    starts, ends = zip(*(item.interval for item in items), strict=True)
-    alike: Json = {}
-    if kind == "embeddings":  # what one collection can say of all its files
-        alike = {
-            key: items[0].properties[key]
-            for key in _EMB
-            if all(item.properties[key] == items[0].properties[key] for item in items)
-        }
-    extensions = [embedding_items.EMBEDDINGS] if len(alike) == len(_EMB) else []
-    makers = {item.fingerprint for item in items} & made_by.keys() if kind == "embeddings" else set()
+def _collections(items: Sequence[Item]) -> list[_Collection]:
+    """One for each kind; of embeddings, one for each model, number of dimensions and so on."""
+    found = []
+    for kind in KINDS:
+        alike: dict[str, list[Item]] = {}
+        for item in items:
+            if item.kind == kind:
+                key = parts.dump_json([item.shared, item.made_from.get("model")])
+                alike.setdefault(key, []).append(item)
+        for number, own in enumerate(alike.values(), 1):
+            found.append(_Collection(kind, f"{kind}-{number}" if len(alike) > 1 else kind, own))
+    return found
+
+
+def _title(one: _Collection, collections: Sequence[_Collection]) -> str:
+    count = sum(other.kind == one.kind for other in collections)
+    return KINDS[one.kind] + (f" {one.folder.rpartition('-')[2]}" if count > 1 else "")
+
+
+def _collection(one: _Collection, title: str, config: StacConfig, models: dict[str | None, str]) -> Json:
+    boxes = [item.bbox for item in one.items]
+    crossing = any(west > east for west, _, east, _ in boxes)
+    wests, souths, easts, norths = zip(*boxes, strict=True)
+    around = [-180.0 if crossing else min(wests), min(souths), 180.0 if crossing else max(easts), max(norths)]
+    starts, ends = zip(*(item.interval for item in one.items), strict=True)
+    links = [
+        _link("root", f"../{CATALOG}"),
+        _link("parent", f"../{CATALOG}"),
+        *(_link("item", f"./{item.id}/{ITEM}", "application/geo+json") for item in one.items),
+    ]
+    if one.kind == "embeddings":  # both links are asked for by the extension
+        maker = one.items[0].fingerprint
+        links.append(
+            _model_link("emb:model", "..", models[maker])
+            if maker in models
+            else _link("emb:model", f"./{MADE_FROM}")
+        )
+        links.append(_link("emb:source-data", f"./{MADE_FROM}"))
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,
-        "stac_extensions": extensions,
-        "id": f"{config.id}-{kind}",
-        "title": KINDS[kind],
-        "description": f"{KINDS[kind]} of {config.title or config.id}.",
+        "stac_extensions": [embedding_items.EMBEDDINGS] if one.kind == "embeddings" else [],
+        "id": f"{config.id}-{one.folder}",
+        "title": title,
+        "description": f"{title} of {config.title or config.id}.",
         "license": config.license,
         "extent": {"spatial": {"bbox": [around]}, "temporal": {"interval": [[min(starts), max(ends)]]}},
-        **(alike if extensions else {}),
-        "links": [
-            _link("root", "../catalog.json", None),
-            _link("parent", "../catalog.json", None),
-            *(_link("item", f"./{item.id}/{ITEM}", None, "application/geo+json") for item in items),
-            *(_model_link("emb:model", "..", made_by[maker].id) for maker in sorted(map(str, makers))),
-        ],
+        **one.items[0].shared,
+        "links": links,
     }
 
 
-def _item_links(item: Item, made_by: dict[str | None, Item]) -> list[Json]:
+def _made_from(items: Sequence[Item]) -> Json:
+    of_all = [part for item in items for part in item.made_from["parts"]]
+    return {"model": items[0].made_from["model"], "parts": sorted(of_all, key=lambda part: str(part["name"]))}
+
+
+def _item_links(item: Item, models: dict[str | None, str]) -> list[Json]:
     links = [
-        _link("root", "../../catalog.json", None),
-        _link("parent", "../collection.json", None),
-        _link("collection", "../collection.json", None),
+        _link("root", f"../../{CATALOG}"),
+        _link("parent", f"../{COLLECTION}"),
+        _link("collection", f"../{COLLECTION}"),
     ]
-    maker = made_by.get(item.fingerprint) if item.kind != "models" else None
-    if maker:
+    if item.kind != "models" and item.fingerprint in models:
         rel = "emb:model" if item.kind == "embeddings" else "derived_from"
-        links.append(_model_link(rel, "../..", maker.id))
+        links.append(_model_link(rel, "../..", models[item.fingerprint]))
     return links
 
 
-def _model_link(rel: str, root: str, name: str) -> Json:
-    return _link(rel, f"{root}/models/{name}/{ITEM}", None, "application/geo+json")
+def _model_link(rel: str, root: str, model: str) -> Json:
+    return _link(rel, f"{root}/models/{model}/{ITEM}", "application/geo+json")
 
 
-def _link(rel: str, href: str, title: str | None, media_type: str = "application/json") -> Json:
+def _link(rel: str, href: str, media_type: str = "application/json", title: str | None = None) -> Json:
     return {"rel": rel, "href": href, "type": media_type, **({"title": title} if title else {})}
 
 

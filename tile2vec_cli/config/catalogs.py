@@ -1,40 +1,27 @@
-"""What a STAC catalog is called, and what cannot be read from the files it lists."""
+"""What a STAC catalog is called."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from tile2vec_cli.config.fields import option
 from tile2vec_cli.errors import UsageError
 
 
 @dataclass(frozen=True)
 class StacConfig:
-    """date: of embeddings and maps that carry none; license: an SPDX identifier, or "other"."""
+    """What a catalog says of itself and its collections."""
 
-    id: str = "tile2vec"
-    title: str | None = None
-    description: str = "Embeddings, maps and models made with tile2vec."
-    license: str = "other"
-    date: str | None = None
+    id: str = option("tile2vec", help="The catalog's id; those of its collections begin with it.")
+    title: str | None = option(None, help="The catalog's title (default: its id).")
+    description: str = option("Embeddings, maps and models made with tile2vec.", help="What the catalog is.")
+    license: str = option("other", metavar="SPDX", help="License of what it holds, such as CC-BY-4.0.")
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w.-]+", self.id):
             raise UsageError(f"--id {self.id!r}: letters, digits, '.', '-' and '_' are needed.")
-        if not re.fullmatch(r"[\w.+-]+", self.license):
+        if not re.fullmatch(r"[A-Za-z0-9.+-]+", self.license):
             raise UsageError(f"--license {self.license!r}: an SPDX identifier, such as CC-BY-4.0, is needed.")
-        if not self.description:
-            raise UsageError("--description is empty; STAC needs one.")
-        _ = self.when
-
-    @property
-    def when(self) -> datetime | None:
-        """The date, as a time in UTC."""
-        if self.date is None:
-            return None
-        try:
-            found = datetime.fromisoformat(self.date)
-        except ValueError as error:
-            raise UsageError(f"--date {self.date!r}: a date such as 2021-08-27 is needed.") from error
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        if not self.description.strip():
+            raise UsageError("--description: is empty; STAC needs one.")
