@@ -1,7 +1,7 @@
 """What `stac` says of a map, of embeddings and of a model.
 
-Independent judges: PySTAC and the MLM's own model, rasterio and pyproj; of the embeddings extension, the rules of its
-schema.
+Independent judges: PySTAC and the own model of the MLM, rasterio and pyproj; of the embeddings
+extension, the rules of its schema.
 """
 
 from __future__ import annotations
