@@ -23,6 +23,7 @@ _FUNCTIONS = {  # the module of tile2vec_cli.api that each is in
     "weak_segment": "mapping",
     "map_scenes": "mapping",
     "export": "exporting",
+    "stac": "exporting",
     "check": "checking",
     "doctor": "checking",
     "demo": "demonstration",

@@ -367,6 +367,17 @@ def export(
     overwrite: bool = ...,
     on_progress: Callable[[int, int], None] = ...,
 ) -> Outcome[None]: ...
+def stac(
+    paths: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    id: str = ...,
+    title: str | None = ...,
+    description: str = ...,
+    license: str = ...,
+    overwrite: bool = ...,
+    on_progress: Callable[[int, int], None] = ...,
+) -> Outcome[None]: ...
 def check(
     path: str | Path,
     *,

@@ -40,6 +40,7 @@ COMMANDS = (  # in the order of `--help`; each is a file in commands/, with a fu
     "weak-segment",
     "map",
     "export",
+    "stac",
     "check",
     "doctor",
     "demo",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tile2vec_cli.api.outcomes import Outcome
+from tile2vec_cli.catalogs import static
+from tile2vec_cli.config.catalogs import StacConfig
 from tile2vec_cli.config.pipeline import ExportConfig
 from tile2vec_cli.exports import export_reports
 from tile2vec_cli.outputs.parts import Progress, silent
@@ -17,3 +20,17 @@ def export(
     report = export_reports.run(model, out, config, overwrite)
     on_progress(1, 1)
     return Outcome("export", report.keys, [model], report.files, report.up_to_date)
+
+
+def stac(
+    paths: Sequence[Path],
+    out: Path,
+    config: StacConfig,
+    *,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> Outcome[None]:
+    """Put embeddings, maps and models into a self-contained static STAC catalog."""
+    report = static.write(paths, out, config, overwrite=overwrite, on_progress=on_progress)
+    keys = {**report.counts, "undated": list(report.undated)}
+    return Outcome("stac", keys, paths, [out / static.CATALOG], report.up_to_date)

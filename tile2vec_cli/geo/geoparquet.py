@@ -275,6 +275,12 @@ def columns(path: Path) -> list[str]:
         return list(file.schema_arrow.names)
 
 
+def types(path: Path) -> dict[str, str]:
+    """A Parquet file's columns and their types in Arrow's words; errors as for `read`."""
+    with _opened(path) as file:
+        return {field.name: str(field.type) for field in file.schema_arrow}
+
+
 def _metadata(file: pq.ParquetFile) -> dict[str, str]:
     found = file.metadata.metadata or {}
     return {key.decode(): value.decode(errors="replace") for key, value in found.items()}

@@ -1,0 +1,1 @@
+"""What tile2vec made, as a STAC catalog."""
