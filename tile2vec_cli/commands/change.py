@@ -13,13 +13,13 @@ from tile2vec_cli.errors import UsageError
 
 
 def change(
-    before: Path = option(flag="BEFORE", help="Embeddings of the one date: a file or folder of `embed`."),
+    before: Path = option(flag="BEFORE", help="Embeddings of the first date: a file or folder of `embed`."),
     after: Path = option(flag="AFTER", help="Embeddings of the second date, by the same model."),
     *,
     out: list[Path] | None = option(
         None,
         metavar="PATH",
-        help="File of all places: .parquet, .geojson or .csv, or .tif for a map of one pixel a tile. "
+        help="File of all places: .parquet, .geojson or .csv, or .tif for a map of one pixel per tile. "
         "Repeatable.",
     ),
     config: ChangeConfig,
@@ -39,8 +39,8 @@ def change(
     """Rank places by how far their vectors moved between two dates.
 
     Tiles are paired by place; cut both dates with --snap, so that they coincide. The distance is
-    the Euclidean one after the mean difference between the dates has been taken away; `relative`
-    gives it in units of the median. Files that hold several dates are given with the scenes to take:
+    the Euclidean one after the mean difference between the dates has been subtracted; `relative`
+    gives it in units of the median. Where a file holds several dates, choose the scenes:
     --before-scenes '*2014*' --after-scenes '*2017*'.
 
     Example: tile2vec change 2014.parquet 2017.parquet --out change.tif --out change.parquet
@@ -48,7 +48,7 @@ def change(
     if picture is not None and tiles_before is None:
         raise UsageError("--picture: needs the tiles' pixels. Give the tile set with --tiles-before.")
     if tiles_after is not None and tiles_before is None:
-        raise UsageError("--tiles-after: needs --tiles-before, too. Give both, or that one for both dates.")
+        raise UsageError("--tiles-after: needs --tiles-before as well. Give both, or only that one.")
     console = Console("change", quiet, json)
 
     from tile2vec_cli.views import change_reports

@@ -16,7 +16,7 @@ def embed(
     tiles: options.Tiles,
     model: Path = option(metavar="MODEL", help="A model, made by `train`."),
     out: Path = option(
-        metavar="EMBEDDINGS", help="One file if it ends in .parquet, else a folder: a file a part."
+        metavar="EMBEDDINGS", help="One file if it ends in .parquet, else a folder: one file per part."
     ),
     *,
     config: EmbedConfig,
@@ -55,9 +55,7 @@ def embed(
             on_progress=on_progress,
         )
     if report.others:
-        console.say(
-            f"{out}: {report.others} files are of parts that {tiles} does not hold; they stay as they are."
-        )
+        console.say(f"{out}: {report.others} files belong to parts that {tiles} does not hold; they stay.")
     keys = {**asdict(report), "failed": [failure.name for failure in report.failed]}
     up_to_date = not report.made and not report.failed
     console.report(keys, inputs=[tiles, model], outputs=[out], up_to_date=up_to_date)

@@ -28,16 +28,16 @@ Scenes = Annotated[
         metavar="SCENES...", help="Rasters, folders, .zip, .tar, @list.txt, - (stdin) or GDAL paths."
     ),
 ]
-Recursive = Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Search subfolders, too.")]
 NameBy = Annotated[
     str,
-    typer.Option("--name-by", metavar="file|path", help="path: scenes are called with their folders, a/x."),
+    typer.Option("--name-by", metavar="file|path", help="path: scene names include their folders, a/x."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad scene or part.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output made with other settings.")]
 ShardText = Annotated[
     str | None,
-    typer.Option("--shard", metavar="I/N|slurm", help="Do every Nth unit only, beginning with the Ith."),
+    typer.Option("--shard", metavar="I/N|slurm", help="Do every Nth scene or part, starting with the Ith."),
 ]
 Workers = Annotated[
     int | None, typer.Option(help="Scenes or parts done at a time (default: the CPUs of this job).")
@@ -46,7 +46,7 @@ Dask = Annotated[
     str | None,
     typer.Option(
         metavar="local|tcp://HOST:PORT|FILE",
-        help="Leave the work to a Dask cluster: one started here, one that runs, or its scheduler file.",
+        help="Let a Dask cluster do the work: one started here, a running one, or its scheduler file.",
     ),
 ]
 Tiles = Annotated[Path, typer.Argument(metavar="TILES", help="A tile set, made by `tile`.")]
@@ -88,9 +88,9 @@ def optional_labels(labels: Sequence[str] | None, reading: partial[LabelSource])
     if labels:
         return label_source(labels, reading)
     if {"band", "nodata"} & reading.keywords.keys():
-        raise UsageError("--label-band and --label-nodata: are of --labels. Give it as well.")
+        raise UsageError("--label-band and --label-nodata: describe --labels. Give it as well.")
     if reading.keywords:
-        raise UsageError("--layer and --crs: are of --labels. Give it as well.")
+        raise UsageError("--layer and --crs: describe --labels. Give it as well.")
     return None
 
 
@@ -101,13 +101,13 @@ def say_label_rasters(console: Console, found: Mapping[str, int], option: str = 
         console.say(f"{option}: {count:,} of {rasters:,} rasters label no tile.")
     if found.get("tiles_disputed"):
         console.say(
-            f"{option}: rasters disagree in {found['tiles_disputed']:,} tiles; the first given counts there."
+            f"{option}: rasters disagree in {found['tiles_disputed']:,} tiles; the first one given counts."
         )
 
 
 def require_both(tiles: Path | None, picture: Path | None) -> None:
     if (tiles is None) != (picture is None):
-        raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
+        raise UsageError("--picture and --tiles: each needs the other. Give both or neither.")
 
 
 def choose(scenes: list[str], recursive: bool, stack: tuple[str, ...] | None, name_by: str) -> Choice:

@@ -55,7 +55,7 @@ def nested_in(one: Field[Any]) -> tuple[str, ...]:
 
 
 def seed() -> Any:
-    return option(0, help="Seed of everything that is drawn at random.")
+    return option(0, help="Seed of all random draws.")
 
 
 def device() -> Any:
@@ -63,7 +63,7 @@ def device() -> Any:
 
 
 def precision() -> Any:
-    return option("auto", metavar="|".join(PRECISIONS), help="auto: bf16 where the device has it.")
+    return option("auto", metavar="|".join(PRECISIONS), help="auto: bf16 where the device supports it.")
 
 
 def bands(help: str) -> Any:
@@ -88,7 +88,7 @@ def stack() -> Any:
         None,
         metavar="B02,B03,…",
         parse=parse_stack,
-        help="Files alike but for these names are one scene, with bands in this order; others stay aside.",
+        help="Files whose names differ only in these are one scene, bands in this order; others are ignored.",
     )
 
 

@@ -77,18 +77,18 @@ class TrainConfig:
     """How an encoder is trained on triplets. None: as the recipe says, or else the encoder (encoders.py)."""
 
     objective: str = option(
-        "triplet", metavar="|".join(OBJECTIVE_NAMES), help="What the encoder is trained for, see above."
+        "triplet", metavar="|".join(OBJECTIVE_NAMES), help="What the encoder learns, see above."
     )
     recipe: str = option(
         "assisted",
         metavar="|".join(RECIPES),
-        help="assisted: texture by triplets beside place in closed form; paper: the published way alone.",
+        help="assisted: texture by triplets and place in closed form; paper: only what was published.",
     )
     encoder: str | None = option(
         None,
         metavar="|".join(ENCODER_NAMES),
         help="What is trained in steps (default: texture; paper: auto). resnet18: the paper's TileNet; "
-        "small: its like for CPUs; auto: one of these two, by whether there is a GPU.",
+        "small: a like network for CPUs; auto: resnet18 on a GPU, else small.",
     )
     dim: int | None = option(
         None, help="Length of what is trained in steps (default: 128, for resnet18 512)."
@@ -112,7 +112,7 @@ class TrainConfig:
         help="Share of the batches whose tiles come from a few spots, so that distants are hard "
         "(default: 0.5; paper: 0).",
     )
-    temperature: float = option(0.1, help="infonce: what the cosines are divided by.")
+    temperature: float = option(0.1, help="infonce: the temperature, which divides the cosines.")
     labels: str | LabelSource | None = None  # the classes that a labelled objective learns
     field: str | None = fields.class_field()
     min_purity: float = fields.min_purity()
@@ -124,15 +124,15 @@ class TrainConfig:
     steps: int | None = option(None, help="Stop after so many steps.")
     minutes: float | None = option(None, help="Stop after so many minutes of training, over all runs.")
     batch_size: int | None = option(
-        None, help="Triplets (pairs, tiles) a step (default: 128, for resnet18 50)."
+        None, help="Triplets (pairs, tiles) per step (default: 128, for resnet18 50)."
     )
     lr: float | None = option(
-        None, help="Adam's first rate, which falls to 0 (default: 0.002, for resnet18 0.001)."
+        None, help="Adam's initial learning rate, which falls to 0 (default: 0.002, for resnet18 0.001)."
     )
     augment: bool = option(True, help="Flip and turn the tiles.")
     jitter: float | None = option(
         None,
-        help="How much the light changes, in deviations, for columns that must not rely on it "
+        help="Strength of the random light, in standard deviations, for columns not to rely on it "
         "(default: 0.8; paper: 0).",
     )
     val_fraction: float = option(0.05, help="Share of the triplets to validate on, in whole spatial blocks.")

@@ -68,7 +68,7 @@ def _read(path: str) -> str:
             f"{path}: {error.strerror}; a list of tile_ids is needed. Check the path."
         ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text; a list of tile_ids, one a line, is needed.") from error
+        raise DataError(f"{path}: is not UTF-8 text; a list of tile_ids, one per line, is needed.") from error
 
 
 def _terms(_flag: str, texts: Sequence[str]) -> tuple[Place, ...]:
@@ -86,7 +86,7 @@ class SimilarConfig:
         metavar=_EXAMPLE,
         repeatable=True,
         parse=_examples,
-        help="Example: a tile, the tile at longitude,latitude, or a file with one a line. Repeatable.",
+        help="Example: a tile, the tile at longitude,latitude, or a file with one per line. Repeatable.",
     )
     without: tuple[Place, ...] = option(
         (),
@@ -143,7 +143,7 @@ class AnalogyConfig:
     min_purity: float = fields.min_purity()
     top: int = option(20, help="How many tiles to find.")
     rgb: tuple[int, ...] | None = fields.rgb()
-    score: bool = option(False, help="Without A B C: how often class arithmetic has the right class.")
+    score: bool = option(False, help="Without A B C: how often class arithmetic finds the right class.")
     draws: int = option(2000, help="Analogies drawn for --score.")
     block_m: float | None = option(
         None, metavar="METRES", help="Side of a spatial block of --score (default: as in `probe`)."
@@ -187,7 +187,7 @@ class ChangeConfig:
         metavar="METRES",
         help="How far apart the centres of a pair may lie (default: half a tile's side).",
     )
-    centre: bool = option(True, help="Take away what the two dates differ in everywhere, such as light.")
+    centre: bool = option(True, help="Subtract what differs everywhere between the dates, such as light.")
     top: int = option(20, help="How many of the most changed to name and to show.")
     rgb: tuple[int, ...] | None = fields.rgb()
 
@@ -211,7 +211,7 @@ class InspectConfig:
     red: int | None = option(None, metavar="BAND", help="Red among the tiles' bands, for NDVI (of four: 1).")
     nir: int | None = option(None, metavar="BAND", help="Near-infrared among them (of four: 4).")
     components: int = option(4, help="Principal components whose extreme tiles are shown.")
-    sample: int = option(10_000, help="Tiles that factors and labels are judged on, at most.")
+    sample: int = option(10_000, help="Most tiles to evaluate factors and labels on.")
     block_m: float | None = option(
         None, metavar="METRES", help="Side of a block that is left out (default: 20 × the tile's side)."
     )
@@ -223,9 +223,9 @@ class InspectConfig:
         for flag, band in (("--red", self.red), ("--nir", self.nir)):
             at_least(flag, band, 1)
         if (self.red is None) != (self.nir is None):
-            raise UsageError("--red and --nir: the one needs the other. Give both or neither.")
+            raise UsageError("--red and --nir: each needs the other. Give both or neither.")
         if self.red is not None and self.red == self.nir:
-            raise UsageError(f"--red {self.red}: is --nir, too; needs two bands.")
+            raise UsageError(f"--red {self.red}: is also --nir; needs two different bands.")
         at_least("--components", self.components, 1)
         at_least("--sample", self.sample, 50)
         above("--block", self.block_m, 0)
