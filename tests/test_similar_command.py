@@ -342,4 +342,4 @@ def test_unusable_embeddings(similar: Tool, data: Path, tmp_path: Path) -> None:
     frame.iloc[:1].to_parquet(tmp_path / "one.parquet")
     run = similar(tmp_path / "one.parquet", "--to", "0")
     assert run.code == 65
-    assert "holds no tile but those given" in run.err
+    assert "holds no tiles beyond those given" in run.err

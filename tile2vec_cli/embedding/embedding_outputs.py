@@ -117,7 +117,7 @@ def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bo
     if not overwrite:
         if not found:
             raise DataError(
-                f"{out}: exists and holds no embeddings of ours; nothing else is replaced. "
+                f"{out}: exists and does not hold tile2vec embeddings; nothing else is replaced. "
                 "Choose another output, or --overwrite to replace it."
             )
         _require_same(out, found, header, {})

@@ -78,7 +78,7 @@ def listed(archive: str) -> list[str]:
             with tarfile.open(archive, "r:") as file:
                 names = file.getnames()
     except (OSError, ValueError, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise DataError(f"{archive}: is no archive that can be read ({error}). Check the file.") from error
+        raise DataError(f"{archive}: cannot be read as an archive ({error}). Check the file.") from error
     return [f"{reader(archive)}{archive}/{name}" for name in names]
 
 

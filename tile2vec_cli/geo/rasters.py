@@ -188,7 +188,7 @@ def _open_one(path: str) -> Any:
         # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
         source = rasterio.open(path, driver=_DRIVERS.get(suffix))
     except UnicodeError as error:
-        raise DataError(f"{path}: its name is no UTF-8, which GDAL needs. Rename the file.") from error
+        raise DataError(f"{path}: its name is not UTF-8, which GDAL needs. Rename the file.") from error
     except (RasterioError, ValueError) as error:
         kind = InputError if is_remote(path) else DataError
         raise kind(f"{path}: cannot be opened as a raster ({_reason(error)}). Check the file.") from error

@@ -113,7 +113,7 @@ class _Member:
         self._in_rows = (self._rows >= 0) & (self._rows < source.height)
         self._in_cols = (self._cols >= 0) & (self._cols < source.width)
         if not (self._in_rows.any() and self._in_cols.any()):
-            raise DataError(f"{path}: lies beside {first.name}; bands of one scene share one place.")
+            raise DataError(f"{path}: does not overlap {first.name}; bands of one scene must show one place.")
         flags = source.mask_flag_enums[0]
         kind = type(flags[0])
         self._masked = kind.per_dataset in flags and kind.alpha not in flags

@@ -86,6 +86,6 @@ class Descent:
             self.look()
 
     def look(self) -> None:
-        """Raise `diverged` where a step since the last look has met what is no number; see `watch.py`."""
+        """Raise `diverged` where a step since the last look has met NaN or infinity; see `watch.py`."""
         if found := self.watch.look():
             raise self.diverged(*found)

@@ -126,7 +126,7 @@ def _is_up_to_date(path: Path, tags: dict[str, str], scene: str, overwrite: bool
         return False
     found = cogs.tags(path) if path.is_file() else {}
     if found.get(f"{_TAG}FORMAT") != FORMAT:
-        raise DataError(f"{path}: exists and is no map of ours; it is not replaced. Choose another --out.")
+        raise DataError(f"{path}: exists and is not a map of tile2vec; it is kept. Choose another --out.")
     if not overwrite:
         place, before = ({"model": one.get(_MODEL_PATH)} for one in (tags, found))
         model = elsewhere({"model": tags[_MODEL]}, place, before)

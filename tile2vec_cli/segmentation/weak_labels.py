@@ -78,7 +78,7 @@ def read(source: str | LabelSource, tiles: TileSet, config: WeakConfig) -> WeakL
     if config.supervision == ("image",):
         return _of_tiles(source, tiles, config)
     if "full" in config.supervision:
-        raise DataError(f"{path}: is no raster; --supervision full needs one. Use pixel or image.")
+        raise DataError(f"{path}: is not a raster; --supervision full needs one. Use pixel or image.")
     if is_table and label_tables.has_tile_ids(Path(path)):
         raise DataError(
             f"{path}: labels whole tiles; --supervision pixel needs a raster or points. "

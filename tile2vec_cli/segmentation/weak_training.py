@@ -109,7 +109,7 @@ def train(
 
     def diverged(step: int, _value: float) -> DataError:
         return DataError(
-            f"{lessons.tiles.path}: the loss is no number at step {step}. Choose a smaller --lr."
+            f"{lessons.tiles.path}: the loss is NaN or infinite at step {step}. Choose a smaller --lr."
         )
 
     course = Course()

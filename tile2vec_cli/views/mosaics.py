@@ -154,7 +154,7 @@ def _scenes(rows: Embeddings, tiles: TileSet | None) -> NDArray[Any]:
         return rows.scene.astype(str)
     if tiles is not None:
         raise DataError(
-            f"{rows.path}: has no column scene; --tiles need it to tell in which CRS a tile lies. "
+            f"{rows.path}: has no column scene; --tiles needs it to find a tile's CRS. "
             "Leave --tiles out, or give embeddings of `tile2vec embed`."
         )
     # Other people's: as if the tiles of a UTM zone were a scene.
