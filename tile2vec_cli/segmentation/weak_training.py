@@ -79,7 +79,7 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train the network in place and leave it in evaluation mode; a line of metrics every 25 steps.
 
-    Raises DataError where the loss is no number.
+    Raises DataError where the loss is NaN or infinite.
     """
     device = runtime.device
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
