@@ -55,7 +55,7 @@ class Watch:
         return len(self._unseen) >= self.every
 
     def look(self) -> tuple[int, float] | None:
-        """The first step since the last look whose loss, gradient or batch norm is NaN or infinite, and what it is.
+        """The first step since the last look whose loss, gradient or batch norm is not finite, and its value.
 
         Where there is one, all is again as it was before the steps since the last look.
         """
