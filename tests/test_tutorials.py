@@ -46,8 +46,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_pipeline_runs_on_a_users_files(project: Path) -> None:
-    made = {"tiles", "triplets.parquet", "model", "embeddings.parquet", "probe"}
+    made = {"tiles", "triplets.parquet", "model", "embeddings.parquet", "probe", "map.tif", "map.parquet"}
     assert made <= {path.name for path in project.iterdir()}
+
+
+def test_the_readmes_python_finds_all_up_to_date(project: Path) -> None:
+    """It is the pipeline above, so that nothing is made again."""
+    before = {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()}
+    text = block(README, "import tile2vec_cli").replace("100_000", "2_000")
+    text = text.replace('out="model"', 'out="model", steps=3')
+    text = text.replace("tiles=tiles)\nprint", "tiles=tiles, repeats=2)\nprint")
+    python = f"PYTHONPATH={shlex.quote(str(ROOT))} {sys.executable} -c {shlex.quote(text)}"
+    done = run_script(python, project)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_similar_tiles_are_found_at_a_place(project: Path) -> None:
