@@ -38,12 +38,12 @@ def option(default: Any = MISSING, **said: Any) -> Any:
 
 
 def nested(*names: str) -> dict[str, Any]:
-    """Metadata of a field that holds a config, of whose fields these are options here, too."""
+    """Metadata of a field that holds a config, some of whose fields are options here as well."""
     return {"nested": names}
 
 
 def option_of(one: Any) -> Option | None:
-    """What a field, or the default of a parameter, says; None: it is no option."""
+    """What a field, or the default of a parameter, says; None: it is not an option."""
     return one.metadata.get("option") if isinstance(one, Field) else None
 
 

@@ -64,7 +64,7 @@ def own_name(path: str) -> str:
 
 
 def reader(path: str) -> str | None:
-    """GDAL's prefix for an archive that is listed as a folder is; None where it is no such archive."""
+    """GDAL's prefix for an archive that is listed like a folder; None for other files."""
     return _READERS.get(Path(path).suffix.lower())
 
 

@@ -1,4 +1,4 @@
-"""Whether the numbers of a training run are numbers, at the price of as few looks as need be.
+"""Whether the numbers of a training run are finite, at the price of as few looks as possible.
 
 A look has the CPU wait until the device has done all that it was asked for. On a CPU there is
 nothing to wait for, and a step is looked at before it changes the weights. On a GPU the numbers

@@ -43,7 +43,7 @@ class Plan:
         return {**self.tags, _SCENE: fingerprint(dump_json(identity(self.scene)))}
 
     def tags_for_ever(self) -> dict[str, str]:
-        """With what tells so by reading it, too, where it was only touched or copied."""
+        """Tags with the content as well, for a file that was only touched or copied."""
         content = _content(self.scene)
         return self.tags_now() | ({} if content is None else {_CONTENT: content})
 

@@ -1,4 +1,4 @@
-"""Weak labels of one class against the rest: a pixel a tile, a label a tile, or points.
+"""Weak labels of one class against the rest: one pixel per tile, one label per tile, or points.
 
 The state of a pixel or a tile is 1 for the class, 0 for any other, UNKNOWN without a label.
 """

@@ -25,7 +25,7 @@ from tile2vec_cli.segmentation.states import UNKNOWN
 from tile2vec_cli.segmentation.unet import UNet, padded
 from tile2vec_cli.tiling.tiles import TileSet
 
-_LOG_EVERY = 25  # steps a line of metrics speaks of
+_LOG_EVERY = 25  # steps per line of metrics
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,6 @@ def _shared(one: str, other: str) -> int:
 
 
 def _parts(tile_id: str) -> list[str]:
-    """[scene, row, col], or the whole id where it is no such name."""
+    """[scene, row, col], or the whole id where it has another form."""
     parts = tile_id.rsplit("/", 2)
     return parts if len(parts) == 3 and parts[1].isdecimal() and parts[2].isdecimal() else [tile_id]
