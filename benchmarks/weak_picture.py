@@ -1,8 +1,8 @@
-"""The README's picture of weak labels: a scene, the pixels that were labelled, the map, the truth.
+"""The picture of the cropland tutorial: a scene, the pixels that were labelled, the map, the truth.
 
     python benchmarks/weak_picture.py DEMO [--scene cedar_2021-05-18]
 
-DEMO is the folder of `tile2vec demo`. Writes benchmarks/pictures/sample_cropland.png.
+DEMO is the folder of `tile2vec demo`. Writes docs/pictures/sample_cropland.png.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> None:
     low, high = np.percentile(image, (1, 99), axis=(1, 2))[:, :, None, None]
     shown = np.moveaxis(np.clip((image - low) / (high - low), 0, 1), 0, -1)
     crops = np.isin(truth, [*range(1, 61), *range(66, 78)])
-    picture = ROOT / "benchmarks" / "pictures" / "sample_cropland.png"
+    picture = ROOT / "docs" / "pictures" / "sample_cropland.png"
     with figure_file(picture, width=7.2, height=2.1) as figure:
         matplotlib.rcParams["savefig.dpi"] = 150  # the noise of the scene does not compress
         axes = figure.subplots(1, 4)

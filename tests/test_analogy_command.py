@@ -110,7 +110,7 @@ def test_classes_are_means_and_may_answer(analogy: Tool, data: Path) -> None:
         known = kinds[row["tile_id"]]
         assert row["class"] == (known if isinstance(known, str) else None)
     assert run.report["terms"][0] == {"class": "dry", "tiles": int((kinds == "dry").sum())}
-    assert f"dry: the mean of {(kinds == 'dry').sum()} tiles, which may be answers, too." in run.err
+    assert f"dry: the mean of {(kinds == 'dry').sum()} tiles, which may also be answers." in run.err
 
 
 def test_west_of_greenwich_a_place_is_no_option(analogy: Tool, tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def test_no_scheduler_answers(
     "where", ["http://a:1", "tcp://", "tcp://a", "tcp://a:b", "tcp://a:99999", "inproc://1/2/3"]
 )
 def test_what_is_no_address_is_wrong_usage(where: str) -> None:
-    with pytest.raises(UsageError, match="is no address of a scheduler"):
+    with pytest.raises(UsageError, match="is not a scheduler's address"):
         Cluster(where)
 
 

@@ -102,7 +102,7 @@ def test_what_is_missing_is_named_with_advice_that_works(folder: Path) -> None:
     with pytest.raises(DataError, match="cannot be opened as a raster"):
         describe(expand(["netcdf:two.nc:blue"])[0])
     (folder / "bad.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"bad\.zip: is no archive"):
+    with pytest.raises(DataError, match=r"bad\.zip: cannot be read as an archive"):
         expand(["bad.zip"])
     with zipfile.ZipFile("empty.zip", "w") as archive:
         archive.writestr("a.txt", "")

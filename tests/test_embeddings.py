@@ -226,7 +226,7 @@ def test_unusable_geometry(tmp_path: Path) -> None:
     save_foreign(path, lists())
     table = pq.read_table(path)
     for column, words in (
-        (pa.array([b"junk"] * 5), "no valid WKB"),
+        (pa.array([b"junk"] * 5), "not valid WKB"),
         (pa.array([None] * 5, pa.binary()), "5 of 5 rows have no geometry"),
     ):
         pq.write_table(table.set_column(0, "geometry", column), path)

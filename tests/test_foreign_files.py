@@ -218,7 +218,7 @@ def test_a_name_that_is_no_utf_8(
         argv = ["tile", good, scene, "--out", tmp_path / "out", "--size", 10, *options]
         run = tile2vec(*argv, PYTHONIOENCODING="utf-8:strict")
         assert (run.code, run.err.count("error: ")) == (65, 1)
-        assert "no UTF-8" in run.err
+        assert "not UTF-8" in run.err
         assert run.out
         assert "--json" not in options or run.report["failed"] == [str(scene)]
 

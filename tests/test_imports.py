@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tile2vec_cli"
 
-# In the order of the README's map: each imports from itself and from what stands before it.
+# In the order of CONTRIBUTING.md's map: each imports from itself and from what stands before it.
 ORDER = ("errors", "config", "job", "geo", "outputs", "workers", "tiling", "labelling")
 ORDER += ("neural", "learning", "embedding", "figures", "evaluation", "segmentation", "views", "exports")
 ORDER += ("catalogs", "checks", "api", "console", "commands", "cli", "__main__")

@@ -289,7 +289,7 @@ def test_paths_that_do_not_serve(root: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"):
         embed(root, "folder.parquet")
     (root / "e.parquet").write_text("someone's")
-    with pytest.raises(DataError, match="exists and holds no embeddings of ours"):
+    with pytest.raises(DataError, match="exists and does not hold tile2vec embeddings"):
         embed(root, "e.parquet")
     assert embed(root, "e.parquet", overwrite=True).made == 3
 

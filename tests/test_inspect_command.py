@@ -167,7 +167,7 @@ def test_again_is_no_work(inspect: Tool, data: Path, tmp_path: Path) -> None:
     [
         (("none.parquet",), 66, "none.parquet: no such file"),
         (("good.parquet", "--tiles", "tiles", "--red", 1, "--nir", 5), 65, "--red and --nir ask for band 5"),
-        (("good.parquet", "--tiles", "tiles", "--red", 1), 2, "the one needs the other"),
+        (("good.parquet", "--tiles", "tiles", "--red", 1), 2, "each needs the other"),
         (("good.parquet", "--red", 1, "--nir", 2), 2, "name bands of --tiles"),
         (("good.parquet", "--field", "x"), 2, "--field: names a field of --labels"),
         (("good.parquet", "--labels", "none.csv"), 66, "none.csv: no such file"),

@@ -62,7 +62,7 @@ FOUND = {"rasters": 6, "without_tiles": 1, "tiles_disputed": 1}
 
 def requires(said: str) -> None:
     assert "--labels: 1 of 6 rasters label no tile." in said
-    assert "--labels: rasters disagree in 1 tiles; the first given counts there." in said
+    assert "--labels: rasters disagree in 1 tiles; the first one given counts." in said
 
 
 def test_probe(land: Path, call: Call, write_scene: SceneWriter) -> None:
@@ -175,7 +175,7 @@ def test_a_picture_is_no_label_raster(land: Path, call: Call, write_scene: Scene
 )
 def test_options_of_labels_need_labels(land: Path, call: Call, command: str) -> None:
     done = call(*command.split(), "--label-band", 1)
-    assert (done.code, "--label-band and --label-nodata: are of --labels" in done.err) == (2, True)
+    assert (done.code, "--label-band and --label-nodata: describe --labels" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize("values", [("x",), ("0,",), ("inf",), ("nan",), ("0", "1e999")])

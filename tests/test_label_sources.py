@@ -62,9 +62,9 @@ def test_names_of_nothing(folder: Path, given: list[str], kind: type[Tile2VecErr
 
 def test_several_files_are_all_rasters(folder: Path) -> None:
     (folder / "points.gpkg").touch()
-    with pytest.raises(DataError, match=r"points\.gpkg: is no raster; of several label files all need to be"):
+    with pytest.raises(DataError, match=r"points\.gpkg: is not a raster; of several label files all must be"):
         labels.is_raster(labels.named(["labels/a.tif", "points.gpkg"]))
-    with pytest.raises(UsageError, match=r"--label-band: points\.csv is no raster"):
+    with pytest.raises(UsageError, match=r"--label-band: points\.csv is not a raster"):
         labels.require_no_raster_options(labels.named(["points.csv"], 2))
 
 

@@ -110,7 +110,7 @@ def test_weak_labels_too(data: Path) -> None:
     found = weak_labels.read(source, tiles, WeakConfig(**config))
     assert found.left_out == {
         "features without a class": 1,
-        "features that are no points": 1,
+        "features that are not points": 1,
         "points on no valid pixel of a tile": 2,
     }
     assert weak_labels.read(source, tiles, WeakConfig(**config, supervision=("image",))).left_out == LEFT_OUT

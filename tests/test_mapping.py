@@ -218,7 +218,7 @@ def test_other_files_and_other_models_maps_are_not_replaced(land: Path, tmp_path
     fields.write(out / "land.probability.tif", np.ones((3, 3), np.float32))
     for overwrite in (False, True):
         report = run([scene], tmp_path / "other", out, overwrite=overwrite)
-        assert "is no map of" in report.failed[0].message
+        assert "is not a map of" in report.failed[0].message
     assert read(out / "land.probability.tif").shape == (3, 3)
     # A scene is never overwritten by its own map.
     report = run([scene], land / "model", scene, overwrite=True)

@@ -154,7 +154,7 @@ def test_a_pickle_is_not_opened(folder: Path, tmp_path: Path) -> None:
 
     for content in (pickle.dumps(Bomb()), b"", (folder / models.WEIGHTS).read_bytes()[:-100]):
         (folder / models.WEIGHTS).write_bytes(content)
-        with pytest.raises(DataError, match="no whole safetensors file"):
+        with pytest.raises(DataError, match="not a whole safetensors file"):
             models.load_encoder(folder, CPU)
     assert not (tmp_path / "went-off").exists()
 

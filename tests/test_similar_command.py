@@ -302,7 +302,7 @@ def test_the_sheet_shows_the_tiles(similar: Tool, data: Path, tmp_path: Path, op
         (("--to", "nan,10"), 2, "no place on the Earth"),
         (("--to", "a/0/0", "--not", "a/0/0"), 65, "a/0/0: given with --to and with --not"),
         (("--to", "a/0/0", "--out", "near.xlsx"), 2, "--out near.xlsx: its suffix names no format"),
-        (("--to", "a/0/0", "--picture", "near.png"), 2, "--picture and --tiles: the one needs the other."),
+        (("--to", "a/0/0", "--picture", "near.png"), 2, "--picture and --tiles: each needs the other."),
         (
             ("--to", "a/0/0", "--tiles", "tiles", "--picture", "p.jpg"),
             2,
@@ -342,4 +342,4 @@ def test_unusable_embeddings(similar: Tool, data: Path, tmp_path: Path) -> None:
     frame.iloc[:1].to_parquet(tmp_path / "one.parquet")
     run = similar(tmp_path / "one.parquet", "--to", "0")
     assert run.code == 65
-    assert "holds no tile but those given" in run.err
+    assert "holds no tiles beyond those given" in run.err

@@ -228,7 +228,7 @@ def test_pickles_are_not_opened(copy: Path, kind: str) -> None:
     torch.save({"a": Bomb(mark)}, copy / "zipped.pt")
     for content in (pickle.dumps(Bomb(mark)), (copy / "zipped.pt").read_bytes(), b"\x80" * 8):
         path.write_bytes(content)
-        refuses(lambda: LOADS[kind](copy), "model.safetensors", "no whole safetensors file")
+        refuses(lambda: LOADS[kind](copy), "model.safetensors", "not a whole safetensors file")
     assert not mark.exists()
 
 

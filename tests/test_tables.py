@@ -114,7 +114,7 @@ def test_map_coordinates_need_their_crs(tmp_path: Path) -> None:
     table[["Easting", "Northing", "label"]].to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(UsageError, match=r"Easting and Northing are map coordinates.*--crs EPSG:32614"):
         read(tmp_path / "b.csv")
-    with pytest.raises(UsageError, match="--crs nonsense: is no CRS"):
+    with pytest.raises(UsageError, match="--crs nonsense: is not a CRS"):
         read(tmp_path / "b.csv", crs="nonsense")
     table.rename(columns={"Easting": "X", "Northing": "Y"})[["X", "Y", "label"]].to_csv(tmp_path / "c.csv")
     with pytest.raises(DataError, match=r"X and Y hold no degrees.*--crs"):
@@ -140,7 +140,7 @@ def test_rows_without_a_place_are_counted_by_reason(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv")
     assert found.left_out == {
         "rows whose coordinates cannot be read": 2,
-        "rows whose coordinates are no degrees": 2,
+        "rows whose coordinates are not degrees": 2,
         "rows without a usable geometry": 2,
     }
     assert found.frame["label"].tolist() == ["a", "b"]

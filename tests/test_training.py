@@ -227,7 +227,7 @@ def test_what_diverges_stops_and_keeps_the_last_good_weights(run: Train, tmp_pat
 def test_a_device_that_is_seldom_looked_at(
     run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a GPU: the same bytes, and back to the last look where a loss is no number."""
+    """As on a GPU: the same bytes, and back to the last look where a loss is NaN."""
     run(name="whole")
     monkeypatch.setitem(watch.LOOK_EVERY, "cpu", 7)
     with pytest.raises(Interrupted):

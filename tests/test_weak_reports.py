@@ -77,7 +77,7 @@ def test_a_start_is_where_training_starts(land: Path, tmp_path: Path) -> None:
             np.testing.assert_allclose(second[name], value, atol=1e-6, err_msg=name)
     with pytest.raises(DataError, match=r"made with init = '.*first'; this run has None"):
         run(land, tmp_path / "second", lr=1e-12, seed=1)
-    with pytest.raises(UsageError, match="--out as well"):
+    with pytest.raises(UsageError, match="is also --out"):
         run(land, tmp_path / "first", **start)
     with pytest.raises(DataError, match=r"its network is .*'width': 16.* needs .*'width': 32"):
         run(land, tmp_path / "third", init=str(tmp_path / "first"), recipe="paper")

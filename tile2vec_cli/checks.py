@@ -73,4 +73,4 @@ def _verify_triplets(path: Path) -> None:
 def _verify_embeddings(path: Path) -> None:
     geoparquet.verify(path)
     if not embedding_files.header(geoparquet.read_metadata(path), path):
-        raise DataError(f"{path}: no embeddings of ours; a {embedding_files.FORMAT} file is needed.")
+        raise DataError(f"{path}: not made by `tile2vec embed`; a {embedding_files.FORMAT} file is needed.")

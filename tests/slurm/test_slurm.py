@@ -1,4 +1,4 @@
-"""The README's scripts in a real Slurm, where `cluster.sh` beside this file has set one up.
+"""The scripts of docs/clusters.md in a real Slurm, where `cluster.sh` beside this file has set one up.
 
     tests/slurm/cluster.sh python -m pytest tests/slurm
 
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 
 from harness import content, strays
-from test_readme import SAMPLE, array, block, install, program
+from test_tutorials import CLUSTERS, SAMPLE, block, install, program
 
 _config = Path(os.environ.get("SLURM_CONF", "/nowhere"))
 pytestmark = pytest.mark.skipif(
@@ -106,11 +106,11 @@ def ended(found: list[str]) -> bool:
 
 def test_the_arrays_make_what_one_run_makes(project: Path) -> None:
     for name, holding in (("tile.sh", "tile2vec tile"), ("embed.sh", "tile2vec embed")):
-        text = array(holding)
+        text = block(CLUSTERS, "--array", holding)
         assert "--array=1-8 " in text
         program(project / name, "")
         (project / name).write_text(text.replace("--array=1-8 ", "--array=1-4 "))
-    answer = shell(project, block("--dependency"))
+    answer = shell(project, block(CLUSTERS, "--dependency"))
     job = answer.split()[-1]
     assert wait(job, ended) == ["COMPLETED"] * 4
     for name in ("tiles", "embeddings"):
@@ -119,8 +119,8 @@ def test_the_arrays_make_what_one_run_makes(project: Path) -> None:
 
 
 def training(project: Path, steps: int, out: str) -> str:
-    """The README's script, with tiles made before, a number of steps, and a name for its log."""
-    text = block("--signal=USR1").replace("--tiles tiles", "--tiles undisturbed/tiles")
+    """The script of docs/clusters.md, with tiles made before, a number of steps, and a name for its log."""
+    text = block(CLUSTERS, "--signal=USR1").replace("--tiles tiles", "--tiles undisturbed/tiles")
     text = text.replace("--out model --epochs 50", f"--out {out} --steps {steps}")
     return text.replace("#SBATCH ", f"#SBATCH --output={out}.log --open-mode=append\n#SBATCH ", 1)
 

@@ -111,7 +111,7 @@ def compare(
     on_progress: Progress = silent,
     stages: Stages | None = None,
 ) -> Outcome[None]:
-    """Compare ways to learn without labels: the same tiles, encoder and minutes, judged on the same splits.
+    """Compare ways to learn without labels: the same tiles, encoder and minutes, scored on the same splits.
 
     Progress begins anew with each stage.
     """

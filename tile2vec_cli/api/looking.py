@@ -125,7 +125,7 @@ def change(
     if picture is not None and tiles_before is None:
         raise UsageError("--picture: needs the tiles' pixels. Give the tile set with --tiles-before.")
     if tiles_after is not None and tiles_before is None:
-        raise UsageError("--tiles-after: needs --tiles-before, too. Give both, or that one for both dates.")
+        raise UsageError("--tiles-after: needs --tiles-before as well. Give both, or only that one.")
     report = change_reports.run(
         before,
         after,

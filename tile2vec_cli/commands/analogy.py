@@ -26,7 +26,7 @@ def analogy(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Find the tiles nearest to A - B + C: what A has and B has not, added to C.
+    """Find the tiles nearest to A - B + C: what A has and B lacks, added to C.
 
     With --labels a term may be a class, which stands for the mean of its tiles; a name that is a class
     is never taken for a tile. Tiles that are terms are left out of the answer, but not the tiles of a
@@ -34,7 +34,7 @@ def analogy(
 
     --score draws ordered pairs of classes (P, Q), each equally often, a tile a of P and tiles b, c of Q,
     and counts how often the tile nearest to a - b + c is of P (accuracy), and to mean(P) - mean(Q) + c
-    (means). Tiles in the spatial blocks of a, b and c are no answers. chance: the share of P among the
+    (means). Tiles in the spatial blocks of a, b and c are excluded. chance: the share of P among the
     others. a_alone, c_alone: how often the tile nearest to a, or to c, is of P: arithmetic that is no
     better adds nothing.
 
@@ -71,6 +71,6 @@ def analogy(
         console.say(f"{len(near):,} tiles are all there are.")
     for term in done.keys["terms"]:
         if "class" in term:
-            console.say(f"{term['class']}: the mean of {term['tiles']:,} tiles, which may be answers, too.")
+            console.say(f"{term['class']}: the mean of {term['tiles']:,} tiles, which may also be answers.")
     rows: list[Row] = [[*near_tables.cells(row), *([row["class"]] if "class" in row else [])] for row in near]
     console.show(done, rows, [*near_tables.HEADER, *(["class"] if labels else [])])

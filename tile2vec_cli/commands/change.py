@@ -12,13 +12,13 @@ from tile2vec_cli.console import Console
 
 
 def change(
-    before: Path = option(flag="BEFORE", help="Embeddings of the one date: a file or folder of `embed`."),
+    before: Path = option(flag="BEFORE", help="Embeddings of the first date: a file or folder of `embed`."),
     after: Path = option(flag="AFTER", help="Embeddings of the second date, by the same model."),
     *,
     out: list[Path] | None = option(
         None,
         metavar="PATH",
-        help="File of all places: .parquet, .geojson or .csv, or .tif for a map of one pixel a tile. "
+        help="File of all places: .parquet, .geojson or .csv, or .tif for a map of one pixel per tile. "
         "Repeatable.",
     ),
     config: ChangeConfig,
@@ -38,8 +38,8 @@ def change(
     """Rank places by how far their vectors moved between two dates.
 
     Tiles are paired by place; cut both dates with --snap, so that they coincide. The distance is
-    the Euclidean one after the mean difference between the dates has been taken away; `relative`
-    gives it in units of the median. Files that hold several dates are given with the scenes to take:
+    the Euclidean one after the mean difference between the dates has been subtracted; `relative`
+    gives it in units of the median. Where a file holds several dates, choose the scenes:
     --before-scenes '*2014*' --after-scenes '*2017*'.
 
     Example: tile2vec change 2014.parquet 2017.parquet --out change.tif --out change.parquet

@@ -11,7 +11,7 @@ from tile2vec_cli.console import Console
 
 def check(
     path: Path = option(flag="PATH", help="A tile set, triplets, a model or embeddings."),
-    remove: bool = option(False, help="Take away what is damaged, so that it is made again."),
+    remove: bool = option(False, help="Delete what is damaged, so that the next run makes it again."),
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -14,7 +14,7 @@ from tile2vec_cli.console import Console
 
 def compare(
     tiles: options.Tiles,
-    labels: list[str] = option(metavar="PATH", help="Labels to judge by, as for `probe`. Repeatable."),
+    labels: list[str] = option(metavar="PATH", help="Labels to test on, as for `probe`. Repeatable."),
     out: Path = option(metavar="FOLDER", help="Folder for everything that is made."),
     *,
     reading: partial[LabelSource],
@@ -27,7 +27,7 @@ def compare(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Compare ways to learn without labels: the same tiles, encoder and minutes, judged on the same splits.
+    """Compare ways to learn without labels: the same tiles, encoder and minutes, scored on the same splits.
 
     Trains each objective of `train` without its place part, and as `assisted` the default of `train` with
     it; `maf` is the place part alone, which has no steps. Embeds and probes them, and sets beside them the

@@ -14,7 +14,7 @@ def embed(
     tiles: options.Tiles,
     model: Path = option(metavar="MODEL", help="A model, made by `train`."),
     out: Path = option(
-        metavar="EMBEDDINGS", help="One file if it ends in .parquet, else a folder: a file a part."
+        metavar="EMBEDDINGS", help="One file if it ends in .parquet, else a folder: one file per part."
     ),
     *,
     config: EmbedConfig,

@@ -20,7 +20,9 @@ def inspect(
         None, metavar="TILES", help="The tile set that was embedded: factors from pixels."
     ),
     labels: list[str] | None = option(
-        None, metavar="PATH", help="Labels as for `probe`: are they told better than from pixels? Repeatable."
+        None,
+        metavar="PATH",
+        help="Labels as for `probe`, predicted from vectors and pixels. Repeatable.",
     ),
     reading: partial[LabelSource],
     config: InspectConfig,
@@ -28,12 +30,12 @@ def inspect(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Ask whether embeddings are a good representation, in three senses.
+    """Inspect embeddings: easier tasks, separate factors, readable components, no collapse.
 
     Easier tasks: do labels follow from them better than from band statistics and random features?
-    Disentangled: are band means, NDVI, contrast, gradient, date and place told by single dimensions?
-    Interpretable: which tiles lie at the ends of the principal components? And whether the vectors
-    collapsed.
+    Disentangled: does one dimension predict each of band means, NDVI, contrast, gradient, date, place?
+    Interpretable: which tiles lie at the ends of the principal components? And have the vectors
+    collapsed?
 
     Example: tile2vec inspect embeddings.parquet --tiles tiles --out inspect
     """

@@ -13,7 +13,7 @@ from tile2vec_cli.console import Console
 def map_scenes(
     scenes: options.Scenes,
     model: Path = option(metavar="MODEL", help="A model, made by `weak-segment`."),
-    out: Path = option(metavar="PATH", help="Folder: a GeoTIFF a scene; or a .tif, for one scene."),
+    out: Path = option(metavar="PATH", help="Folder: one GeoTIFF per scene; or a .tif, for one scene."),
     *,
     config: MapConfig,
     recursive: options.Recursive = False,

@@ -24,16 +24,16 @@ Scenes = Annotated[
         "and search results (.json, .parquet).",
     ),
 ]
-Recursive = Annotated[bool, typer.Option("--recursive", help="Look into folders below folders.")]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Search subfolders, too.")]
 NameBy = Annotated[
     str,
-    typer.Option("--name-by", metavar="file|path", help="path: scenes are called with their folders, a/x."),
+    typer.Option("--name-by", metavar="file|path", help="path: scene names include their folders, a/x."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad scene or part.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output made with other settings.")]
 ShardText = Annotated[
     str | None,
-    typer.Option("--shard", metavar="I/N|slurm", help="Do every Nth unit only, beginning with the Ith."),
+    typer.Option("--shard", metavar="I/N|slurm", help="Do every Nth scene or part, starting with the Ith."),
 ]
 Workers = Annotated[
     int | None, typer.Option(help="Scenes or parts done at a time (default: the CPUs of this job).")
@@ -42,7 +42,7 @@ Dask = Annotated[
     str | None,
     typer.Option(
         metavar="local|tcp://HOST:PORT|FILE",
-        help="Leave the work to a Dask cluster: one started here, one that runs, or its scheduler file.",
+        help="Let a Dask cluster do the work: one started here, a running one, or its scheduler file.",
     ),
 ]
 Tiles = Annotated[Path, typer.Argument(metavar="TILES", help="A tile set, made by `tile`.")]
@@ -93,5 +93,5 @@ def say_label_rasters(console: Console, found: Mapping[str, int], option: str = 
         console.say(f"{option}: {count:,} of {rasters:,} rasters label no tile.")
     if found.get("tiles_disputed"):
         console.say(
-            f"{option}: rasters disagree in {found['tiles_disputed']:,} tiles; the first given counts there."
+            f"{option}: rasters disagree in {found['tiles_disputed']:,} tiles; the first one given counts."
         )

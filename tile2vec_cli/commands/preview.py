@@ -13,7 +13,7 @@ from tile2vec_cli.console import Console
 def preview(
     embeddings: options.Embeddings,
     out: Path = option(
-        metavar="PATH", help="The map: .tif, a COG a CRS, or a picture of it: .png, .svg or .pdf."
+        metavar="PATH", help="The map: .tif (one COG per CRS), or a picture: .png, .svg or .pdf."
     ),
     *,
     tiles: Path | None = option(
@@ -27,7 +27,7 @@ def preview(
         help="Use these embeddings' components, stretch and clusters, so that colours can be compared.",
     ),
     sheet: Path | None = option(
-        None, metavar="PICTURE", help="Contact sheet of kinds of tiles, a row a cluster."
+        None, metavar="PICTURE", help="Contact sheet of kinds of tiles, one row per cluster."
     ),
     config: PreviewConfig,
     overwrite: options.Overwrite = False,

@@ -28,7 +28,7 @@ def probe(
     reading: partial[LabelSource],
     settings: partial[ProbeConfig],
     baselines: str | None = option(
-        None, metavar=",".join(BASELINE_NAMES), help="Rivals, from the pixels of --tiles (default: all)."
+        None, metavar=",".join(BASELINE_NAMES), help="Baselines, from the pixels of --tiles (default: all)."
     ),
     model: Path | None = option(
         None,
@@ -39,7 +39,7 @@ def probe(
         None,
         metavar="OTHER",
         help="Repeatable: other vectors of the same tiles, such as a foundation model's, found by "
-        "tile_id, else by place. All are judged on the tiles they have in common.",
+        "tile_id, else by place. All are evaluated on the tiles they share.",
     ),
     tiles: Path | None = option(None, metavar="TILES", help="The tile set that was embedded."),
     out: Path | None = option(
@@ -49,11 +49,11 @@ def probe(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Judge embeddings by how well simple classifiers learn labels from them.
+    """Evaluate embeddings: how well do simple classifiers learn labels from them?
 
     Training and test tiles come from different places: whole spatial blocks, and no tile that overlaps
-    the other side. Beside each score stands what a random split of the tiles would have claimed.
-    --split region answers what labels of one city or state tell of the next.
+    the other side. Each score is shown beside what a random split of the tiles would have claimed.
+    --split region shows what labels of one city or state are worth in the next.
 
     --end-to-end asks what the labels alone would have taught: the label-efficiency curve of the
     Tile2Vec paper (Jean et al. 2019), where Tile2Vec and logistic regression were ahead of supervised

@@ -23,7 +23,7 @@ def sample_triplets(
     """Draw triplets of tiles: an anchor, a neighbor near it, a distant tile far from it.
 
     Distances are between tile centres on the WGS 84 ellipsoid. Anchors are drawn uniformly from the
-    tiles that have a neighbor (those that have no tile far enough are left out and counted),
+    tiles that have a neighbor (those without a tile far enough away are left out and counted),
     neighbors from the tiles in the anchor's neighborhood, distants from all that are far enough.
 
     Example: tile2vec sample-triplets tiles --out triplets.parquet --neighborhood 100

@@ -33,7 +33,7 @@ def similar(
     """Find the tiles whose vectors are nearest to those of example tiles.
 
     The search is exact. The distance is the Euclidean one to the nearest example; the examples
-    themselves are left out. Rows of other people's files that have no tile_id go by their number,
+    themselves are left out. Rows of other people's files without a tile_id are named by their number,
     from 0. Beside each output a file OUTPUT.json says what it was made from.
 
     --raster maps the distance: 0 at the examples, NaN where there is no tile or one nearer to a

@@ -1,4 +1,4 @@
-"""`tile2vec weak-segment`: segment one class from a pixel or a label a tile."""
+"""`tile2vec weak-segment`: segment one class from one pixel or one label per tile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def weak_segment(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a U-Net to segment one class (cropland) from weak labels: one pixel a tile, or one label a tile.
+    """Train a U-Net to segment one class (cropland) from weak labels: one pixel or one label per tile.
 
     Training and test tiles come from different places: whole spatial blocks. Scores are over all known
     pixels of the test tiles. Pixels that are not valid in every band play no part. Apply the model

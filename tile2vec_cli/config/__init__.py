@@ -1,1 +1,1 @@
-"""One frozen dataclass a stage; values check themselves at birth. Standard library only."""
+"""One frozen dataclass per stage; values check themselves when made. Standard library only."""

@@ -57,12 +57,12 @@ def check(config: Any) -> None:
 
 
 def nested(*names: str) -> dict[str, Any]:
-    """Metadata of a field that holds a config, of whose fields these are options here, too."""
+    """Metadata of a field that holds a config, some of whose fields are options here as well."""
     return {"nested": names}
 
 
 def option_of(one: Any) -> Option | None:
-    """What a field, or the default of a parameter, says; None: it is no option."""
+    """What a field, or the default of a parameter, says; None: it is not an option."""
     return one.metadata.get("option") if isinstance(one, Field) else None
 
 
@@ -107,7 +107,7 @@ def stack() -> Any:
         None,
         metavar="B02,B03,…",
         parse=parse_stack,
-        help="Files alike but for these names are one scene, with bands in this order; others stay aside.",
+        help="Files whose names differ only in these are one scene, bands in this order; others are ignored.",
     )
 
 

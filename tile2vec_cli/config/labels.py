@@ -35,7 +35,7 @@ class LabelSource:
         metavar="VALUE",
         repeatable=True,
         parse=parse_numbers,
-        help="Label rasters: value that is no label, such as 0 or -9999, beside what they declare. "
+        help="Label rasters: value that means no label, such as 0, besides those they declare. "
         "Repeatable, or with commas.",
     )
     layer: str | None = option(None, metavar="NAME", help="Layer of a vector file that holds several.")
@@ -51,7 +51,7 @@ class LabelSource:
         check(self)
         for value in self.nodata:
             if not math.isfinite(value):
-                raise UsageError(f"--label-nodata {value:g}: needs a finite number; NaN is no label anyway.")
+                raise UsageError(f"--label-nodata {value:g}: needs a finite number; NaN never is a label.")
 
     @classmethod
     def of(cls, labels: str | Path | LabelSource) -> LabelSource:

@@ -40,9 +40,11 @@ class TileConfig:
         help="What a band tagged alpha is; auto: a mask where it holds only 0 and 255.",
     )
     min_valid: float = option(1.0, help="Share of a tile's pixels that must be valid in every band.")
-    nodata: float | None = option(None, help="Value that stands for no data, beside what scenes declare.")
+    nodata: float | None = option(None, help="Value that means no data, in addition to what scenes declare.")
     snap: bool = option(False, help="Windows start at multiples of the tile's side on the map.")
-    virtual: bool = option(False, help="An index only: pixels are read from the scenes, which have to stay.")
+    virtual: bool = option(
+        False, help="Write only an index and read pixels from the scenes, which must stay."
+    )
     scaled: bool = option(
         False, help="Apply the scenes' scale and offset: float32 pixels, NaN where invalid."
     )
@@ -168,7 +170,7 @@ class ProbeConfig:
         metavar="100,1000",
         parse=parse_counts,
         least=2,
-        help="Numbers of labelled tiles to learn from.",
+        help="Numbers of labelled tiles to train on.",
     )
     repeats: int = option(10, least=1, help="Draws of split and labels.")
     test_fraction: float = option(0.3, help="Share of the tiles to test on.")
@@ -176,7 +178,7 @@ class ProbeConfig:
         "blocks",
         metavar="blocks|region|random",
         choices=("blocks", "random", "region"),
-        help="blocks: no place is on both sides; region: no region; random flatters.",
+        help="blocks, region: no place, or region, is on both sides; random: too optimistic.",
     )
     block_m: float | None = fields.block("20 × the tile's side; 1000 where embeddings are points")
     region_field: str | None = option(
@@ -184,14 +186,14 @@ class ProbeConfig:
         metavar="NAME",
         help="Field of --labels that holds the regions of --split region, such as city or state.",
     )
-    parts: bool = option(False, help="Also judge each part of the vectors alone, such as texture and place.")
+    parts: bool = option(False, help="Also score each part of the vectors alone, such as texture and place.")
     baselines: tuple[str, ...] = ()
     end_to_end: float | None = option(
         None,
         metavar="MINUTES",
         above=0,
         help="Also train the embeddings' encoder (small, where their file names none) from scratch on "
-        "the very same labels, so long for each fit. Needs --tiles.",
+        "the very same labels, for so many minutes each. Needs --tiles.",
     )
     end_to_end_repeats: int = option(3, least=1, help="Draws on which networks are trained: the first ones.")
     seed: int = fields.seed()
@@ -204,7 +206,7 @@ class ProbeConfig:
         share("--test-fraction", self.test_fraction, below_one=True)
         above("--test-fraction", self.test_fraction, 0)
         if (self.split == "region") != (self.region_field is not None):
-            raise UsageError("--split region and --region-field: the one needs the other. Give both or none.")
+            raise UsageError("--split region and --region-field: each needs the other. Give both or neither.")
 
     def settings(self) -> dict[str, Any]:
         found = asdict(self)
@@ -247,7 +249,7 @@ class CompareConfig:
         for name in self.objectives or ():
             if name in LABELLED:
                 raise UsageError(
-                    f"--objectives {name}: learns from labels, and would be judged by what it was told. "
+                    f"--objectives {name}: learns from labels, and would be tested on its own answers. "
                     f"Needs some of {', '.join(COMPARED)}."
                 )
             one_of("--objectives", name, COMPARED)

@@ -82,13 +82,13 @@ class TrainConfig:
     recipe: str = option(
         "assisted",
         choices=tuple(RECIPES),
-        help="assisted: texture by triplets beside place in closed form; paper: the published way alone.",
+        help="assisted: texture by triplets and place in closed form; paper: only what was published.",
     )
     encoder: str | None = option(
         None,
         choices=ENCODER_NAMES,
         help="What is trained in steps (default: texture; paper: auto). resnet18: the paper's TileNet; "
-        "small: its like for CPUs; auto: one of these two, by whether there is a GPU.",
+        "small: a like network for CPUs; auto: resnet18 on a GPU, else small.",
     )
     dim: int | None = option(
         None, least=2, help="Length of what is trained in steps (default: 128, for resnet18 512)."
@@ -136,7 +136,7 @@ class TrainConfig:
     jitter: float | None = option(
         None,
         least=0,
-        help="How much the light changes, in deviations, for columns that must not rely on it "
+        help="Strength of the random light, in standard deviations, for columns not to rely on it "
         "(default: 0.8; paper: 0).",
     )
     val_fraction: float = option(0.05, help="Share of the triplets to validate on, in whole spatial blocks.")

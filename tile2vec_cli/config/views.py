@@ -53,7 +53,7 @@ class SimilarConfig:
     to: tuple[Place, ...] = option(
         metavar=_EXAMPLE,
         repeatable=True,
-        help="Example: a tile, the tile at longitude,latitude, or a file with one a line. Repeatable.",
+        help="Example: a tile, the tile at longitude,latitude, or a file with one per line. Repeatable.",
     )
     without: tuple[Place, ...] = option(
         (),
@@ -107,7 +107,7 @@ class AnalogyConfig:
     min_purity: float = fields.min_purity()
     top: int = option(20, least=1, help="How many tiles to find.")
     rgb: tuple[int, ...] | None = fields.rgb()
-    score: bool = option(False, help="Without A B C: how often class arithmetic has the right class.")
+    score: bool = option(False, help="Without A B C: how often class arithmetic finds the right class.")
     draws: int = option(2000, least=1, help="Analogies drawn for --score.")
     block_m: float | None = option(
         None, metavar="METRES", above=0, help="Side of a spatial block of --score (default: as in `probe`)."
@@ -148,7 +148,7 @@ class ChangeConfig:
         above=0,
         help="How far apart the centres of a pair may lie (default: half a tile's side).",
     )
-    centre: bool = option(True, help="Take away what the two dates differ in everywhere, such as light.")
+    centre: bool = option(True, help="Subtract what differs everywhere between the dates, such as light.")
     top: int = option(20, least=1, help="How many of the most changed to name and to show.")
     rgb: tuple[int, ...] | None = fields.rgb()
 
@@ -186,9 +186,9 @@ class InspectConfig:
         check(self)
         share("--min-purity", self.min_purity)
         if (self.red is None) != (self.nir is None):
-            raise UsageError("--red and --nir: the one needs the other. Give both or neither.")
+            raise UsageError("--red and --nir: each needs the other. Give both or neither.")
         if self.red is not None and self.red == self.nir:
-            raise UsageError(f"--red {self.red}: is --nir, too; needs two bands.")
+            raise UsageError(f"--red {self.red}: is also --nir; needs two different bands.")
         _shown_bands(self.rgb)
 
     def settings(self) -> dict[str, Any]:

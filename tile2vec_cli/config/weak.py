@@ -38,7 +38,7 @@ class WeakConfig:
         ("pixel",),
         choices=SUPERVISIONS,
         parse=lambda _, text: tuple(dict.fromkeys(item.strip() for item in text.split(","))),
-        help="pixel: one known pixel a tile; image: each tile's majority; full: every pixel. Of several, "
+        help="pixel: one known pixel per tile; image: each tile's majority; full: every pixel. Of several, "
         "with commas, the first one's model is kept.",
     )
     field: str | None = fields.class_field()
@@ -63,7 +63,7 @@ class WeakConfig:
         choices=("assisted", "paper"),
         help="paper: the published network and loss, nothing else; assisted: what does best.",
     )
-    compare: bool = option(False, help="Also judge pixel classifiers that learn from the very same labels.")
+    compare: bool = option(False, help="Also score pixel classifiers that learn from the very same labels.")
     repeats: int = option(1, least=1, help="Draws of split and labels; the first's model is kept.")
     test_fraction: float = option(0.3, help="Share of the tiles to test on, in whole spatial blocks.")
     block_m: float | None = fields.block("3 × the tile's side")
@@ -119,7 +119,7 @@ class MapConfig:
     """How a segmentation model is applied to scenes."""
 
     probability: bool = option(False, help="Also write PATH.probability.tif: float32, NaN no data.")
-    any_resolution: bool = option(False, help="Map scenes of another resolution than the model's, too.")
+    any_resolution: bool = option(False, help="Also map scenes whose resolution differs from the model's.")
     bands: tuple[int, ...] | None = fields.bands(
         "The scenes' bands, in the model's order (default: as it was trained)."
     )

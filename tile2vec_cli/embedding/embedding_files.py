@@ -104,7 +104,7 @@ def footer(header: Mapping[str, Any], chip_layout: Mapping[str, Any], scale: flo
 
 
 def header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """What a footer says under `tile2vec`; {} where the file is none of ours.
+    """What a footer says under `tile2vec`; {} where tile2vec did not write the file.
 
     Raises DataError for a file of ours in another version: read as other people's, it would lose its scale.
     """

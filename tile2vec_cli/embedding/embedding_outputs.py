@@ -1,6 +1,6 @@
 """What the output of `tile2vec embed` already holds, and what of it still counts.
 
-An output is one file, or a folder with a file a part and a manifest. What decides it is its
+An output is one file, or a folder with one file per part and a manifest. What decides it is its
 header: the model's fingerprint and architecture, and the settings. A folder's manifest also says where
 the model lies, which tells one that was trained anew from another one. Files of vectors do not: the
 same tiles, model and settings make the same bytes wherever they lie.
@@ -117,7 +117,7 @@ def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bo
     if not overwrite:
         if not found:
             raise DataError(
-                f"{out}: exists and holds no embeddings of ours; nothing else is replaced. "
+                f"{out}: exists and does not hold tile2vec embeddings; nothing else is replaced. "
                 "Choose another output, or --overwrite to replace it."
             )
         _require_same(out, found, header, {})

@@ -41,7 +41,7 @@ def numbered(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     if len(found) > 1:
         listed = " and ".join(f"{run[0]} to {run[-1]}" for run in found)
         raise DataError(
-            f"{path}: has the columns {listed}; one vector a row is needed. Leave out those that are none."
+            f"{path}: has the columns {listed}; one vector per row is needed. Leave out the others."
         )
     return found[0] if found else ()
 
@@ -89,7 +89,7 @@ def vectors(path: Path, column: pa.ChunkedArray, start: int) -> NDArray[Any]:
 
 
 def has_places(path: Path, names: Sequence[str]) -> bool:
-    """Whether a table with these columns, that is no GeoParquet file, has places in degrees."""
+    """Whether a table with these columns, not a GeoParquet file, has places in degrees."""
     try:
         return Places.among(path, names) is not None
     except UsageError:

@@ -134,12 +134,12 @@ def require_alike(one: Embeddings, other: Embeddings) -> None:
     if one.metadata.get("model") != other.metadata.get("model"):
         raise DataError(
             f"{other.path}: made by another model than {one.path}; one model is needed. "
-            "Embed again with one --model, or keep them apart."
+            "Embed again with one --model, or use separate folders."
         )
     if one.vectors.shape[1] != other.vectors.shape[1]:
         raise DataError(
             f"{other.path}: vectors of {other.vectors.shape[1]} numbers, but {one.vectors.shape[1]} in "
-            f"{one.path}; all need one length. Embed again with one --model, or keep them apart."
+            f"{one.path}; all need one length. Embed again with one --model, or use separate folders."
         )
 
 
@@ -299,7 +299,7 @@ def _geometry(path: Path, column: pa.ChunkedArray, crs: str | None) -> NDArray[n
     try:
         geometry = shapely.from_wkb(column.to_numpy())
     except (shapely.errors.GEOSException, TypeError) as error:
-        raise DataError(f"{path}: its geometry is no valid WKB ({error}); WKB is needed.") from error
+        raise DataError(f"{path}: its geometry is not valid WKB ({error}); WKB is needed.") from error
     missing = int((shapely.is_missing(geometry) | shapely.is_empty(geometry)).sum())
     if missing:
         raise DataError(f"{path}: {missing:,} of {len(geometry):,} rows have no geometry; all need one.")

@@ -61,7 +61,7 @@ def embed(
     overwrite: bool = False,
     on_progress: Progress = silent,
 ) -> EmbedReport:
-    """Embed every tile: into one file where `out` ends in .parquet, else into a file a part.
+    """Embed every tile: into one file where `out` ends in .parquet, else into one file per part.
 
     What is there already, made of the same tiles with the same model and settings, stays; a folder whose
     model has changed since, in its place, is made anew. `workers` are the network's threads, or workers
@@ -153,7 +153,7 @@ def load(path: Path, config: EmbedConfig, workers: int | None = None) -> Forward
 def _into_folder(
     forward: Forward, files: Files, out: Path, todo: list[Part], strict: bool, on_progress: Progress
 ) -> list[Failure]:
-    """A file a part, written while the next parts are embedded. Returns the parts that failed."""
+    """One file per part, written while the next parts are embedded. Returns the parts that failed."""
     failed: list[Failure] = []
     writing: list[tuple[Part, Future[None]]] = []
 
@@ -195,7 +195,7 @@ def _elsewhere(
     strict: bool,
     on_progress: Progress,
 ) -> list[Failure]:
-    """A file a part, each made by one of the workers. Returns the parts that failed."""
+    """One file per part, each made by one of the workers. Returns the parts that failed."""
     done = work.each(
         [replace(part, path=part.path.absolute()) for part in todo],
         partial(

@@ -118,6 +118,6 @@ def _chunks(ids: Ints, size: int = _CHUNK) -> Iterator[Ints]:
 
 
 def _flat(tiles: TileSet, ids: Ints) -> Vectors:
-    """(B, C S S) float32; pixels that are no number become 0."""
+    """(B, C S S) float32; pixels that are NaN become 0."""
     flat = tiles.pixels(ids).reshape(len(ids), -1).astype(np.float32)
     return np.nan_to_num(flat, copy=False, posinf=0.0, neginf=0.0)

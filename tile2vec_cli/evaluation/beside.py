@@ -64,7 +64,7 @@ def names(paths: Sequence[Path], taken: Iterable[str]) -> dict[str, Path]:
         clash = stem in taken or stems.count(stem) > 1
         name = f"{path.resolve().parent.name}/{stem}" if clash else stem
         if name in found:
-            raise UsageError(f"--beside {path}: a second {name}; each needs a name. Rename one of them.")
+            raise UsageError(f"--beside {path}: a second {name}; each needs its own name. Rename one.")
         found[name] = path
     return found
 

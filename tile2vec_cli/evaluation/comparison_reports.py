@@ -137,7 +137,7 @@ def _write_csv(path: Path, keys: Mapping[str, Any]) -> None:
 
 
 def _steps(keys: Mapping[str, Any], features: str) -> int | None:
-    """Of training; None for what is no objective."""
+    """Of training; None for rows that are not objectives."""
     steps: int | None = keys["objectives"].get(features, {}).get("steps")
     return steps
 

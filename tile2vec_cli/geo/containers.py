@@ -64,7 +64,7 @@ def own_name(path: str) -> str:
 
 
 def reader(path: str) -> str | None:
-    """GDAL's prefix for an archive that is listed as a folder is; None where it is no such archive."""
+    """GDAL's prefix for an archive that is listed like a folder; None for other files."""
     return _READERS.get(Path(path).suffix.lower())
 
 
@@ -78,7 +78,7 @@ def listed(archive: str) -> list[str]:
             with tarfile.open(archive, "r:") as file:
                 names = file.getnames()
     except (OSError, ValueError, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise DataError(f"{archive}: is no archive that can be read ({error}). Check the file.") from error
+        raise DataError(f"{archive}: cannot be read as an archive ({error}). Check the file.") from error
     return [f"{reader(archive)}{archive}/{name}" for name in names]
 
 

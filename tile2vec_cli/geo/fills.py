@@ -39,7 +39,7 @@ class Fill:
         return cls(dtype.type(int(declared)))
 
     def masks(self, pixels: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which of the pixels, all of the type, are no data.
+        """Which of the pixels, all of the type, are nodata.
 
         Numbers written as text lose digits, so GDAL takes real ones for the same that are nearly so;
         where their sum overflows that is much: -3.4e+38 stands for -3.4028235e+38, and for -1e+38 too.

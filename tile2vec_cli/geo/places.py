@@ -100,7 +100,7 @@ def _called(crs: str) -> str:
 
 @lru_cache(maxsize=64)
 def _turn(crs: str) -> float | None:
-    """How much x grows once around the Earth; None where it is no linear function of the longitude.
+    """How much x grows once around the Earth; None where it is not a linear function of the longitude.
 
     It is one in geographic and in cylindrical CRSs, which go on beyond their seam.
     """

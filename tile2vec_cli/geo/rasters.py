@@ -94,14 +94,14 @@ class Raster:
     dtype: str
     crs: str | None  # WKT
     transform: Transform
-    nodata: tuple[float | None, ...]  # one a band, where its pixels can hold it
+    nodata: tuple[float | None, ...]  # one per band, where its pixels can hold it
     declared: tuple[float | None, ...]  # the same, whether they can or not
     block: tuple[int, int]  # (rows, columns) GDAL reads at a time
     alpha: int | None  # the band (1-based) tagged alpha
     meanings: tuple[str, ...]  # of the bands, as they are shown: red, gray, palette, undefined, …
     has_mask: bool  # a mask band beside the data
     descriptions: tuple[str | None, ...]
-    scaling: tuple[tuple[float, float], ...]  # scale and offset, one a band; (1, 0) where none is declared
+    scaling: tuple[tuple[float, float], ...]  # scale and offset per band; (1, 0) where none is declared
     datetime: datetime | None
     colours: dict[int, tuple[int, int, int]]  # of band 1's palette
 
@@ -128,7 +128,7 @@ class Raster:
 
     @cached_property
     def resolution_m(self) -> float:
-        """Ground metres a pixel at the raster's centre: the root of a pixel's area."""
+        """Ground metres per pixel at the raster's centre: the root of a pixel's area."""
         row, col = self.height / 2, self.width / 2
         places = self.lonlat(np.array([row, row, row + 1]), np.array([col, col + 1, col]))
         across, down = ground_m(places[[0]], places[[1]]), ground_m(places[[0]], places[[2]])
@@ -192,7 +192,7 @@ def _open_one(path: str) -> Any:
         # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
         source = rasterio.open(signatures.signed(path), driver=_DRIVERS.get(suffix))
     except UnicodeError as error:
-        raise DataError(f"{path}: its name is no UTF-8, which GDAL needs. Rename the file.") from error
+        raise DataError(f"{path}: its name is not UTF-8, which GDAL needs. Rename the file.") from error
     except (RasterioError, ValueError) as error:
         kind = InputError if is_remote(path) else DataError
         raise kind(f"{path}: cannot be opened as a raster ({_reason(error)}). Check the file.") from error

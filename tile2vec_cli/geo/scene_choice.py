@@ -124,6 +124,6 @@ def _is_single(path: str) -> bool:
 def _remark(found: Likely) -> str:
     what = "one scene" if found.scenes == 1 else f"{found.scenes:,} scenes"
     return (
-        f"{found.folder}: files look like single bands of {what}, and each is taken for a scene of its own. "
+        f"{found.folder}: files look like single bands of {what}, and each is taken as a separate scene. "
         f"Stack them with --stack {','.join(found.bands)} (all of these or some)."
     )

@@ -1,4 +1,4 @@
-"""Scenes that are a file a band: which files belong together, and how such a scene is spelled.
+"""Scenes with one file per band: which files belong together, and how such a scene is spelled.
 
 A stack is spelled as a shell would expand it, "/data/T14TNL_20210513_{B02_10m,B03_10m}.tif": one path,
 which stands wherever a raster's path stands. Where files differ in more than one place, as they do

@@ -155,7 +155,7 @@ def features(path: Path, names: Sequence[str], places: Places, crs: str | None =
             f"{path}: {places.columns[0]} counts the rows; longitudes are needed. "
             "Rename the column that has them."
         )
-    left_out["rows whose coordinates are no degrees"] = int((known & ~degrees).sum())
+    left_out["rows whose coordinates are not degrees"] = int((known & ~degrees).sum())
     frame = frame[degrees | ~known].set_crs("OGC:CRS84")
     return Features.of(frame, path, left_out, "rows")
 

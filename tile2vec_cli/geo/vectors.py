@@ -110,7 +110,7 @@ def with_crs(frame: Any, crs: str | None, path: Path) -> Any:
     try:
         return frame.set_crs(crs)
     except CRSError as error:
-        raise UsageError(f"--crs {crs}: is no CRS; needs one such as EPSG:32614.") from error
+        raise UsageError(f"--crs {crs}: is not a CRS; needs one such as EPSG:32614.") from error
 
 
 def _in_degrees(frame: Any, source: Path) -> Any:

@@ -76,9 +76,9 @@ def optional(
     if given:
         return named(given, band, nodata, layer, crs)
     if band is not None or nodata:
-        raise UsageError("--label-band and --label-nodata: are of --labels. Give it as well.")
+        raise UsageError("--label-band and --label-nodata: describe --labels. Give it as well.")
     if layer is not None or crs is not None:
-        raise UsageError("--layer and --crs: are of --labels. Give it as well.")
+        raise UsageError("--layer and --crs: describe --labels. Give it as well.")
     return None
 
 
@@ -142,7 +142,7 @@ def is_raster(labels: LabelSource) -> bool:
         if not rasters.is_there(path):
             raise InputError(f"{path}: no such file; a label raster, vector file or table is needed.")
     if others and len(labels.files) > 1:
-        raise DataError(f"{others[0]}: is no raster; of several label files all need to be. Give it alone.")
+        raise DataError(f"{others[0]}: is not a raster; of several label files all must be. Give it alone.")
     if others:
         return False
     for option, value in labels.vector_settings().items():
@@ -153,7 +153,7 @@ def is_raster(labels: LabelSource) -> bool:
 
 
 def _require_raster(path: str) -> None:
-    """Raise DataError where a file's name does not say that it is a raster, and it is none."""
+    """Raise DataError where a file's name does not say that it is a raster, and it is not one."""
     if remote.is_remote(path) or path.lower().endswith(rasters.SUFFIXES):
         return
     try:
@@ -208,7 +208,7 @@ def of_classes(values: Sequence[object] | NDArray[Any], count: int) -> Labels:
 
 def require_no_raster_options(labels: LabelSource) -> None:
     for name in labels.raster_settings():
-        raise UsageError(f"--{name.replace('_', '-')}: {labels} is no raster. Leave it out.")
+        raise UsageError(f"--{name.replace('_', '-')}: {labels} is not a raster. Leave it out.")
 
 
 def _labels(

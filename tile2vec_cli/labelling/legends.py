@@ -56,14 +56,14 @@ class Legend:
                 if name.casefold() != first.casefold():
                     raise DataError(
                         f"{table.path}: calls class {code} {name!r}, {path} {first!r}; label rasters need "
-                        "one legend. Give these classes one name, or read the rasters apart."
+                        "one legend. Give these classes one name, or read the rasters separately."
                     )
             if table.is_cdl is not None:
                 palettes.setdefault(table.is_cdl, table.path)
         if len(palettes) == 2:
             raise DataError(
                 f"{palettes[False]}: has a palette of its own, {palettes[True]} that of the Cropland Data "
-                "Layer; label rasters need one legend. Read them apart."
+                "Layer; label rasters need one legend. Read them separately."
             )
         return cls({code: name for code, (name, _) in names.items()}, True in palettes)
 
@@ -96,7 +96,7 @@ def _listed_names(band: ElementTree.Element) -> dict[int, str]:
 
 
 def _attribute_names(band: ElementTree.Element) -> dict[int, str]:
-    """From a raster attribute table, whose columns are told by their usage or, failing that, their name."""
+    """From a raster attribute table, whose columns are known by their usage or, failing that, name."""
     table = band.find("GDALRasterAttributeTable")
     if table is None:
         return {}

@@ -35,7 +35,7 @@ class State(Course):
 
     best_loss: float | None = None  # least validation loss
     epochs_without_better: int = 0
-    metrics: list[dict[str, Any]] = field(default_factory=list)  # a line an epoch
+    metrics: list[dict[str, Any]] = field(default_factory=list)  # one line per epoch
 
 
 def save(

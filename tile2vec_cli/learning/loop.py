@@ -125,7 +125,7 @@ class Run:
 
     @property
     def per_epoch(self) -> int:
-        """Steps an epoch."""
+        """Steps per epoch."""
         return draws.steps_per_epoch(len(self.task.examples.train), self.batch_size)
 
     def save(self) -> None:
@@ -187,7 +187,7 @@ class Run:
         return sent(drawn[:, self.ranks.own(items, kinds)], self.runtime.device)
 
     def _no_number(self, step: int, value: float) -> DataError:
-        """The error for a loss that is no number; it names where the last good weights are kept."""
+        """The error for a NaN or infinite loss; it names where the last good weights are kept."""
         return DataError(
             f"--lr {self.lr:g}: loss or gradient is {value} at step {step}; finite numbers are "
             "needed. Use a lower --lr with --overwrite. "

@@ -1,4 +1,4 @@
-"""The loop that trains every network here in steps: budget, rate, a watch for what is no number, signals.
+"""The loop that trains every network here in steps: budget, rate, a watch for NaN and infinity, signals.
 
 What a step is about is its caller's (`loss`), and so is what happens between two steps: progress,
 checkpoints, epochs.
@@ -26,7 +26,7 @@ class Descent:
     schedule: Schedule
     course: Course
     device: str  # cpu, cuda
-    diverged: Callable[[int, float], Exception]  # for a step, and its loss or gradient that is no number
+    diverged: Callable[[int, float], Exception]  # for a step, and its NaN or infinite loss or gradient
     add_up: Callable[[], None] = lambda: None  # gradients over all processes
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class Descent:
         self.look()
 
     def update(self, loss: Callable[[], Tensor]) -> None:
-        """One step. A signal, or a loss that is no number, leaves all as it was before.
+        """One step. A signal, or a NaN or infinite loss, leaves all as it was before.
 
         On a GPU it is not known yet whether the loss is a number: see `watch.py`.
         """
@@ -86,6 +86,6 @@ class Descent:
             self.look()
 
     def look(self) -> None:
-        """Raise `diverged` where a step since the last look has met what is no number; see `watch.py`."""
+        """Raise `diverged` where a step since the last look has met NaN or infinity; see `watch.py`."""
         if found := self.watch.look():
             raise self.diverged(*found)

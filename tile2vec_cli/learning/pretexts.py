@@ -87,7 +87,7 @@ class Inpainting(_Pretext[tuple[Tensor, Tensor]]):
         first = batch.random.integers(side - wide + 1, size=(2, len(bands), 1))
         inside = (np.arange(side) >= first) & (np.arange(side) < first + wide)
         hole = batch.tensor(inside[0][:, None, :, None] & inside[1][:, None, None, :])
-        # A pixel that is no number counts as the mean.
+        # A NaN pixel counts as the mean.
         return Views(batch.pixels.to(torch.float32).masked_fill(hole, torch.nan), (bands, hole))
 
     def loss(self, vectors: Tensor, answers: tuple[Tensor, Tensor], head: nn.Module) -> Tensor:

@@ -54,7 +54,7 @@ class Start:
         checkpoint: Path,
         team: Ranks,
     ) -> Start:
-        """Raises DataError where the tiles or triplets are none to learn from, or --init does not fit."""
+        """Raises DataError where tiles or triplets teach nothing, or --init does not fit."""
         begun = models.describe(checkpoint) if checkpoint.exists() else None
         objectives.require_fit(config.objective, tiles)
         runtime = choose(config.device, config.precision, team.launch)

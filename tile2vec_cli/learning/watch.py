@@ -1,9 +1,9 @@
-"""Whether the numbers of a training run are numbers, at the price of as few looks as need be.
+"""Whether the numbers of a training run are finite, at the price of as few looks as possible.
 
 A look has the CPU wait until the device has done all that it was asked for. On a CPU there is
 nothing to wait for, and a step is looked at before it changes the weights. On a GPU the numbers
 of many steps stay there, beside a copy of the state before them, to which the run returns when
-one of them is no number.
+one of them is NaN or infinite.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Watch:
         return len(self._unseen) >= self.every
 
     def look(self) -> tuple[int, float] | None:
-        """The first step since the last look whose loss, gradient or batch norm is no number, and what it is.
+        """The first step since the last look whose loss, gradient or batch norm is not finite, and its value.
 
         Where there is one, all is again as it was before the steps since the last look.
         """

@@ -146,7 +146,7 @@ def normalisation(tiles: TileSet, ids: Ints) -> tuple[list[float], list[float]]:
         total += values.sum(axis=(0, 2, 3))
         squares += np.square(values).sum(axis=(0, 2, 3))
     if not count.all():
-        raise DataError(f"{tiles.path}: band {int(np.argmin(count)) + 1} of its tiles holds no number.")
+        raise DataError(f"{tiles.path}: band {int(np.argmin(count)) + 1} of its tiles holds no valid number.")
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     return (mean + np.ravel(shift)).tolist(), np.where(std > 0, std, 1.0).tolist()

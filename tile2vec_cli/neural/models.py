@@ -83,7 +83,7 @@ class Model:
 def write(
     folder: Path, model: Model, weights: Mapping[str, Tensor], metrics: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Fill a folder (of `parts.new_folder`) with a model. One line of `metrics` an epoch."""
+    """Fill a folder (of `parts.new_folder`) with a model. One line of `metrics` per epoch."""
     write_tensors(folder / WEIGHTS, weights)
     described = {**model.to_json(), "sha256": sha256_file(folder / WEIGHTS)}
     (folder / DESCRIPTION).write_text(dump_json(described), encoding="utf-8")
@@ -155,24 +155,24 @@ def _digest(path: Path) -> str:
 def start_fingerprint(path: Path, out: Path) -> str:
     """The fingerprint of the model of --init, which must not be the one that is to be written."""
     if path.absolute() == out.absolute():
-        raise UsageError(f"--init {path}: is --out as well. Choose another --out.")
+        raise UsageError(f"--init {path}: is also --out. Choose another --out.")
     describe(path)
     return fingerprint(path)
 
 
 def require_same(path: Path, wanted: str) -> None:
-    """Raise DataError where a model is no longer that of this fingerprint."""
+    """Raise DataError where a model no longer has this fingerprint."""
     if fingerprint(path) != wanted:
-        raise DataError(f"{path}: is another model by now; it has to stay as it is. Run again.")
+        raise DataError(f"{path}: has changed during the run; it must stay as it is. Run again.")
 
 
 def metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl, one an epoch."""
+    """The lines of metrics.jsonl, one per epoch."""
     try:
         lines = (path / METRICS).read_text(encoding="utf-8").splitlines()
         return [_typed(json.loads(line), dict) for line in lines]
     except (OSError, ValueError, TypeError) as error:
-        raise _unusable(path / METRICS, "it cannot be read as a line of JSON an epoch") from error
+        raise _unusable(path / METRICS, "it cannot be read as one line of JSON per epoch") from error
 
 
 def require_start(path: Path, model: Model, tiles: TileSet, *more: tuple[str, object, object]) -> None:
@@ -247,7 +247,7 @@ def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; it cannot be read.") from error
     except (SafetensorError, struct.error, ValueError) as error:
-        raise _unusable(path, f"it is no whole safetensors file ({error})") from error
+        raise _unusable(path, f"it is not a whole safetensors file ({error})") from error
 
 
 def load_weights(path: Path, network: nn.Module) -> None:

@@ -59,7 +59,7 @@ class Filters(nn.Module):
     def forward(self, pixels: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, F) mean relu(y) and (B, K K C) mean patch, less the shift, of raw pixels (B, C, S, S).
 
-        valid: (B, S, S); positions whose patch holds an invalid pixel, or one that is no number, are
+        valid: (B, S, S); positions whose patch holds an invalid pixel, or a NaN, are
         left out of the means. Where a tile has no other, such pixels count as the shift.
         """
         half = pixels.dtype == torch.uint8 and torch.is_autocast_enabled(pixels.device.type)

@@ -196,7 +196,7 @@ def _sync(path: Path) -> None:
 
 
 def dump_json(value: Any) -> str:
-    """Indented JSON that refuses NaN: a file that only Python can read is no JSON."""
+    """Indented JSON that refuses NaN: a file that only Python can read is not JSON."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -49,7 +49,7 @@ class Plan:
         return {**self.tags, _SCENE: fingerprint(dump_json(found))}
 
     def tags_for_ever(self) -> dict[str, str]:
-        """With what tells so by reading it, too, where it was only touched or copied."""
+        """Tags with the content as well, for a file that was only touched or copied."""
         content = _content(self.scene, self.facts)
         return self.tags_now() | ({} if content is None else {_CONTENT: content})
 
@@ -142,7 +142,7 @@ def _is_up_to_date(path: Path, tags: dict[str, str], plan: Plan, overwrite: bool
         return False
     found = cogs.tags(path) if path.is_file() else {}
     if found.get(f"{_TAG}FORMAT") != FORMAT:
-        raise DataError(f"{path}: exists and is no map of ours; it is not replaced. Choose another --out.")
+        raise DataError(f"{path}: exists and is not a map of tile2vec; it is kept. Choose another --out.")
     if not overwrite:
         place, before = ({"model": one.get(_MODEL_PATH)} for one in (tags, found))
         model = elsewhere({"model": tags[_MODEL]}, place, before)

@@ -10,9 +10,9 @@ from tile2vec_cli.segmentation.states import UNKNOWN
 
 
 def masked_loss(logits: Tensor, states: Tensor) -> Tensor:
-    """Binary cross-entropy, mean over the pixels (B, H, W) whose state is 0 or 1; 0 where there is none.
+    """Binary cross-entropy, mean over the pixels (B, H, W) whose state is 0 or 1; 0 without any such pixel.
 
-    With one such pixel a tile it is the paper's masked loss, with all of them the usual one.
+    With one such pixel per tile it is the paper's masked loss, with all of them the usual one.
     """
     known = states != UNKNOWN
     losses = F.binary_cross_entropy_with_logits(logits, (states == 1).float(), reduction="none")

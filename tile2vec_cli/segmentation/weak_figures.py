@@ -12,7 +12,7 @@ from tile2vec_cli.figures import figure_file
 
 Row = Mapping[str, Any]  # of weak_study.report()["curve"]
 
-_KINDS = {"pixel": "one pixel a tile", "image": "one label a tile", "full": "all pixels"}
+_KINDS = {"pixel": "one pixel per tile", "image": "one label per tile", "full": "all pixels"}
 _RIVALS = {
     "logistic": "Logistic regression",
     "forest": "Random forest",

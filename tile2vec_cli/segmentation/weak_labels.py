@@ -1,4 +1,4 @@
-"""Weak labels of one class against the rest: a pixel a tile, a label a tile, or points.
+"""Weak labels of one class against the rest: one pixel per tile, one label per tile, or points.
 
 The state of a pixel or a tile is 1 for the class, 0 for any other, UNKNOWN without a label.
 """
@@ -78,7 +78,7 @@ def read(source: str | LabelSource, tiles: TileSet, config: WeakConfig) -> WeakL
     if config.supervision == ("image",):
         return _of_tiles(source, tiles, config)
     if "full" in config.supervision:
-        raise DataError(f"{path}: is no raster; --supervision full needs one. Use pixel or image.")
+        raise DataError(f"{path}: is not a raster; --supervision full needs one. Use pixel or image.")
     if is_table and label_tables.has_tile_ids(Path(path)):
         raise DataError(
             f"{path}: labels whole tiles; --supervision pixel needs a raster or points. "

@@ -67,7 +67,7 @@ def read(
     tile, row, col, point = tile[kept], row[kept], col[kept], point[kept]
     left_out = features.left_out | {
         f"{unit} without a class": int(empty.sum()),
-        f"{unit} that are no points": len(features) - len(np.unique(feature)),
+        f"{unit} that are not points": len(features) - len(np.unique(feature)),
         "points on no valid pixel of a tile": len(np.setdiff1d(np.flatnonzero(~empty[feature]), point)),
     }
     values = features.frame[field].iloc[feature[point]]

@@ -25,7 +25,7 @@ from tile2vec_cli.segmentation.states import UNKNOWN
 from tile2vec_cli.segmentation.unet import UNet, padded
 from tile2vec_cli.tiling.tiles import TileSet
 
-_LOG_EVERY = 25  # steps a line of metrics speaks of
+_LOG_EVERY = 25  # steps per line of metrics
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train the network in place and leave it in evaluation mode; a line of metrics every 25 steps.
 
-    Raises DataError where the loss is no number.
+    Raises DataError where the loss is NaN or infinite.
     """
     device = runtime.device
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -109,7 +109,7 @@ def train(
 
     def diverged(step: int, _value: float) -> DataError:
         return DataError(
-            f"{lessons.tiles.path}: the loss is no number at step {step}. Choose a smaller --lr."
+            f"{lessons.tiles.path}: the loss is NaN or infinite at step {step}. Choose a smaller --lr."
         )
 
     course = Course()

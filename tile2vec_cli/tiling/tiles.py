@@ -49,7 +49,7 @@ class TileSet:
 
     @classmethod
     def open(cls, path: str | Path) -> TileSet:
-        """Raises InputError where nothing is, DataError where it is no tile set or holds no tiles."""
+        """Raises InputError where nothing is, DataError where it is not a tile set or holds no tiles."""
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"{path}: no such folder; a tile set is needed. Make one with `tile2vec tile`.")

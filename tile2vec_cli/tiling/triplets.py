@@ -269,7 +269,7 @@ def is_current(path: Path, tiles: TileSet, config: TripletConfig, *, overwrite: 
 
 
 def is_triplets(path: Path) -> bool:
-    """Whether a Parquet file holds triplets. Raises InputError and DataError where it is no such file."""
+    """Whether a Parquet file holds triplets. Raises InputError and DataError where it cannot be read."""
     return f'"{FORMAT.partition("/")[0]}/' in geoparquet.read_metadata(path).get(_KEY, "")
 
 

@@ -113,7 +113,7 @@ def answer(
 
     near = tuple(nearest(exemplars.batches(path, config.part), distances, config.top))
     if not near:
-        raise DataError(f"{path}: holds no tile but those of A, B and C; the answer needs another.")
+        raise DataError(f"{path}: holds no tiles other than A, B and C; the answer needs another.")
     if labelled is None:
         return Answer(terms, near, None)
     classes = labelled.classes_of([one.tile_id for one in near])

@@ -136,7 +136,7 @@ def compare(
     within = config.within_m or one.side_m / 2
     if not within:
         raise DataError(
-            f"{before}: its places are points; how far apart two of one place may lie is needed. "
+            f"{before}: its places are points; the largest distance between two of one place is needed. "
             "Say it with --within METRES."
         )
     rows, partners, apart, spare = paired(one, other, within)

@@ -100,7 +100,7 @@ def nearest(heading: str, near: Sequence[Near], source: Source) -> Group:
 
 
 def write(path: Path, groups: Sequence[Group]) -> None:
-    """A picture of the groups below each other, at most ten tiles a row, all in one stretch."""
+    """A picture of the groups below each other, at most ten tiles per row, all in one stretch."""
     columns = min(_COLUMNS, max(5, *(len(group.captions) * group.width for group in groups)))
     step = 1 + _GAP
     lines = [-(-len(group.captions) // (columns // group.width)) for group in groups]

@@ -185,7 +185,7 @@ def _shared(one: str, other: str) -> int:
 
 
 def _parts(tile_id: str) -> list[str]:
-    """[scene, row, col], or the whole id where it is no such name."""
+    """[scene, row, col], or the whole id where it has another form."""
     parts = tile_id.rsplit("/", 2)
     return parts if len(parts) == 3 and parts[1].isdecimal() and parts[2].isdecimal() else [tile_id]
 
@@ -216,4 +216,4 @@ def _read(path: str) -> str:
             f"{path}: {error.strerror}; a list of tile_ids is needed. Check the path."
         ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text; a list of tile_ids, one a line, is needed.") from error
+        raise DataError(f"{path}: is not UTF-8 text; a list of tile_ids, one per line, is needed.") from error

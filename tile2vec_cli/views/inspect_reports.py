@@ -202,7 +202,7 @@ def _disentangled(told: list[Told], blocks: int) -> str:
         return f"not judged: {reason}"
     good = [one for one in told if one.together >= _TOLD]
     own = [one.factor for one in good if one.concentration >= _OWN]
-    text = f"{len(good)} of {len(told)} factors are told by all dimensions together (R² ≥ {_TOLD})"
+    text = f"{len(good)} of {len(told)} factors are predicted by all dimensions together (R² ≥ {_TOLD})"
     if not good:
         return f"no factor to judge by: {text}"
     mean = sum(one.concentration for one in good) / len(good)

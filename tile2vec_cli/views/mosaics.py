@@ -1,4 +1,4 @@
-"""Tiles as pixels: a value a tile on a map as coarse as the tiles, one map a CRS.
+"""Tiles as pixels: one value per tile on a map as coarse as the tiles, one map per CRS.
 
 With a tile set the maps are in the CRSs of its scenes. Without one they are in longitude and latitude
 where the footprints are boxes there, else in the UTM zone around each scene, in which the tiles of most
@@ -141,7 +141,7 @@ class Placing:
                 )
 
     def mosaics(self) -> list[Mosaic]:
-        """A map a CRS, in the order of their first tiles.
+        """One map per CRS, in the order of their first tiles.
 
         Where several tiles would have one pixel, it is the newest one's; without dates, that of the last
         in the embeddings. A tile much coarser than most has several pixels.
@@ -170,7 +170,7 @@ def _scenes(rows: Embeddings, tiles: TileSet | None) -> NDArray[Any]:
         return rows.scene.astype(str)
     if tiles is not None:
         raise DataError(
-            f"{rows.path}: has no column scene; --tiles need it to tell in which CRS a tile lies. "
+            f"{rows.path}: has no column scene; --tiles needs it to find a tile's CRS. "
             "Leave --tiles out, or give embeddings of `tile2vec embed`."
         )
     # Other people's: as if the tiles of a UTM zone were a scene.

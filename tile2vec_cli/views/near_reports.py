@@ -42,7 +42,7 @@ class Outputs:
     def __post_init__(self) -> None:
         only_maps = self.raster is not None and self.picture is None
         if not only_maps and (self.tiles is None) != (self.picture is None):
-            raise UsageError("--picture and --tiles: the one needs the other. Give both or neither.")
+            raise UsageError("--picture and --tiles: each needs the other. Give both or neither.")
 
 
 def run(

@@ -87,7 +87,7 @@ def run(
     overwrite: bool = False,
     on_progress: Progress = silent,
 ) -> Report:
-    """Draw embeddings to `out`, a COG a CRS or a picture, and kinds of tiles to `sheet`.
+    """Draw embeddings to `out`, one COG per CRS or a picture, and kinds of tiles to `sheet`.
 
     What is up to date stays.
 

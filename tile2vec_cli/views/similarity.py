@@ -72,7 +72,7 @@ def search(
     unwanted = {meant[place].tile_id: meant[place].vector for place in config.without}
     for tile_id in wanted:
         if tile_id in unwanted:
-            raise DataError(f"{tile_id}: given with --to and with --not; a tile is one or the other.")
+            raise DataError(f"{tile_id}: given with --to and with --not; a tile can be only one of them.")
     half = total // 2
     near, ruled_out = rank(
         exemplars.batches(path, config.part),
@@ -83,7 +83,7 @@ def search(
         keep,
     )
     if not near:
-        raise DataError(f"{path}: holds no tile but those given and those ruled out. Give fewer examples.")
+        raise DataError(f"{path}: holds no tiles beyond those given and excluded. Give fewer examples.")
     return Found(tuple(near), tuple(wanted), tuple(unwanted), ruled_out)
 
 

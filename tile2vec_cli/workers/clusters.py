@@ -50,7 +50,7 @@ class Cluster:
             )
         if "://" in self.where and not _is_address(self.where):
             raise UsageError(
-                f"--dask {self.where}: is no address of a scheduler; needs local, tcp://HOST:PORT or a file."
+                f"--dask {self.where}: is not a scheduler's address; needs local, tcp://HOST:PORT or a file."
             )
         if importlib.util.find_spec("distributed") is None:
             raise UsageError(

@@ -76,7 +76,7 @@ def each(
 def attempt(
     unit: Unit, do: Callable[[Unit, Advance], Result], strict: bool, advance: Advance
 ) -> Result | Tile2VecError:
-    """Do a unit; return what kept it from being done, or raise it where it keeps the others, too."""
+    """Do a unit; return what kept it from being done, or raise it where it would keep the others as well."""
     try:
         return do(unit, advance)
     except Tile2VecError as error:
