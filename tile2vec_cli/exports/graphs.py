@@ -15,7 +15,7 @@ from tile2vec_cli.segmentation.unet import Segmenter
 
 
 class EncoderGraph(nn.Module):
-    """(B, C, S, S) to (B, D); invalid pixels are filled as `embed` does, with their band's mean in the tile."""
+    """(B, C, S, S) to (B, D); invalid pixels are filled as by `embed`, with their band's mean in the tile."""
 
     centre: Tensor  # (C, 1, 1)
 
