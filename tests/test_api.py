@@ -193,8 +193,6 @@ def test_no_module_hides_a_function() -> None:
 def test_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
     land(tmp_path)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

@@ -166,7 +166,6 @@ def compare(
     strict: bool = ...,
     overwrite: bool = ...,
     on_progress: Callable[[int, int], None] = ...,
-    stages: Stages | None = ...,
 ) -> Outcome[None]: ...
 def similar(
     embeddings: str | Path | Embeddings,
@@ -271,7 +270,7 @@ def weak_segment(
     supervision: str | Sequence[str] = ...,
     field: str | None = ...,
     positive: str | None = ...,
-    n_labels: int | None | Sequence[int | None] = ...,
+    n_labels: int | Sequence[int | None] | None = ...,
     recipe: str = ...,
     compare: bool = ...,
     repeats: int = ...,

@@ -24,8 +24,8 @@ from tile2vec_cli.config.rules import parse_place
 from tile2vec_cli.errors import Interrupted, Remark, UsageError
 
 _NAMES = {"classifiers": "classifier"}  # of options that are called otherwise than their fields
-_WITHIN = {"probe": ("field", "min_purity", "classifiers", "n_labels", "repeats", "block_m")}
-_WITHIN["probe"] += ("end_to_end_repeats", "seed")
+_OF_PROBE = ("field", "min_purity", "classifiers", "n_labels", "repeats", "block_m")
+_WITHIN = {"probe": (*_OF_PROBE, "end_to_end_repeats", "seed")}
 _OF_LABELS = {"label_band": "int | None", "label_nodata": "tuple[float, ...] | None"}
 _OF_LABELS |= {"layer": "str | None", "crs": "str | None"}
 _OBJECTS = {"tiles": "TileSet", "triplets": "Triplets", "model": "Model", "embeddings": "Embeddings"}
@@ -65,17 +65,17 @@ def call(function: Callable[..., Outcome[Any]]) -> Callable[..., Any]:
             try:
                 outcome = function(**{**arguments, "on_progress": on_progress})
                 if outcome.failed:
-                    error = outcome.failed[0].error()
+                    first = outcome.failed[0].error()
                     for failure in outcome.failed[1:]:
-                        error.add_note(failure.message)
-                    raise error
+                        first.add_note(failure.message)
+                    raise first
                 outcome = replace(outcome, seconds=round(time.monotonic() - started, 3))
                 return outcome if outcome.open is None else outcome.open(outcome.report)
             finally:
                 over = True
 
     run.__signature__ = signature  # type: ignore[attr-defined]
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
 
 
