@@ -173,6 +173,8 @@ def _labels(name: str, found: Mapping[str, Any]) -> Any:
 
 def taken(name: str, value: Any, annotation: str) -> Any:
     """A value as a function of ours takes it. Raises UsageError for one of another type."""
+    if value is None and annotation.endswith("| None, ...]"):
+        return (None,)  # such as all labels
     annotation = annotation.removesuffix(" | None")
     several = re.fullmatch(r"(?:tuple|Sequence)\[(.*?)(?:, \.\.\.)?\]", annotation)
     if value is None or name in ("labels", "evaluate"):
@@ -262,7 +264,8 @@ def public(name: str, annotation: str) -> str:
         given = " | ".join(filter(None, ["str | Path", _OBJECTS.get(name)]))
         given = f"{given} | Sequence[{given}]" if "Sequence" in annotation else given
     elif several := re.match(r"(?:tuple|Sequence)\[(.*?)(?:, \.\.\.)?\](?: \| None)?$", annotation):
-        given = f"{several[1]} | Sequence[{several[1]}]"
+        given = f"{several[1].removesuffix(' | None')} | Sequence[{several[1]}]"
+        return f"{given} | None" if "None" in annotation else given
     else:
         return annotation
     return f"{given} | None" if annotation.endswith("| None") else given
