@@ -24,7 +24,7 @@ from tile2vec_cli import cli
 DOCS = (Path(__file__).resolve().parents[1] / "docs" / "python.md").read_text()
 SPELLED = {"map": "map_scenes"}  # commands, and options, that Python calls otherwise
 OF_THE_CONSOLE = {"json", "quiet", "help", "to_json"}
-FAST = {"n_labels": (20,), "repeats": 2, "block": 100.0, "baselines": []}
+FAST = {"n_labels": (20,), "repeats": 2, "block": 100.0, "baselines": [], "classifier": "logistic"}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,20 @@ def test_the_command_line_makes_the_same_bytes(made: SimpleNamespace, tile2vec: 
     steps = [
         ("sample-triplets", "tiles", "--out", "c/t.parquet", "--count", "2000"),
         ("embed", "tiles", "--model", "model", "--out", "c/e.parquet"),
-        ("probe", "e.parquet", "--labels", "lc.tif", "--n-labels", "20", "--repeats", "2", "--block", "100"),
+        (
+            "probe",
+            "e.parquet",
+            "--labels",
+            "lc.tif",
+            "--classifier",
+            "logistic",
+            "--n-labels",
+            "20",
+            "--repeats",
+            "2",
+            "--block",
+            "100",
+        ),
     ]
     runs = [one, *(tile2vec(*step, "--json", cwd=made.folder) for step in steps)]
     for name in ("tiles", "t.parquet", "e.parquet"):

@@ -30,7 +30,6 @@ _OBJECTS = {"tiles": "TileSet", "triplets": "Triplets", "model": "Model", "embed
 _OBJECTS |= {"tiles_before": "TileSet", "tiles_after": "TileSet", "before": "Embeddings"}
 _OBJECTS |= {"after": "Embeddings", "fit_on": "Embeddings", "beside": "Embeddings", "init": "Model"}
 _READING = [field for field in fields(LabelSource) if option_of(field)]  # how labels are read
-_FOR_THE_CONSOLE = "stages"  # which shows progress of several kinds
 _PLACE = "str | tuple[float, float]"
 
 
@@ -65,17 +64,17 @@ def call(function: Callable[..., Outcome[Any]]) -> Callable[..., Any]:
             try:
                 outcome = function(**{**arguments, "on_progress": on_progress})
                 if outcome.failed:
-                    error = outcome.failed[0].error()
+                    first = outcome.failed[0].error()
                     for failure in outcome.failed[1:]:
-                        error.add_note(failure.message)
-                    raise error
+                        first.add_note(failure.message)
+                    raise first
                 outcome = replace(outcome, seconds=round(time.monotonic() - started, 3))
                 return outcome if outcome.open is None else outcome.open(outcome.report)
             finally:
                 over = True
 
     run.__signature__ = signature  # type: ignore[attr-defined]
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
 
 
@@ -90,7 +89,7 @@ def _signature(own: Mapping[str, Parameter], config: Any) -> inspect.Signature:
             for field, default in _options(config):
                 if _option_name(field) not in own:
                     _add(found, _option_name(field), str(field.type).replace("Place", _PLACE), default)
-        elif name != _FOR_THE_CONSOLE:
+        else:
             _add(found, name, str(parameter.annotation), parameter.default)
     order = [p for p in found.values() if p.default is Parameter.empty]
     order += [p for p in found.values() if p.default is not Parameter.empty]
@@ -133,7 +132,7 @@ def _arguments(given: Mapping[str, Any], own: Mapping[str, Parameter], config: A
         found["labels"] = _labels("labels", found)
     if found.get("evaluate") is not None:
         found["evaluate"] = _labels("evaluate", {**found, "layer": None, "crs": None})
-    arguments = {name: found[name] for name in own if name in found}
+    arguments = {name: found[name] for name in own if name != "config"}
     if config is not None:
         arguments["config"] = _made(config, found, own)
     return arguments
@@ -175,6 +174,8 @@ def _labels(name: str, found: Mapping[str, Any]) -> Any:
 
 def taken(name: str, value: Any, annotation: str) -> Any:
     """A value as a function of ours takes it. Raises UsageError for one of another type."""
+    if value is None and annotation.endswith("| None, ...]"):
+        return (None,)  # such as all labels
     annotation = annotation.removesuffix(" | None")
     several = re.fullmatch(r"(?:tuple|Sequence)\[(.*?)(?:, \.\.\.)?\]", annotation)
     if value is None or name in ("labels", "evaluate"):
@@ -265,7 +266,7 @@ def public(name: str, annotation: str) -> str:
         given = f"{given} | Sequence[{given}]" if "Sequence" in annotation else given
     elif several := re.match(r"(?:tuple|Sequence)\[(.*?)(?:, \.\.\.)?\](?: \| None)?$", annotation):
         given = f"{several[1].removesuffix(' | None')} | Sequence[{several[1]}]"
-        given += " | None" * (several[1].endswith("| None") and not annotation.endswith("| None"))
+        return f"{given} | None" if "None" in annotation else given
     else:
         return annotation
     return f"{given} | None" if annotation.endswith("| None") else given

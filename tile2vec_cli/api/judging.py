@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,6 @@ from tile2vec_cli.labelling import labels as labelling
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.tiling.tiles import TileSet
-
-Stages = Callable[[str, str], AbstractContextManager[Progress]]
 
 
 def probe(
@@ -109,14 +107,21 @@ def compare(
     strict: bool = False,
     overwrite: bool = False,
     on_progress: Progress = silent,
-    stages: Stages | None = None,
 ) -> Outcome[None]:
     """Compare ways to learn without labels: the same tiles, encoder and minutes, scored on the same splits.
 
     Progress begins anew with each stage.
     """
-    told = stages or (lambda _verb, _unit: nullcontext(on_progress))
-    report = comparison_reports.run(Bench(tiles, labels, out, config, told, triplets, overwrite, strict))
+    bench = Bench(
+        tiles, labels, out, config, lambda *_: nullcontext(on_progress), triplets, overwrite, strict
+    )
+    return compared(bench)
+
+
+def compared(bench: Bench) -> Outcome[None]:
+    """The same, where each stage tells of itself."""
+    tiles, labels, triplets = bench.tiles, LabelSource.of(bench.labels), bench.triplets
+    report = comparison_reports.run(bench)
     left_out = {"labels_left_out": report.labels_left_out} if report.labels_left_out else {}
     return Outcome(
         "compare",

@@ -44,18 +44,11 @@ def compare(
 
     from tile2vec_cli.api import judging
     from tile2vec_cli.evaluation import comparison_reports
+    from tile2vec_cli.evaluation.comparison import Bench
 
     source = options.label_source(labels, reading)
-    done = judging.compare(
-        tiles,
-        source,
-        out,
-        config,
-        triplets=triplets,
-        strict=strict,
-        overwrite=overwrite,
-        stages=console.progress,
-    )
+    bench = Bench(tiles, source, out, config, console.progress, triplets, overwrite, strict)
+    done = judging.compared(bench)
     options.say_label_rasters(console, done.keys.get("label_rasters", {}))
     for name, reason in done.keys["left_out"].items():
         console.say(f"{name} left out: {reason}")
