@@ -66,8 +66,9 @@ def _band(raster: rasters.Raster, number: int) -> Json:
         "data_type": raster.dtype,
         "raster:spatial_resolution": round(raster.resolution_m, 6),
     }
-    if nodata is not None:  # JSON has no NaN
-        said["nodata"] = float(nodata) if np.isfinite(nodata) else str(float(nodata))
+    if nodata is not None:
+        whole = np.dtype(raster.dtype).kind in "iu"
+        said["nodata"] = int(nodata) if whole else nodata if np.isfinite(nodata) else str(nodata)
     return said
 
 

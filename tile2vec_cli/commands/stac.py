@@ -12,7 +12,7 @@ from tile2vec_cli.console import Console
 
 def stac(
     paths: list[Path] = option(
-        flag="PATH...",
+        flag="PATH",
         help="Embeddings (a file or folder of `embed`), maps (TIFFs or folders of them), model folders.",
     ),
     out: Path = option(metavar="FOLDER", help="Where the catalog goes: a folder of its own."),
@@ -24,9 +24,9 @@ def stac(
 ) -> None:
     """Put embeddings, maps and models into a self-contained static STAC catalog.
 
-    Files are copied into it and all links are relative, so it can be moved or served as it is. Models are
-    dated 1900 to 9999 and lie all over the world, as STAC needs a time and a place of everything; so are
-    embeddings and maps dated that have no date.
+    Files are copied into it and all links are relative, so it can be moved or served as it is. STAC asks
+    for a time and a place of everything: models are dated 1900 to 9999 and cover the world; embeddings and
+    maps without a date are dated so, too.
 
     Example: tile2vec stac embeddings.parquet maps model --out catalog
     """
