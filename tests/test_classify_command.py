@@ -272,7 +272,7 @@ def test_too_few_labels_work_and_say_so(classify: Tool, tmp_path: Path) -> None:
         (("--labels", "nowhere.csv"), 66, "nowhere.csv: no such file"),
         (("--positive", "x/0/0", "--negative", "east_20100701/0/0"), 65, "holds no tile x/0/0"),
         (("--positive", "east_20100701/0/0", "--negative", "east_20100701/0/0"), 2, "given with --positive"),
-        (("--positive", "east_20100701/0/0"), 2, "--positive and --negative: the one needs the other"),
+        (("--positive", "east_20100701/0/0"), 2, "--positive and --negative: each needs the other"),
         ((), 2, "the one or the other is needed"),
         (("--labels", "labels.csv", "--out", "x.shp"), 2, "needs .parquet, .geojson, .csv, .tif"),
         (

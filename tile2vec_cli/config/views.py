@@ -248,7 +248,7 @@ class ClassifyConfig:
     def __post_init__(self) -> None:
         check(self)
         if bool(self.positive) != bool(self.negative):
-            raise UsageError("--positive and --negative: the one needs the other. Give examples of both.")
+            raise UsageError("--positive and --negative: each needs the other. Give examples of both.")
         for place in self.positive:
             if place in self.negative:
                 raise UsageError(f"{place}: given with --positive and --negative; a tile is one of them.")
