@@ -1,4 +1,4 @@
-"""The formats of exported networks: ONNX, and torch's own .pt2. Nothing that says where or when they were made."""
+"""The formats of exported networks: ONNX, and torch's own .pt2."""
 
 from __future__ import annotations
 

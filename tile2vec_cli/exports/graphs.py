@@ -15,7 +15,7 @@ from tile2vec_cli.segmentation.unet import Segmenter
 
 
 class EncoderGraph(nn.Module):
-    """(B, C, S, S) to (B, D); an invalid pixel is filled in as `embed` does, with its band's mean in the tile."""
+    """(B, C, S, S) to (B, D); for an invalid pixel stands its band's mean in the tile, as for `embed`."""
 
     centre: Tensor  # (C, 1, 1)
 

@@ -1,4 +1,4 @@
-"""What an exported network says of itself: to QGIS Deepness, and in the words of STAC's MLM extension (1.4.0)."""
+"""What an exported network says of itself: to QGIS Deepness, and in the words of STAC's MLM extension."""
 
 from __future__ import annotations
 
