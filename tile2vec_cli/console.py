@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,7 @@ class Console:
     def progress(self, verb: str, unit: str) -> Iterator[Progress]:
         """A bar with rate and time left on a terminal; elsewhere a line every ten seconds.
 
+        Both go on where the work has nothing to tell, such as while a file is read.
         Worker threads stop here after a signal, which Python delivers to the main thread only.
         """
         with self._shown(verb, unit) as show:
@@ -77,7 +79,7 @@ class Console:
     def _shown(self, verb: str, unit: str) -> AbstractContextManager[Progress]:
         if self.quiet:
             return nullcontext(silent)
-        return _bar(verb, unit) if sys.stderr.isatty() else nullcontext(_log_lines(verb, unit))
+        return _bar(verb, unit) if sys.stderr.isatty() else _logged(verb, unit)
 
     def report(
         self,
@@ -207,6 +209,11 @@ class _Pace:
         self.total = total
 
     @property
+    def is_finishing(self) -> bool:
+        """All units are done; what was made of them may still have to be written."""
+        return 0 < self.total <= self.done
+
+    @property
     def seconds_each(self) -> float | None:
         """None until a few seconds have shown it."""
         elapsed = 0.0 if self._since is None else time.monotonic() - self._since
@@ -216,13 +223,15 @@ class _Pace:
     def rate(self, unit: str = "") -> str:
         """Of units whose name is not said: "12 tiles/s", or "12/s"; slow ones as "3.5 s each"."""
         each = self.seconds_each
-        if each is None:
+        if each is None or self.is_finishing:
             return ""
         if each > 1:
             return f"{_digits(each)} s each"
         return f"{_digits(1 / each)} {unit}".rstrip() + "/s"
 
     def left(self) -> str:
+        if self.is_finishing:
+            return "finishing"
         each = self.seconds_each
         return "" if each is None else f"{_span(each * (self.total - self.done))} left"
 
@@ -249,6 +258,7 @@ def _bar(verb: str, unit: str) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TextColumn("{task.fields[left]}"),
+        TextColumn("{task.elapsed:.0f} s"),  # of work that has nothing to tell, the one thing that moves
     )
     pace = _Pace()
     with RichProgress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
@@ -261,17 +271,48 @@ def _bar(verb: str, unit: str) -> Iterator[Progress]:
         yield update
 
 
-def _log_lines(verb: str, unit: str) -> Progress:
-    last, pace = time.monotonic(), _Pace()
+@dataclass
+class _Log:
+    """Lines for a log, ten seconds apart."""
 
-    def update(done: int, total: int) -> None:
-        nonlocal last
-        pace.update(done, total)
+    verb: str
+    unit: str
+    started: float
+    _pace: _Pace = field(default_factory=_Pace)
+    _last: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._last = self.started
+
+    def update(self, done: int, total: int) -> None:
+        self._pace.update(done, total)
+        self.tell()
+
+    def tell(self) -> None:
         now = time.monotonic()
-        if now - last < _LOG_EVERY_S:
+        if now - self._last < _LOG_EVERY_S:
             return
-        last = now
-        known = [f"{verb}: {pace.done:,} of {total:,} {unit}", pace.rate(), pace.left()]
-        print(", ".join(filter(None, known)), file=sys.stderr, flush=True)
+        self._last = now
+        pace = self._pace
+        known = [f"{pace.done:,} of {pace.total:,} {self.unit}", pace.rate(), pace.left()]
+        if not pace.total:  # nothing is known of the work yet
+            known = [f"{_span(now - self.started)} so far"]
+        print(f"{self.verb}: {', '.join(filter(None, known))}", file=sys.stderr, flush=True)
 
-    return update
+
+@contextmanager
+def _logged(verb: str, unit: str) -> Iterator[Progress]:
+    log, ended = _Log(verb, unit, time.monotonic()), threading.Event()
+
+    def go_on() -> None:
+        with suppress(OSError, ValueError):  # a log that is full or closed
+            while not ended.wait(_LOG_EVERY_S):
+                log.tell()
+
+    watch = threading.Thread(target=go_on, daemon=True)
+    watch.start()
+    try:
+        yield log.update
+    finally:
+        ended.set()
+        watch.join()
