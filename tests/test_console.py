@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tile2vec_cli import console
+from tile2vec_cli import console, progress
 from tile2vec_cli.console import Console, table
 from tile2vec_cli.errors import Failure, Interrupted
 from tile2vec_cli.job import interrupts
@@ -76,7 +76,7 @@ Steps = list[tuple[float, int]]  # seconds, units done
 
 
 def logged(clock: Clock, capsys: pytest.CaptureFixture[str], steps: Steps, total: int = 1000) -> list[str]:
-    update = console._Log("tile", "tiles", clock.now).update
+    update = progress._Log("tile", "tiles", clock.now).update
     for clock.now, done in steps:
         update(done, total)
     return capsys.readouterr().err.splitlines()
@@ -116,7 +116,7 @@ def test_a_log_goes_on_where_the_work_has_nothing_to_tell(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = threading.active_count()
-    monkeypatch.setattr(console, "_LOG_EVERY_S", 0.01)
+    monkeypatch.setattr(progress, "_LOG_EVERY_S", 0.01)
     with Console("probe").progress("probe", "fits") as update:
         time.sleep(0.1)
         update(0, 4)
