@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from tile2vec_cli import console
+from tile2vec_cli import console, progress
 from tile2vec_cli.console import Console, table
 from tile2vec_cli.errors import Failure, Interrupted
 from tile2vec_cli.job import interrupts
@@ -74,7 +76,7 @@ Steps = list[tuple[float, int]]  # seconds, units done
 
 
 def logged(clock: Clock, capsys: pytest.CaptureFixture[str], steps: Steps, total: int = 1000) -> list[str]:
-    update = console._log_lines("tile", "tiles")
+    update = progress._Log("tile", "tiles", clock.now).update
     for clock.now, done in steps:
         update(done, total)
     return capsys.readouterr().err.splitlines()
@@ -108,6 +110,23 @@ def test_what_an_earlier_run_has_done_is_no_rate(clock: Clock, capsys: pytest.Ca
 def test_progress_never_runs_backwards(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     lines = logged(clock, capsys, [(1, 100), (10, 300), (11, 299), (21, 298)])
     assert [line.split(" of ")[0] for line in lines] == ["tile: 300", "tile: 300"]
+
+
+def test_a_log_goes_on_where_the_work_has_nothing_to_tell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = threading.active_count()
+    monkeypatch.setattr(progress, "_LOG_EVERY_S", 0.01)
+    with Console("probe").progress("probe", "fits") as update:
+        time.sleep(0.1)
+        update(0, 4)
+        time.sleep(0.1)
+        update(4, 4)
+        time.sleep(0.1)
+    lines = capsys.readouterr().err.splitlines()
+    for line in ("probe: 0 s so far", "probe: 0 of 4 fits", "probe: 4 of 4 fits, finishing"):
+        assert lines.count(line) > 1
+    assert threading.active_count() == before
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tile2vec_cli"
 # In the order of CONTRIBUTING.md's map: each imports from itself and from what stands before it.
 ORDER = ("errors", "config", "job", "geo", "outputs", "workers", "tiling", "labelling")
 ORDER += ("neural", "learning", "embedding", "figures", "evaluation", "segmentation", "views", "exports")
-ORDER += ("catalogs", "checks", "api", "console", "commands", "cli", "__main__")
+ORDER += ("catalogs", "checks", "api", "progress", "console", "commands", "cli", "__main__")
 TORCH = ORDER.index("neural")  # the first that may know torch
-TALKERS = {"console", "commands", "cli", "__main__"}
+TALKERS = {"progress", "console", "commands", "cli", "__main__"}
 SIGNALS = TALKERS | {"learning"}  # who may ask for signals
 RASTERIO = {"geo/rasters", "outputs/cogs"}
 
@@ -82,7 +82,7 @@ def test_who_may_ask_for_signals(path: Path) -> None:
 
 @every_file
 def test_heavy_libraries_stay_in_their_layers(path: Path) -> None:
-    if ORDER.index(home(path)) < TORCH or home(path) == "console":
+    if ORDER.index(home(path)) < TORCH or home(path) in {"progress", "console"}:
         assert not foreign(path) & {"torch", "sklearn", "matplotlib", "safetensors"}
     if path.relative_to(PACKAGE).with_suffix("").as_posix() not in RASTERIO:
         assert "rasterio" not in foreign(path)

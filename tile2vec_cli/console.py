@@ -1,7 +1,6 @@
 """What a person or a log sees: progress on stderr, the result on stdout.
 
-The only file that prints (but for the version), and the only one that knows rich, which is loaded late, for
-the sake of `--help`.
+With `progress.py` the only file that prints (but for the version).
 """
 
 from __future__ import annotations
@@ -16,14 +15,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from tile2vec_cli import progress
 from tile2vec_cli.api.outcomes import Outcome, envelope
 from tile2vec_cli.errors import Failure, Remark
 from tile2vec_cli.geo.signatures import scrubbed
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.outputs.parts import Progress, silent
-
-_LOG_EVERY_S = 10.0
-_SETTLED_S = 3.0  # before which a rate says little
 
 _errors_muted = False
 _current: Console | None = None  # that of the command that runs
@@ -66,6 +63,7 @@ class Console:
     def progress(self, verb: str, unit: str) -> Iterator[Progress]:
         """A bar with rate and time left on a terminal; elsewhere a line every ten seconds.
 
+        Both go on where the work has nothing to tell, such as while a file is read.
         Worker threads stop here after a signal, which Python delivers to the main thread only.
         """
         with self._shown(verb, unit) as show:
@@ -79,7 +77,7 @@ class Console:
     def _shown(self, verb: str, unit: str) -> AbstractContextManager[Progress]:
         if self.quiet:
             return nullcontext(silent)
-        return _bar(verb, unit) if sys.stderr.isatty() else nullcontext(_log_lines(verb, unit))
+        return progress.shown(verb, unit)
 
     def report(
         self,
@@ -190,94 +188,3 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
     return "-" if value is None else str(value)
-
-
-@dataclass
-class _Pace:
-    """How far the work is, and how fast, as far as that can be told.
-
-    The clock starts with the first units done: what came before them is start-up, and units that an
-    earlier run has done took no time of this one.
-    """
-
-    done: int = 0
-    total: int = 0
-    _first: int = 0  # units done when the clock started
-    _since: float | None = None
-
-    def update(self, done: int, total: int) -> None:
-        """Threads may report out of turn: of one total, the most counts."""
-        self.done = max(done, self.done) if total == self.total else done
-        if self._since is None or done < self._first:
-            self._first, self._since = done, time.monotonic() if done else None
-        self.total = total
-
-    @property
-    def seconds_each(self) -> float | None:
-        """None until a few seconds have shown it."""
-        elapsed = 0.0 if self._since is None else time.monotonic() - self._since
-        made = self.done - self._first
-        return elapsed / made if made > 0 and elapsed >= _SETTLED_S else None
-
-    def rate(self, unit: str = "") -> str:
-        """Of units whose name is not said: "12 tiles/s", or "12/s"; slow ones as "3.5 s each"."""
-        each = self.seconds_each
-        if each is None:
-            return ""
-        if each > 1:
-            return f"{_digits(each)} s each"
-        return f"{_digits(1 / each)} {unit}".rstrip() + "/s"
-
-    def left(self) -> str:
-        each = self.seconds_each
-        return "" if each is None else f"{_span(each * (self.total - self.done))} left"
-
-
-def _digits(value: float) -> str:
-    return f"{value:.1f}" if value < 10 and f"{value:.1f}"[-1] != "0" else f"{value:,.0f}"
-
-
-def _span(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-@contextmanager
-def _bar(verb: str, unit: str) -> Iterator[Progress]:
-    from rich.console import Console as RichConsole
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as RichProgress
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[left]}"),
-    )
-    pace = _Pace()
-    with RichProgress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
-        task = bar.add_task(verb, total=None, rate="", left="")
-
-        def update(done: int, total: int) -> None:
-            pace.update(done, total)
-            bar.update(task, completed=pace.done, total=total, rate=pace.rate(unit), left=pace.left())
-
-        yield update
-
-
-def _log_lines(verb: str, unit: str) -> Progress:
-    last, pace = time.monotonic(), _Pace()
-
-    def update(done: int, total: int) -> None:
-        nonlocal last
-        pace.update(done, total)
-        now = time.monotonic()
-        if now - last < _LOG_EVERY_S:
-            return
-        last = now
-        known = [f"{verb}: {pace.done:,} of {total:,} {unit}", pace.rate(), pace.left()]
-        print(", ".join(filter(None, known)), file=sys.stderr, flush=True)
-
-    return update

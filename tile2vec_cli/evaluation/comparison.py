@@ -132,7 +132,8 @@ def compare(bench: Bench) -> Comparison:
     tiles, labels or triplets are of no use to any, DataError where no objective is left.
     """
     tiles = TileSet.open(bench.tiles)
-    _require_labels(tiles, bench)
+    with bench.stages("read labels", "tiles"):
+        _require_labels(tiles, bench)
     if bench.triplets is None:
         _draw(tiles, bench)
     names, left_out = _allowed(tiles, bench)
