@@ -49,7 +49,9 @@ def installed(wheel: Path) -> Path:
 
 
 def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tile2vec_cli").rglob("*.py")}
+    kinds = (".py", ".pyi", ".typed")
+    files = [path for path in (ROOT / "tile2vec_cli").rglob("*") if path.suffix in kinds]
+    sources = {path.relative_to(ROOT).as_posix() for path in files}
     with zipfile.ZipFile(wheel) as opened:
         names = set(opened.namelist())
         (entry,) = (name for name in names if name.endswith("/entry_points.txt"))

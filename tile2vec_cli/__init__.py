@@ -25,7 +25,7 @@ _FUNCTIONS = {  # the module of tile2vec_cli.api that each is in
     "export": "exporting",
     "stac": "exporting",
     "check": "checking",
-    "doctor": "checking",
+    "doctor": "examining",
     "demo": "demonstration",
 }
 _OBJECTS = {

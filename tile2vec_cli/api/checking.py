@@ -1,13 +1,11 @@
-"""Whether what lies on disk is what was written, and whether what tile2vec stands on works here."""
+"""Whether what lies on disk is what was written."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from tile2vec_cli import checks
 from tile2vec_cli.api.outcomes import Outcome
-from tile2vec_cli.job import libraries, machine
 from tile2vec_cli.outputs.parts import Progress, silent
 
 
@@ -17,12 +15,3 @@ def check(path: Path, *, remove: bool = False, on_progress: Progress = silent) -
     damaged = [failure.name for failure in report.damaged]
     keys = {"kind": report.kind, "checked": report.checked, "damaged": len(damaged), "failed": damaged}
     return Outcome("check", keys, [path], [], failed=report.damaged)
-
-
-def doctor(*, on_progress: Progress = silent) -> Outcome[None]:
-    """Examine libraries, data of GDAL and PROJ, device, memory and disks; `report["findings"]` lists them."""
-    findings = [*libraries.examine(), *machine.examine()]
-    broken = [one.failure for one in findings if one.state == "broken"]
-    on_progress(len(findings), len(findings))
-    keys = {"findings": [asdict(one) for one in findings], "failed": [failure.name for failure in broken]}
-    return Outcome("doctor", keys, [], [], failed=broken)

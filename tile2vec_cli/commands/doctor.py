@@ -16,9 +16,9 @@ def doctor(json: options.Json = False, quiet: options.Quiet = False) -> None:
     """
     console = Console("doctor", quiet, json)
 
-    from tile2vec_cli.api import checking
+    from tile2vec_cli.api import examining
     from tile2vec_cli.job.findings import Finding
 
-    done = checking.doctor()
+    done = examining.doctor()
     findings = [Finding(**one) for one in done.keys["findings"]]
     console.show(done, [(one.name, one.state, one.line) for one in findings])
