@@ -125,6 +125,8 @@ def _segmenter(path: Path, config: ExportConfig, framework: str) -> _Subject:
     }
 
     def wanted(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Values:
+        if tiles.nodata is not None:
+            valid = valid & (pixels != tiles.nodata).all(axis=1)
         found = segmenters.probability(segmenter, pixels, valid, _CPU)
         return np.where(valid, found, np.nan)[:, None]
 
