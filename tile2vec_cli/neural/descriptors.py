@@ -101,8 +101,8 @@ class Descriptors(nn.Module):
         """(B, q + q (q + 1) / 2) mean, log variance and correlations of the patches' components."""
         patches = self._patches(pixels)
         mean = patches.mean(2, keepdim=True)
-        patches = patches - mean
-        covariance = self.axes.T @ (patches @ patches.mT / patches.shape[2]) @ self.axes
+        along = self.axes.T @ (patches - mean)  # projected first: axes of little variance are long
+        covariance = along @ along.mT / along.shape[2]
         side = covariance.shape[1]
         variance = covariance.flatten(1)[:, :: side + 1] + _LEAST
         scale = variance.rsqrt()
