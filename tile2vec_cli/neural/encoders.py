@@ -131,7 +131,7 @@ class Encoder(nn.Module):
         if self.finished:
             pairs = zip(cast("list[Column]", self.columns), vectors, strict=True)
             vectors = [column.finished(own) for column, own in pairs]
-        trained = torch.cat(vectors, dim=1) if vectors else plain.new_empty(len(plain), 0)
+        trained = torch.cat(vectors, dim=1) if vectors else plain.flatten(1)[:, :0]
         if self.place is None:
             return trained
         return torch.cat([trained, self.place(pixels, plain, trained)], dim=1)
