@@ -156,9 +156,14 @@ def predict(name: str, training: Training, test: Vectors, *, seed: int) -> Class
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without warnings of stopping early: it costs nothing here, and separable classes never converge."""
+    """Without warnings of stopping early: it costs nothing here, and separable classes never converge.
+
+    Nor of numbers that are none in a product of finite matrices: BLAS raises that flag now and then for what
+    lies beyond a small one.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "invalid value encountered in matmul", RuntimeWarning)
         yield
 
 
