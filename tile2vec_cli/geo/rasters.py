@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -170,7 +171,7 @@ def environment(path: str, *, threads: int = 1) -> Iterator[None]:
     options = {**remote.GDAL_OPTIONS} if is_remote(path) else {}
     if threads > 1:
         options["GDAL_NUM_THREADS"] = str(threads)
-    with rasterio.Env(GDAL_VRT_ENABLE_PYTHON="NO", GDAL_CACHEMAX=cache_bytes(), **options):
+    with rasterio.Env(GDAL_VRT_ENABLE_PYTHON="NO", GDAL_CACHEMAX=_cache_of_this_job(), **options):
         yield
 
 
@@ -231,6 +232,12 @@ def cache_bytes() -> int:
     return max(low, min(high, memory.granted() // 32))
 
 
+@cache
+def _cache_of_this_job() -> int:
+    """The same, asked for once: it takes as long as reading a small raster."""
+    return cache_bytes()
+
+
 def described(path: str, source: Any, facts: Facts | None = None) -> Raster:
     """What an opened dataset says of itself, and a catalog of it."""
     found = _described(path, source)
@@ -257,7 +264,7 @@ def _described(path: str, source: Any) -> Raster:
         width=source.width,
         count=source.count,
         dtype=source.dtypes[0],
-        crs=source.crs.to_wkt() if source.crs else None,
+        crs=sys.intern(source.crs.to_wkt()) if source.crs else None,  # many scenes share one
         transform=tuple(source.transform)[:6],
         nodata=nodata,
         declared=_declared_nodata(source),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.absent_blocks import Blocks
 from tile2vec_cli.geo.fills import Fill, first_foreign
-from tile2vec_cli.geo.rasters import described, opened, reading
+from tile2vec_cli.geo.rasters import Raster, described, opened, reading
 from tile2vec_cli.geo.scene_facts import Facts
 
 Mask = NDArray[np.bool_]
@@ -30,7 +30,7 @@ class Scene:
     nothing but 0 and 255. Near-infrared is often tagged alpha in NAIP files, and a pixel whose
     near-infrared is 0 is then no less valid. A band named in `bands` is data. `scaled` gives pixels as
     float32 with each band's scale and offset applied; what is valid is told by the stored numbers.
-    `facts` are what a catalog says of it.
+    `facts` are what a catalog says of it, `raster` its description, where there is one already.
     """
 
     def __init__(
@@ -43,9 +43,10 @@ class Scene:
         nodata: float | None = None,
         scaled: bool = False,
         facts: Facts | None = None,
+        raster: Raster | None = None,
     ) -> None:
         self._source = source
-        self.raster = described(path, source, facts)
+        self.raster = raster or described(path, source, facts)
         self.alpha = self._alpha_use(alpha, bands)
         self.bands = self._chosen_bands(bands)
         self._stored = np.dtype(source.dtypes[self.bands[0] - 1])
@@ -178,6 +179,7 @@ def open_scene(
     nodata: float | None = None,
     scaled: bool = False,
     facts: Facts | None = None,
+    raster: Raster | None = None,
 ) -> Iterator[Scene]:
     """Open a raster for reading.
 
@@ -185,7 +187,8 @@ def open_scene(
     """
     with opened(path, facts) as source:
         chosen = bands if facts is None else facts.chosen(bands)
-        yield Scene(path, source, bands=chosen, alpha=alpha, nodata=nodata, scaled=scaled, facts=facts)
+        how: dict[str, Any] = {"bands": chosen, "alpha": alpha, "nodata": nodata, "scaled": scaled}
+        yield Scene(path, source, **how, facts=facts, raster=raster)
 
 
 def _numbers(*values: float | None) -> list[float]:

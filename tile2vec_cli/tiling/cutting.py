@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +84,7 @@ def cut(
     names = names or {path: scene_name(path) for path in scenes}
     infos, plans, failed = _planned(own, folder, config, manifest, strict, names, facts)
 
+    before = _by_scene(folder)
     settled = {"config": config, "settings": manifest["settings_fingerprint"], "aoi": area}
     done = work.each(
         plans,
@@ -103,7 +103,8 @@ def cut(
         else:
             infos.append(result)
             made += result["fingerprint"] != plan.before
-            _remove_others(folder, plan)
+            for name in before[part_name(plan.scene)] - set(plan.names):
+                parts.remove(folder / name)
     skipped: Counter[str] = Counter()
     for info in infos:
         skipped.update(info["skipped"])
@@ -249,9 +250,11 @@ def _plans_of(
         return tile_parts.plans(scene, name, config, facts)
 
 
-def _remove_others(folder: Path, plan: tile_parts.Plan) -> None:
-    """Remove what an older version of the scene, cut into other blocks, has left."""
-    own = part_name(plan.scene)
-    for path in [folder / own, *folder.glob(f"{escape(own)}+*")]:
-        if path.name not in plan.names:
-            parts.remove(path)
+def _by_scene(folder: Path) -> dict[str, set[str]]:
+    """Names of the parts that are there, by their scene's: as older versions of it were cut into blocks."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in folder.iterdir():
+        own, _, start = path.name.rpartition("+")
+        for scene in (path.name, *([own] if start.isdigit() else [])):
+            found[scene].add(path.name)
+    return found

@@ -20,9 +20,11 @@ from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.geo.grid import Floats, Grid, Ints, footprints
 from tile2vec_cli.geo.places import to_lonlat
+from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scenes import Mask, Pixels, Scene
 
 _STRIP_BYTES = 32 << 20
+_QUICK_BYTES = 4 << 20
 _GRACE_S = 5.0  # for a read to end behind a signal; ten seconds are promised in all
 
 # Why a tile is left out.
@@ -70,6 +72,11 @@ def read(
         skipped[_TOO_SMALL] += 1
         return
     strips = groups(scene, rows, grid.size)
+    if len(strips) == 1 and _is_quick(scene):
+        tiles, left_out = _tiles(scene, grid, strips[0], config, aoi)
+        skipped.update(left_out)
+        yield tiles, len(rows) * len(grid.cols)
+        return
     ahead = ThreadPoolExecutor(1)  # makes the next strip's tiles while these are used
     coming = ahead.submit(_tiles, scene, grid, strips[0], config, aoi)
     try:
@@ -82,6 +89,13 @@ def read(
     finally:
         ahead.shutdown(wait=False)
         wait([coming], timeout=_GRACE_S)
+
+
+def _is_quick(scene: Scene) -> bool:
+    """Whether a thread costs more than reading it all, for which a signal can wait. VRTs may lie afar."""
+    raster = scene.raster
+    size = raster.height * raster.width * len(scene.bands) * scene.dtype.itemsize
+    return size <= _QUICK_BYTES and not is_remote(raster.path) and not raster.path.lower().endswith(".vrt")
 
 
 def groups(scene: Scene, rows: Ints, size: int) -> list[Ints]:

@@ -50,6 +50,8 @@ class Plan:
     source: str
     identity: dict[str, Any]
     grid: Grid = field(repr=False)
+    raster: Raster = field(repr=False)  # what was read when it was planned needs no second reading
+    alpha: str | None  # what a band tagged alpha was found to be
     first: int  # row of tiles
     last: int  # one past
     names: tuple[str, ...]  # of all the parts that the scene becomes
@@ -84,7 +86,7 @@ def plans(scene: Scene, name: str, config: TileConfig, facts: Facts | None = Non
     found = identity(raster.path)
     known: dict[str, Any] = {"facts": facts, "signed": signatures.known(stacks.files(raster.path))}
     return [
-        Plan(part, name, raster.path, found, grid, first, last, names, **known)
+        Plan(part, name, raster.path, found, grid, raster, scene.alpha, first, last, names, **known)
         for part, first, last in zip(names, edges[:-1], edges[1:], strict=True)
     ]
 
@@ -154,7 +156,8 @@ def _written(
     plan: Plan, folder: Path, advance: Advance, config: TileConfig, settings: str, aoi: Any, *, pixels: bool
 ) -> dict[str, Any]:
     """part.json of the part, whose other files are written to `folder`, with its pixels or without."""
-    with open_scene(plan.source, **config.reading(), facts=plan.facts) as scene:
+    how = {**config.reading(), "alpha": plan.alpha or config.alpha}
+    with open_scene(plan.source, **how, facts=plan.facts, raster=plan.raster) as scene:
         part = PartWriter(folder, scene, config, pixels=pixels)
         try:
             found = strips.read(scene, plan.grid, config, aoi, part.skipped, first=plan.first, last=plan.last)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from tile2vec_cli.errors import Failure, Tile2VecError
 from tile2vec_cli.outputs.parts import Progress, silent
@@ -17,6 +19,8 @@ Result = TypeVar("Result")
 
 Advance = Callable[[int], None]
 """Called with the tiles or pixels done since the last call."""
+
+_Ended = SimpleQueue[tuple[int, Future[Any]]]
 
 _GRACE_S = 5.0  # for workers to clean up behind a signal; ten seconds are promised in all
 
@@ -97,24 +101,20 @@ def _here(
         for unit in units:
             yield attempt(unit, do, strict, advance)
         return
-    pool = ThreadPoolExecutor(workers)
+    pool, ended = ThreadPoolExecutor(workers), _Ended()
     futures = [pool.submit(attempt, unit, do, strict, advance) for unit in units]
     try:
-        for future in futures:
-            _until_done(future, futures)
-            yield future.result()
+        for number, future in enumerate(futures):
+            future.add_done_callback(partial(_tell, ended, number))
+        # As they end, so that what any of them raises is raised at once.
+        yield from _in_order((number, future.result()) for number, future in (ended.get() for _ in futures))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         wait([future for future in futures if not future.cancelled()], timeout=_GRACE_S)
 
 
-def _until_done(future: Future[Result], futures: list[Future[Result]]) -> None:
-    """Wait for a future, but raise at once what any of the others raises."""
-    while not future.done():
-        wait([f for f in futures if not f.done()], return_when=FIRST_COMPLETED)
-        for other in futures:
-            if other.done() and not other.cancelled() and other.exception() is not None:
-                other.result()
+def _tell(ended: _Ended, number: int, future: Future[Any]) -> None:
+    ended.put((number, future))
 
 
 def _in_order(found: Iterator[tuple[int, Result]]) -> Generator[Result]:
