@@ -2,12 +2,16 @@
 
     python benchmarks/tile.py FOLDER [--side 20000] [--scenes DIR] [--runs 3]
     python benchmarks/tile.py FOLDER --again 1000 [--than CHECKOUT]
+    python benchmarks/tile.py FOLDER --chips 300 [--than CHECKOUT]
 
 Makes a deflated scene of side × side × 4 uint8 in FOLDER (once), then alternates the two. With
 --scenes, does the same for the rasters in DIR. Prints the median ratio and the peak memory.
 
 With --again, cuts so many small scenes once, and measures what it takes to find that they are up to date:
 processor time, of this version and, in turn, of the one in CHECKOUT.
+
+With --chips, cuts so many scenes of 256 × 256 × 4 uint8, without and with a band tagged alpha, beside
+reading and writing them: processor time a scene, the start of the program included.
 """
 
 from __future__ import annotations
@@ -100,6 +104,53 @@ def again(folder: Path, count: int, than: Path | None, runs: int) -> None:
         print(f"| {name} | {statistics.median(found):.2f} |")
 
 
+def make_chips(folder: Path, count: int, alpha: bool) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(1, 255, (4, 256 + count, 256), dtype=np.uint8)
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 4, "width": 256, "height": 256}
+    profile |= {
+        "crs": "EPSG:32614",
+        "compress": "deflate",
+        "photometric": "RGB",
+        "alpha": "YES" if alpha else "NO",
+    }
+    paths = [folder / f"chip_{number:05d}.tif" for number in range(count)]
+    for number, path in enumerate(paths):
+        place = from_origin(500_000 + 256 * (number % 40), 4_400_000 - 256 * (number // 40), 1, 1)
+        with rasterio.open(path, "w", **profile, transform=place) as target:
+            target.write(pixels[:, number : number + 256])
+    return paths
+
+
+def processor_seconds(who: int) -> float:
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def chips(folder: Path, count: int, than: Path | None) -> None:
+    versions = {"tile2vec tile": Path(__file__).resolve().parents[1]} | (
+        {} if than is None else {"than": than}
+    )
+    print(f"| {count:,} scenes of 256 × 256 × 4 | processor time a scene, ms |\n|---|---:|")
+    for alpha in (False, True):
+        kind = "alpha tagged" if alpha else "plain"
+        scenes, tiles = folder / f"chips_{count}_{alpha}", folder / "chips_tiles"
+        paths = make_chips(scenes, count, alpha)
+        start = processor_seconds(resource.RUSAGE_SELF)
+        limits.copy(paths, folder / "copy")
+        spent = processor_seconds(resource.RUSAGE_SELF) - start
+        print(f"| {kind}: read and written | {1000 * spent / count:.1f} |")
+        for name, checkout in versions.items():
+            command = [sys.executable, "-m", "tile2vec_cli", "tile", scenes, "--out", tiles, "--quiet"]
+            env = {**os.environ, "PYTHONPATH": str(checkout)}
+            for state in ("cut", "up to date"):
+                start = processor_seconds(resource.RUSAGE_CHILDREN)
+                subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, env=env)
+                spent = processor_seconds(resource.RUSAGE_CHILDREN) - start
+                print(f"| {kind}: {name}, {state} | {1000 * spent / count:.1f} |")
+            shutil.rmtree(tiles)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -109,9 +160,13 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--again", type=int)
+    parser.add_argument("--chips", type=int)
     parser.add_argument("--than", type=Path)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    if arguments.chips:
+        chips(arguments.folder, arguments.chips, arguments.than)
+        return
     if arguments.again:
         again(arguments.folder, arguments.again, arguments.than, arguments.runs)
         return
