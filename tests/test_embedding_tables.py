@@ -80,5 +80,5 @@ def test_which_columns_count(tmp_path: Path) -> None:
     assert run(*NAMES[:20], *NAMES[21:]) == 0  # a gap
     assert run("pc1", "pc2", "pc3") == 0
     assert run(*NAMES, "year_2019", "year_2020", "c1", "c2") == 64
-    with pytest.raises(DataError, match="A00 to A63 and B1 to B12; one vector a row"):
+    with pytest.raises(DataError, match="A00 to A63 and B1 to B12; one vector per row"):
         run(*NAMES, *(f"B{number}" for number in range(1, 13)))

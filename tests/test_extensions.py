@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import landscapes
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tile2vec_cli.config import training as configs
+from tile2vec_cli.config.fields import option_of
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import embeddings, inference
@@ -73,8 +75,12 @@ def test_a_row_each_makes_a_model(encoder: str, tmp_path: Path, monkeypatch: pyt
     row = encoders.Row(transformer, dim=8, batch_size=16, lr=0.001, embed_batch_size=64)
     monkeypatch.setitem(encoders.ENCODERS, "transformer", row)
     monkeypatch.setitem(OBJECTIVES, "brightness", Brightness)
-    monkeypatch.setattr(configs, "ENCODER_NAMES", (*configs.ENCODER_NAMES, "transformer"))
-    monkeypatch.setattr(configs, "OBJECTIVE_NAMES", (*configs.OBJECTIVE_NAMES, "brightness"))
+    for name, own in (("encoder", "transformer"), ("objective", "brightness")):  # their names, in the config
+        field = TrainConfig.__dataclass_fields__[name]
+        said = option_of(field)
+        assert said is not None
+        more = replace(said, choices=(*said.choices, own))
+        monkeypatch.setattr(field, "metadata", {"option": more})
     monkeypatch.setitem(configs._USERS, "augment", (*configs._USERS["augment"], "brightness"))
     tiles, triplets = landscapes.make(tmp_path, count=60)
     folder, vectors = tmp_path / "model", tmp_path / "vectors.parquet"

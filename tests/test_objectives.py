@@ -441,7 +441,7 @@ def test_a_start_is_where_training_starts(data: Data, tmp_path: Path) -> None:
         ({"init": "model", "dim": 16}, DataError, "its dim is 8; this run needs 16"),
         ({"init": "model", "encoder": "resnet18", "dim": None}, DataError, "its encoder is small; this run"),
         ({"init": "other"}, DataError, r"its bands is 1; this run needs 1,2,3"),
-        ({"init": "out"}, UsageError, "--out as well"),
+        ({"init": "out"}, UsageError, "is also --out"),
         ({"objective": "supervised", "labels": "nowhere.csv"}, InputError, "nowhere.csv: no such file"),
         ({"objective": "supervised", "labels": "one.csv"}, DataError, "all of class only; two classes"),
     ],

@@ -268,7 +268,7 @@ def test_two_undisturbed_runs_write_the_same_bytes(probe: Tool, data: Path) -> N
         (("ours.parquet", "--labels", "labels.tif", "--n-labels", "0"), 2, "--n-labels 0"),
         (("ours.parquet", "--labels", "labels.tif", "--repeats", "0"), 2, "--repeats 0"),
         (("ours.parquet", "--labels", "labels.tif", "--split", "odd"), 2, "--split odd"),
-        (("ours.parquet", "--labels", "labels.tif", "--split", "region"), 2, "--region-field: the one needs"),
+        (("ours.parquet", "--labels", "labels.tif", "--split", "region"), 2, "--region-field: each needs"),
         (("ours.parquet", "--labels", "labels.csv", "--region-field", "crop"), 2, "--split region and"),
         ((*REGIONS, "labels.tif", "--region-field", "state"), 2, "labels.tif is a raster, without fields"),
         ((*REGIONS, "states.csv", "--region-field", "state"), 2, "--field"),

@@ -189,8 +189,8 @@ def test_again_is_no_work(similar: Tool, data: Path, tmp_path: Path) -> None:
     ("options", "code", "message"),
     [
         (("--raster", "near.png"), 2, "--raster near.png: is no map; needs .tif, .tiff."),
-        (("--raster", "near.tif", "--picture", "near.png"), 2, "--picture and --tiles: the one needs"),
-        (("--tiles", "tiles"), 2, "--picture and --tiles: the one needs"),
+        (("--raster", "near.tif", "--picture", "near.png"), 2, "--picture and --tiles: each needs"),
+        (("--tiles", "tiles"), 2, "--picture and --tiles: each needs"),
         (("--raster", "near.tif", "--tiles", "nowhere"), 66, "nowhere: no such folder; a tile set"),
     ],
 )

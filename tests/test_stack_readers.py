@@ -98,7 +98,7 @@ def test_what_cannot_be_one_scene_is_refused(tmp_path: Path, write_scene: SceneW
     write_scene("type.tif", noise(1, 20, 20, "uint16"), transform=grid(10))
     for name, words in (
         ("crs", "another CRS"),
-        ("beside", "does not overlap"),
+        ("beside", "lies beside"),
         ("turned", "is turned against"),
         ("type", "types uint16, uint8"),
     ):

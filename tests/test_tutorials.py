@@ -59,7 +59,7 @@ def test_the_readmes_python_finds_all_up_to_date(project: Path) -> None:
     python = f"PYTHONPATH={shlex.quote(str(ROOT))} {sys.executable} -c {shlex.quote(text)}"
     done = run_script(python, project)
     assert done.returncode == 0, done.stderr
-    assert "accuracy" in done.stdout
+    assert "Accuracy on held-out blocks" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 

@@ -192,7 +192,7 @@ def test_what_cannot_serve_is_said(land: Path, tmp_path: Path) -> None:
     geopandas.GeoDataFrame({"a": [1], "b": [2]}, geometry=lonlat(np.array([5]), np.array([5]))).to_file(
         points
     )
-    assert "no raster" in complaint(land, points, WeakConfig(supervision=("full",)))
+    assert "is not a raster" in complaint(land, points, WeakConfig(supervision=("full",)))
     assert "--field" in complaint(land, points, POSITIVE, UsageError)
     assert "no field 'c'" in complaint(land, points, WeakConfig(positive="1", field="c"))
     away = tmp_path / "away.geojson"
