@@ -66,7 +66,7 @@ def pipeline(sample: Path, out: Path, budget: str) -> list[list[str]]:
             --out {{out}}/cropland
         map {{sample}}/scenes --model {{out}}/cropland --out {{out}}/maps
         probe {{out}}/embeddings.parquet --labels {{sample}}/labels.tif --tiles {{out}}/tiles --block 150
-            --n-labels 100,400 --repeats 5 --out {{out}}/probe
+            --n-labels 100,400 --repeats 3 --out {{out}}/probe
     """
     steps = lines.replace("\n            ", " ").strip().splitlines()
     return [[word.format(sample=sample, out=out) for word in step.split()] for step in steps]
