@@ -52,7 +52,8 @@ def test_the_pipeline_runs_on_a_users_files(project: Path) -> None:
 
 def test_the_readmes_python_finds_all_up_to_date(project: Path) -> None:
     """It is the pipeline above, so that nothing is made again."""
-    before = {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()}
+    made = [path for path in project.rglob("*") if path.is_file() and path.parent.name != "bin"]
+    before = {path: path.stat().st_mtime_ns for path in made}
     text = block(README, "import tile2vec_cli").replace("100_000", "2_000")
     text = text.replace('out="model"', 'out="model", steps=3')
     text = text.replace("tiles=tiles)\nprint", "tiles=tiles, repeats=2)\nprint")
