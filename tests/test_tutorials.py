@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         block(README, "sample-triplets")
         .replace("--count 100000", "--count 2000")
         .replace("--out model", "--steps 3 --out model", 1)
-        .replace("--out probe", "--repeats 2 --out probe")
+        .replace("--out probe", "--n-labels 100 --repeats 2 --out probe")
     )
     done = run_script(text, folder)
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_the_readmes_python_finds_all_up_to_date(project: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in made}
     text = block(README, "import tile2vec_cli").replace("100_000", "2_000")
     text = text.replace('out="model"', 'out="model", steps=3')
-    text = text.replace("tiles=tiles)\nprint", "tiles=tiles, repeats=2)\nprint")
+    text = text.replace("tiles=tiles)\nprint", "tiles=tiles, repeats=2, baselines=[])\nprint")
     python = f"PYTHONPATH={shlex.quote(str(ROOT))} {sys.executable} -c {shlex.quote(text)}"
     done = run_script(python, project)
     assert done.returncode == 0, done.stderr
@@ -79,7 +79,9 @@ def test_vectors_are_looked_at(project: Path) -> None:
 
 def test_two_dates_are_compared_and_vectors_looked_into(project: Path) -> None:
     for command in ("tile2vec change", "tile2vec inspect"):
-        done = run_script(block(VIEWS, command), project)
+        done = run_script(
+            block(VIEWS, command).replace("--out inspect", "--sample 300 --out inspect"), project
+        )
         assert done.returncode == 0, done.stderr
     made = {"change.tif", "change.parquet", "change.png", "inspect"}
     assert made <= {path.name for path in project.iterdir()}
