@@ -46,7 +46,7 @@ ROWS = {
     "256 filters": _place((descriptors, "FILTERS", 256)),
     "1024 filters": _place((descriptors, "FILTERS", 1024)),
     "filters at every second position": _place((descriptors, "_STRIDE", 2)),
-    "components at every fourth": _place((descriptors, "_STEP", 4)),
+    "components at every fourth": _place((descriptors, "STEP", 4)),
     "one component": _place((descriptors, "_COMPONENTS", 1)),
     "8 factors": _place((closed_form, "FACTORS", 8)),
     "32 factors": _place((closed_form, "FACTORS", 32)),

@@ -25,6 +25,7 @@ from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.errors import DataError, Failure, InputError, Interrupted, OutputError, UsageError
+from tile2vec_cli.job.silence import silence
 from tile2vec_cli.segmentation import mapping
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.workers import clusters, dispatch, work
@@ -41,7 +42,7 @@ PROMISED_S = 10
 @pytest.fixture(scope="module")
 def dask() -> Iterator[Any]:
     """Two workers, each a process with one thread."""
-    with clusters._silence(), clusters._local_cluster(2) as cluster:
+    with silence(), clusters._local_cluster(2) as cluster:
         yield cluster
 
 

@@ -16,12 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import wraps
 from inspect import Parameter
-from keyword import iskeyword
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from tile2vec_cli.api.outcomes import Outcome
-from tile2vec_cli.config.fields import flag, nested_in, option_of
+from tile2vec_cli.config.fields import argument, nested_in, option_of
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import parse_place
 from tile2vec_cli.errors import Interrupted, Remark, UsageError
@@ -121,8 +120,7 @@ def _options(config: Any) -> list[tuple[Field[Any], Any]]:
 def _option_name(field: Field[Any]) -> str:
     """As its flag is called, but for words of Python's."""
     said = option_of(field)
-    name = flag(field.name, said).removeprefix("--").replace("-", "_") if said else field.name
-    return name if name.isidentifier() and not iskeyword(name) else field.name
+    return argument(field.name, said) if said else field.name
 
 
 def _arguments(given: Mapping[str, Any], own: Mapping[str, Parameter], config: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli.config.pipeline import EmbedConfig
-from tile2vec_cli.embedding import inference
+from tile2vec_cli.embedding import embedding_files, inference
 from tile2vec_cli.embedding.forward import Forward
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.neural import encoders, models
@@ -53,8 +52,7 @@ class Model:
     @cached_property
     def parts(self) -> dict[str, slice]:
         """Where in a vector its parts stand, by name."""
-        ends = [*accumulate(self._sizes.values(), initial=0)]
-        return dict(zip(self._sizes, map(slice, ends, ends[1:]), strict=True))
+        return embedding_files.slices(self._sizes)
 
     @property
     def _sizes(self) -> dict[str, int]:

@@ -99,9 +99,8 @@ def rows_of_tiles(tiles: TileSet, vectors: Any, metadata: dict[str, Any] | None 
             f"{tiles.path}: holds {len(tiles):,} tiles, and there are {len(vectors):,} vectors; one for each "
             "tile is needed, in the order of the tile set."
         )
-    ids, scenes = (
-        np.array(tiles.table([name])[name].to_pylist(), dtype=object) for name in ("tile_id", "scene")
-    )
+    names = tiles.table(["tile_id", "scene"])
+    ids, scenes = (np.array(names[name].to_pylist(), dtype=object) for name in ("tile_id", "scene"))
     dates = None if np.isnat(tiles.datetime).all() else tiles.datetime
     return Rows(tiles.path, vectors, tiles.footprints(), ids, scenes, dates, metadata or {})
 

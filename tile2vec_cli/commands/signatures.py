@@ -20,12 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import partial
 from inspect import Parameter
-from keyword import iskeyword
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from tile2vec_cli.config.fields import Option, flag, nested_in, option_of
+from tile2vec_cli.config.fields import Option, argument, flag, nested_in, option_of
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
@@ -76,9 +75,8 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """What typer calls its value: as the flag is called, so that two configs may have a field `band`."""
-        name = self.flags.partition("/")[0].removeprefix("--").replace("-", "_")
-        return name if name.isidentifier() and not iskeyword(name) else self.field
+        """What typer calls its value."""
+        return argument(self.field, self.option)
 
     @property
     def parameter(self) -> Parameter:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
+from keyword import iskeyword
 from typing import Any
 
 from tile2vec_cli.config.rules import above, at_least, one_of, parse_assets, parse_ints, parse_stack
@@ -39,6 +40,12 @@ def option(default: Any = MISSING, **said: Any) -> Any:
 
 def flag(name: str, said: Option) -> str:
     return said.flag or f"--{name.removesuffix('_m').replace('_', '-')}"
+
+
+def argument(name: str, said: Option) -> str:
+    """What its value is called: as the flag, so that two configs may have a field `band`; never a keyword."""
+    found = flag(name, said).partition("/")[0].removeprefix("--").replace("-", "_")
+    return found if found.isidentifier() and not iskeyword(found) else name
 
 
 def check(config: Any) -> None:

@@ -123,5 +123,10 @@ def parts(metadata: Mapping[str, Any], dim: int) -> dict[str, slice]:
     sizes = metadata.get(PART_SIZES)
     if not isinstance(sizes, dict) or not all(isinstance(size, int) and size > 0 for size in sizes.values()):
         return {}
+    return slices(sizes) if sum(sizes.values()) == dim else {}
+
+
+def slices(sizes: Mapping[str, int]) -> dict[str, slice]:
+    """Where parts of these sizes, one after the other, stand in a vector."""
     ends = [*accumulate(sizes.values(), initial=0)]
-    return dict(zip(sizes, map(slice, ends, ends[1:]), strict=True)) if ends[-1] == dim else {}
+    return dict(zip(sizes, map(slice, ends, ends[1:]), strict=True))

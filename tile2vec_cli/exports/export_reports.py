@@ -17,6 +17,7 @@ from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.exports import formats, metadata
 from tile2vec_cli.exports.formats import Graph, Values
 from tile2vec_cli.exports.graphs import EncoderGraph, SegmenterGraph
+from tile2vec_cli.exports.metadata import Tensor
 from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.neural.models import Model
@@ -94,7 +95,7 @@ def _encoder(path: Path, config: ExportConfig, framework: str) -> _Subject:
     shape = (len(model.bands), model.size, model.size)
     described = {
         **metadata.own(model, models.fingerprint(path), None),
-        **metadata.mlm(model, framework, [-1, *shape], "embedding", [-1, model.dim]),
+        **_mlm(model, framework, [-1, *shape], Tensor("embedding", [-1, model.dim], ("batch", "dim"))),
         "tiles_size": model.size,
     }
     network = encoders.fused(encoder)
@@ -120,7 +121,12 @@ def _segmenter(path: Path, config: ExportConfig, framework: str) -> _Subject:
     free = window or -1
     described = {
         **metadata.own(model, models.fingerprint(path), tiles.nodata),
-        **metadata.mlm(model, framework, [-1, bands, free, free], "probability", [-1, 1, free, free]),
+        **_mlm(
+            model,
+            framework,
+            [-1, bands, free, free],
+            Tensor("probability", [-1, 1, free, free], ("batch", "class", "height", "width")),
+        ),
         **metadata.deepness(model, resolution_m, side, segmenter.reach, float(segmenter.threshold)),
     }
 
@@ -136,6 +142,12 @@ def _segmenter(path: Path, config: ExportConfig, framework: str) -> _Subject:
     shape = (2, bands, shown, shown if window else shown + stride)
     graph = Graph(SegmenterGraph(segmenter, tiles.nodata), "probability", shape, multiples, described)
     return _Subject(model, graph, 1, wanted)
+
+
+def _mlm(model: Model, framework: str, shape: list[int], made: Tensor) -> Keys:
+    scaled = "with scale and offset applied" if model.scaled else "as the scenes hold them"
+    given = Tensor(formats.INPUT, shape, metadata.IMAGE)
+    return metadata.mlm(model, framework, given, made, f"Pixels {scaled}, NaN where there are no data.")
 
 
 # --- the comparison ------------------------------------------------------------------------------

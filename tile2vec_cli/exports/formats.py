@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tile2vec_cli.errors import UsageError
+from tile2vec_cli.job.silence import silence
 
 OPSET = 18
 INPUT = "pixels"
@@ -60,7 +58,7 @@ def format_of(path: Path) -> str:
 
 def encode(graph: Graph, format: str) -> bytes:
     """The file's bytes."""
-    with _silence():
+    with silence():
         program = torch.export.export(
             graph.network.eval(), (torch.zeros(graph.shape),), dynamic_shapes=(_dynamic(graph),)
         )
@@ -83,7 +81,7 @@ def outputs(encoded: bytes, format: str, inputs: Sequence[Values]) -> list[Value
         options.intra_op_num_threads = torch.get_num_threads()
         session = onnxruntime.InferenceSession(encoded, options, providers=["CPUExecutionProvider"])
         return [np.asarray(session.run(None, {INPUT: one})[0]) for one in inputs]
-    with _silence(), torch.inference_mode():
+    with silence(), torch.inference_mode():
         network = torch.export.load(BytesIO(encoded)).module()
         return [network(torch.from_numpy(one)).numpy() for one in inputs]
 
@@ -134,16 +132,3 @@ def _pt2_bytes(program: torch.export.ExportedProgram, graph: Graph) -> bytes:
     file = BytesIO()
     torch.export.save(program, file, extra_files={_METADATA: json.dumps(graph.metadata)})
     return file.getvalue()
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Users can act on nothing that the exporter warns of or logs."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

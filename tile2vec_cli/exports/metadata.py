@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from tile2vec_cli import __version__
-from tile2vec_cli.exports.formats import INPUT
 from tile2vec_cli.neural.models import Model
 
 Json = dict[str, Any]
 
 FORMAT = "tile2vec-export/1"
+IMAGE = ("batch", "bands", "height", "width")
 
 
 def bands(model: Model) -> list[str]:
@@ -37,12 +38,23 @@ def own(model: Model, fingerprint: str, nodata: float | None) -> Json:
     }
 
 
-def mlm(model: Model, framework: str, given: list[int], output: str, made: list[int]) -> Json:
-    """Fields of the MLM extension. given, made: shapes of input and output, -1 for any length."""
-    encodes = model.kind == "encoder"
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output; -1 in its shape is any length."""
+
+    name: str
+    shape: list[int]
+    order: tuple[str, ...]  # what its dimensions are
+    dtype: str = "float32"
+
+    def as_json(self) -> Json:
+        return {"shape": self.shape, "dim_order": list(self.order), "data_type": self.dtype}
+
+
+def mlm(model: Model, framework: str, given: Tensor, made: Tensor, description: str) -> Json:
+    """Fields of the MLM extension; `description` is of the input."""
     name = model.architecture.get("encoder") or model.architecture.get("network")
-    task = "similarity-search" if encodes else "semantic-segmentation"
-    scaled = "with scale and offset applied" if model.scaled else "as the scenes hold them"
+    task = "similarity-search" if model.kind == "encoder" else "semantic-segmentation"
     return {
         "mlm:name": f"tile2vec-{name}",
         "mlm:architecture": str(name),
@@ -51,27 +63,19 @@ def mlm(model: Model, framework: str, given: list[int], output: str, made: list[
         "mlm:pretrained": True,
         "mlm:input": [
             {
-                "name": INPUT,
+                "name": given.name,
                 "bands": [{"name": name} for name in bands(model)],
-                "input": {
-                    "shape": given,
-                    "dim_order": ["batch", "bands", "height", "width"],
-                    "data_type": "float32",
-                },
-                "description": f"Pixels {scaled}, NaN where there are no data.",
+                "input": given.as_json(),
+                "description": description,
                 "resize_type": None,
                 "pre_processing_function": None,
             }
         ],
         "mlm:output": [
             {
-                "name": output,
+                "name": made.name,
                 "tasks": [task],
-                "result": {
-                    "shape": made,
-                    "dim_order": ["batch", "dim"] if encodes else ["batch", "class", "height", "width"],
-                    "data_type": "float32",
-                },
+                "result": made.as_json(),
                 "post_processing_function": None,
             }
         ],

@@ -55,7 +55,7 @@ def is_stac(path: str) -> bool:
     if not is_document(path):
         return False
     try:
-        if re.split(r"[?#]", path)[0].lower().endswith(_PARQUETS):
+        if _is_parquet(path):
             return not is_remote(path) and _is_geoparquet(path)
         if is_remote(path):
             return _MARK in _content(path)
@@ -63,6 +63,10 @@ def is_stac(path: str) -> bool:
             return _MARK in file.read(_HEAD_BYTES)
     except (OSError, Tile2VecError):
         return False  # it is said where it is read
+
+
+def _is_parquet(address: str) -> bool:
+    return re.split(r"[?#]", address)[0].lower().endswith(_PARQUETS)
 
 
 def _is_geoparquet(path: str) -> bool:
@@ -117,7 +121,7 @@ def _place(address: str) -> str:
 def _loaded(link: _Link, assets: Sequence[str] | None, say: Callable[[str], None]) -> list[Found | _Link]:
     address = link.address
     try:
-        if re.split(r"[?#]", address)[0].lower().endswith(_PARQUETS):
+        if _is_parquet(address):
             return [stac_items.scene(item, address, assets, among=True) for item in _rows(address)]
         return list(_entries(_document(address), address, assets, say))
     except Tile2VecError as error:

@@ -60,8 +60,10 @@ def named(
     """
     given = [signatures.admit(name) for name in given]
     files = list(given)
-    if len(given) > 1 or any(_is_several(name) for name in given):
-        files = scene_lists.expand([path for name in given for path in _matches(name)])
+    items = [_item(name) for name in given]
+    if len(given) > 1 or any(items) or any(map(_is_several, given)):
+        named_files = [_matches(name, item) for name, item in zip(given, items, strict=True)]
+        files = scene_lists.expand([path for own in named_files for path in own])
     return LabelSource(tuple(given), tuple(files), band, tuple(nodata), layer, crs)
 
 
@@ -84,8 +86,6 @@ def optional(
 
 def _is_several(name: str) -> bool:
     """Whether it may stand for many files; a geodatabase is a folder, but one file."""
-    if _item(name) is not None:
-        return True
     if remote.is_remote(name):
         return False
     is_folder = Path(name).is_dir() and not vectors.is_vector(name)
@@ -113,8 +113,7 @@ def _require_whole(scene: Found) -> None:
         )
 
 
-def _matches(name: str) -> list[str]:
-    item = _item(name)
+def _matches(name: str, item: tuple[str, tuple[str] | None] | None) -> list[str]:
     if item is not None:
         path, asset = item
         local = path if remote.is_remote(path) else str(Path(path).absolute())

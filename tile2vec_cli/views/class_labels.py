@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import ClassifyConfig
-from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.embedding.embedding_files import Vectors
-from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import splits
 from tile2vec_cli.evaluation.tasks import block_side_m
@@ -57,7 +55,14 @@ def gather(
     Raises InputError and DataError as `embeddings.read` and `labels.read`, DataError where fewer than two
     classes have tiles.
     """
-    places, ids = _places(path, config.part, only, on_rows)
+    read = 0
+
+    def advance(count: int) -> None:
+        nonlocal read
+        read += count
+        on_rows(read)
+
+    places, ids = exemplars.places_of(path, config.part, only, advance)
     if labels is None:
         found = _of_examples(path, ids, config, only)
     else:
@@ -81,35 +86,10 @@ def gather(
     block_m = block_side_m(places, config.block_m)
     blocks = spatial_blocks(places.lonlat[rows], block_m)
     overlaps = splits.overlapping(places.geometry[rows], blocks)
-    vectors = _vectors(path, rows, config.part, only, lambda done: on_rows(len(ids) + done))
+    vectors = exemplars.vectors_of(path, rows, config.part, only, advance)
     return Labelled(
         vectors, classes.astype(np.int32), names, blocks, block_m, overlaps, left_out, found.rasters
     )
-
-
-def _places(
-    path: Path, part: str | None, only: Sequence[Path] | None, on_rows: OnRows
-) -> tuple[Embeddings, list[TileId]]:
-    """All embeddings without their vectors, and their ids."""
-    pieces, ids = [], list[TileId]()
-    for batch in exemplars.batches(path, part, only):
-        pieces.append(replace(batch.rows, vectors=np.empty((len(batch.rows), 0), np.float32)))
-        ids += batch.ids
-        on_rows(len(ids))
-    return embeddings.joined(path, pieces), ids
-
-
-def _vectors(
-    path: Path, rows: Ints, part: str | None, only: Sequence[Path] | None, on_rows: OnRows
-) -> Vectors:
-    """Those of these rows, ascending."""
-    found, start = [], 0
-    for batch in exemplars.batches(path, part, only):
-        first, last = np.searchsorted(rows, [start, start + len(batch.ids)])
-        found.append(batch.vectors[rows[first:last] - start])
-        start += len(batch.ids)
-        on_rows(start)
-    return np.concatenate(found)
 
 
 def _of_examples(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -12,14 +11,14 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 import pyarrow as pa
 import shapely
-from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo import feature_files
-from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.cogs import Layer
+from tile2vec_cli.views import value_maps
 from tile2vec_cli.views.classes import Classified
 from tile2vec_cli.views.mosaics import Mosaic
+from tile2vec_cli.views.value_maps import Maps
 
 FORMAT = "tile2vec-classes/1"
 # Okabe and Ito (2008), the strong ones first; further classes go around the colour circle.
@@ -99,19 +98,12 @@ def class_map(found: Classified, one: Mosaic, path: Path) -> None:
     legend = dict(zip(map(str, values), found.names, strict=True))
     tags = {"TILE2VEC_FORMAT": FORMAT, "TILE2VEC_CLASSES": json.dumps(legend, ensure_ascii=False)}
     layer = Layer(np.dtype(dtype).name, nodata, "mode", tags, {nodata: (0, 0, 0, 0), **palette})
-    _write(path, one, layer, np.array(values, dtype)[found.classes], nodata)
+    value_maps.write(one, layer, np.array(values, dtype)[found.classes], path)
 
 
-def probability_map(found: Classified, name: str, one: Mosaic, path: Path) -> None:
+def probability_maps(found: Classified, name: str) -> Maps:
     tags = {"TILE2VEC_FORMAT": FORMAT, "TILE2VEC_CLASS": name}
-    values = np.asarray(found.probabilities[:, found.names.index(name)])
-    _write(path, one, Layer("float32", math.nan, "average", tags), values, math.nan)
-
-
-def _write(path: Path, one: Mosaic, layer: Layer, values: NDArray[np.generic], empty: float) -> None:
-    with cogs.new_cog(path, one, layer) as write:
-        for row, pixels in one.whole(values, empty):
-            write(row, 0, pixels)
+    return Maps(found.mosaics, found.probabilities[:, found.names.index(name)], tags)
 
 
 def legend_file(names: Sequence[str], path: Path) -> None:

@@ -21,8 +21,7 @@ from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import class_outputs, classes, mosaics
 from tile2vec_cli.views.classes import Classified
 from tile2vec_cli.views.mosaics import Placing
-
-MAPS = (".tif", ".tiff")
+from tile2vec_cli.views.value_maps import SUFFIXES, is_map
 
 _Makers = Callable[[Classified, Keys], dict[Path, Maker]]
 
@@ -64,7 +63,7 @@ def run(
             f"--probability {config.probability}: no class of the labels; they have "
             f"{', '.join(learned.names[:20])}. Choose one of these."
         )
-    needs_map = any(_is_map(output.path) or output.path == picture for output, _ in wanted)
+    needs_map = any(is_map(output.path) or output.path == picture for output, _ in wanted)
     placing = Placing(tile_set) if needs_map else None
     folder = make_folder(wanted[0][0].path.parent)
     with ExitStack() as stack:
@@ -72,7 +71,7 @@ def run(
             path, learned, config, stack, folder=folder, placing=placing, on_rows=advance
         )
         keys = {**keys, "tiles": len(found.classes), "counts": found.counts}
-        for map_path in filter(_is_map, out):
+        for map_path in filter(is_map, out):
             classes.require_grid(found)
             keys.setdefault("maps", {})[str(map_path.name)] = [
                 file.name for file in mosaics.names(found.mosaics, map_path)
@@ -99,7 +98,7 @@ def _wanted(
         on_map[0]["tiles"], on_map[1]["tiles"] = tiles.path, tiles.fingerprint
     for one in out:
         settings = config.settings()
-        if _is_map(one):
+        if is_map(one):
             settings["probability"] = config.probability
             output = records.output(one, "classify", settings, on_map[0], **on_map[1])
             found.append((output, partial(_maps, one, config.probability)))
@@ -118,17 +117,13 @@ def _wanted(
 def require_outputs(out: Sequence[Path], config: ClassifyConfig) -> None:
     """Raise UsageError for outputs that no run could write."""
     for one in out:
-        feature_files.require_suffix(one, *MAPS)
+        feature_files.require_suffix(one, *SUFFIXES)
         if config.dissolve and one.suffix.lower() == ".csv":
             raise UsageError(f"--dissolve: {one} holds no polygons. Write .geojson or .parquet.")
-    if config.probability is not None and not any(map(_is_map, out)):
+    if config.probability is not None and not any(map(is_map, out)):
         raise UsageError("--probability: is of a map. Give --out map.tif as well.")
-    if config.dissolve and all(map(_is_map, out)):
+    if config.dissolve and all(map(is_map, out)):
         raise UsageError("--dissolve: is of polygons. Give --out classes.geojson or .parquet as well.")
-
-
-def _is_map(path: Path) -> bool:
-    return path.suffix.lower() in MAPS
 
 
 def _one_file(
@@ -139,14 +134,13 @@ def _one_file(
 
 def _maps(path: Path, probability: str | None, found: Classified, keys: Keys) -> dict[Path, Maker]:
     """One for each CRS, and what GDAL reads beside one of classes."""
+    if probability is not None:
+        return class_outputs.probability_maps(found, probability).makers(path)
     makers: dict[Path, Maker] = {}
     for name, one in zip(keys["maps"][path.name], found.mosaics, strict=True):
         file = path.with_name(name)
-        if probability is not None:
-            makers[file] = partial(class_outputs.probability_map, found, probability, one)
-        else:
-            makers[file] = partial(class_outputs.class_map, found, one)
-            makers[file.with_name(f"{name}.aux.xml")] = partial(class_outputs.legend_file, found.names)
+        makers[file] = partial(class_outputs.class_map, found, one)
+        makers[file.with_name(f"{name}.aux.xml")] = partial(class_outputs.legend_file, found.names)
     return makers
 
 

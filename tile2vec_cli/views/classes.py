@@ -132,11 +132,7 @@ class Classified:
         names = np.array(self.names, dtype=object)
         for batch in exemplars.batches(self.path, self.part, self.only):
             stop = start + len(batch.ids)
-            ids = (
-                pa.array(batch.ids, pa.int64())
-                if self.numbered
-                else pa.array(map(str, batch.ids), pa.string())
-            )
+            ids = batch.ids if self.numbered else map(str, batch.ids)
             columns: dict[str, pa.Array] = {
                 "tile_id": pa.array(ids, pa.int64() if self.numbered else pa.string()),
                 "class": pa.array(names[self.classes[start:stop]], pa.string()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.geo.grid import Floats
+from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.geo.places import ground_m
 
 TileId = str | int  # other people's rows without an id are known by their number
@@ -77,6 +77,42 @@ def batches(path: Path, part: str | None = None, only: Sequence[Path] | None = N
         ids = range(start, start + len(rows)) if rows.tile_id is None else rows.tile_id.tolist()
         yield Batch(rows, ids)
         start += len(rows)
+
+
+def places_of(
+    path: Path,
+    part: str | None = None,
+    only: Sequence[Path] | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> tuple[Embeddings, list[TileId]]:
+    """All rows without their vectors, and their ids; `advance` is told of each so many more rows."""
+    pieces, ids = [], list[TileId]()
+    for batch in batches(path, part, only):
+        pieces.append(replace(batch.rows, vectors=np.empty((len(batch.ids), 0), np.float32), scale=None))
+        ids += batch.ids
+        advance(len(batch.ids))
+    return embeddings.joined(path, pieces), ids
+
+
+def vectors_of(
+    path: Path,
+    rows: Ints,
+    part: str | None = None,
+    only: Sequence[Path] | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Vectors:
+    """(M, D) those of these rows, in their order; `advance` as in `places_of`."""
+    order = np.argsort(rows, kind="stable")
+    ascending, found, start = rows[order], [], 0
+    for batch in batches(path, part, only):
+        first, last = np.searchsorted(ascending, [start, start + len(batch.ids)])
+        found.append(batch.vectors[ascending[first:last] - start])
+        start += len(batch.ids)
+        advance(len(batch.ids))
+    vectors = np.concatenate(found)
+    back = np.empty_like(vectors)
+    back[order] = vectors
+    return back
 
 
 def resolve(
@@ -169,7 +205,7 @@ def _unknown(path: Path, wanted: str, hint: str) -> DataError:
 
 def _unlikeness(tile_id: str, wanted: str) -> tuple[float, int, str]:
     """How far an id is from another: first its scene by its letters, then its row and column."""
-    (scene, *cell), (other, *place) = _parts(tile_id), _parts(wanted)
+    (scene, *cell), (other, *place) = id_parts(tile_id), id_parts(wanted)
     if len(cell) != len(place):
         scene, other, cell, place = tile_id, wanted, [], []
     same = _shared(scene, other)
@@ -184,7 +220,7 @@ def _shared(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _parts(tile_id: str) -> list[str]:
+def id_parts(tile_id: str) -> list[str]:
     """[scene, row, col], or the whole id where it has another form."""
     parts = tile_id.rsplit("/", 2)
     return parts if len(parts) == 3 and parts[1].isdecimal() and parts[2].isdecimal() else [tile_id]

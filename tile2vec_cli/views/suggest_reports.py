@@ -14,7 +14,7 @@ from tile2vec_cli.geo.feature_files import Batch
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.records import Keys, Report
-from tile2vec_cli.views import contact_sheets, near_reports, suggestions
+from tile2vec_cli.views import contact_sheets, exemplars, near_reports, suggestions
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
 from tile2vec_cli.views.near_reports import Finding, Outputs
 from tile2vec_cli.views.suggestions import Suggested
@@ -73,10 +73,8 @@ def _rows(found: Suggested) -> list[dict[str, Any]]:
 
 def _cell(tile_id: str | int) -> dict[str, int]:
     """The row and column of a tile whose id names them: "<scene>/<row>/<col>"."""
-    _, *cell = str(tile_id).rsplit("/", 2)
-    if len(cell) != 2 or not all(number.isdecimal() for number in cell):
-        return {}
-    return {"row": int(cell[0]), "col": int(cell[1])}
+    _, *cell = exemplars.id_parts(str(tile_id))
+    return dict(zip(("row", "col"), map(int, cell), strict=False))
 
 
 def _table(found: Suggested, rows: list[dict[str, Any]]) -> Batch:

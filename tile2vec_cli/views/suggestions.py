@@ -25,7 +25,7 @@ from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import classification
-from tile2vec_cli.evaluation.tasks import BLOCK_SIDES, POINT_BLOCK_M
+from tile2vec_cli.evaluation.tasks import POINT_BLOCK_M, block_side_m
 from tile2vec_cli.geo.grid import Floats, Ints, ecef, spatial_blocks
 from tile2vec_cli.labelling import labels as labelling
 from tile2vec_cli.labelling.labels import Labels
@@ -113,7 +113,7 @@ def suggest(
         done += count
         on_progress(min(done, total), total)
 
-    places, ids = _places(path, config.part, advance)
+    places, ids = exemplars.places_of(path, config.part, advance=advance)
     found, labelled = None, np.empty(0, np.int64)
     if labels is not None:
         found = labelling.read(
@@ -149,8 +149,8 @@ def _unsure(
     random = np.random.default_rng(config.seed)
     if len(labelled) > kinds.SAMPLE:
         labelled = np.sort(random.choice(labelled, kinds.SAMPLE, replace=False))
-    blocks = spatial_blocks(places.lonlat[labelled], BLOCK_SIDES * places.side_m or POINT_BLOCK_M)
-    vectors = _vectors(path, labelled, config.part)
+    blocks = spatial_blocks(places.lonlat[labelled], block_side_m(places, None))
+    vectors = exemplars.vectors_of(path, labelled, config.part)
     fitted = classification.fit(vectors, labels.codes[labelled], blocks, config.classifier, config.seed)
     unsure = np.empty(len(ids), np.float32)
     start = 0
@@ -160,7 +160,9 @@ def _unsure(
         advance(len(batch.ids))
     rows = candidates(unsure, free, config.count)
     near = replace(ground, xyz=ground.xyz[rows])
-    chosen = spread(_vectors(path, rows, config.part, advance), near, unsure[rows], config.count)
+    chosen = spread(
+        exemplars.vectors_of(path, rows, config.part, advance=advance), near, unsure[rows], config.count
+    )
     return [Suggestion(row, ids[row], float(unsure[row]), None) for row in rows[chosen].tolist()]
 
 
@@ -175,7 +177,7 @@ def _typical(
     random = np.random.default_rng(config.seed)
     every = np.flatnonzero(free)
     rows = np.sort(random.choice(every, min(len(every), kinds.SAMPLE), replace=False))
-    vectors = _vectors(path, rows, config.part, advance)
+    vectors = exemplars.vectors_of(path, rows, config.part, advance=advance)
     clusters = Clusters(kinds.centres(vectors, min(config.count, _SINGLED_OUT), config.seed))
     start = 0
     for batch in exemplars.batches(path, config.part):
@@ -252,31 +254,3 @@ def apart(rows: Sequence[int], ground: Ground, count: int) -> Ints:
             found.append(row)
             left[ground.tree.query_ball_point(ground.xyz[row], ground.place_m)] = False
     return np.array(found, np.int64)
-
-
-# --- what is read ----------------------------------------------------------------------------------------
-
-
-def _places(path: Path, part: str | None, advance: OnRows) -> tuple[Embeddings, list[TileId]]:
-    """All embeddings without their vectors, and their ids."""
-    pieces, ids = [], list[TileId]()
-    for batch in exemplars.batches(path, part):
-        pieces.append(replace(batch.rows, vectors=np.empty((len(batch.ids), 0), np.float32), scale=None))
-        ids += batch.ids
-        advance(len(batch.ids))
-    return embeddings.joined(path, pieces), ids
-
-
-def _vectors(path: Path, rows: Ints, part: str | None, advance: OnRows = lambda _: None) -> Vectors:
-    """(M, D) those of these rows, in their order."""
-    order = np.argsort(rows, kind="stable")
-    ascending, found, start = rows[order], [], 0
-    for batch in exemplars.batches(path, part):
-        first, last = np.searchsorted(ascending, [start, start + len(batch.ids)])
-        found.append(batch.vectors[ascending[first:last] - start])
-        start += len(batch.ids)
-        advance(len(batch.ids))
-    vectors = np.concatenate(found)
-    back = np.empty_like(vectors)
-    back[order] = vectors
-    return back

@@ -34,13 +34,17 @@ class Maps:
 
     def makers(self, path: Path) -> dict[Path, Maker]:
         """What writes each of the files that `path` becomes."""
-        files = names(self.mosaics, path)
-        return {file: partial(self._write, one) for file, one in zip(files, self.mosaics, strict=True)}
+        layer, values = Layer("float32", math.nan, "average", self.tags), self.values.astype(np.float32)
+        files = zip(names(self.mosaics, path), self.mosaics, strict=True)
+        return {file: partial(write, one, layer, values) for file, one in files}
 
-    def _write(self, one: Mosaic, path: Path) -> None:
-        with cogs.new_cog(path, one, Layer("float32", math.nan, "average", self.tags)) as write:
-            for row, pixels in one.whole(self.values.astype(np.float32), math.nan):
-                write(row, 0, pixels)
+
+def write(one: Mosaic, layer: Layer, values: NDArray[Any], path: Path) -> None:
+    """A map of the values (N,) of tiles; elsewhere the layer's nodata."""
+    assert layer.nodata is not None
+    with cogs.new_cog(path, one, layer) as write_pixels:
+        for row, pixels in one.whole(values, layer.nodata):
+            write_pixels(row, 0, pixels)
 
 
 def files(output: Output, keys: Keys) -> list[Path]:

@@ -11,7 +11,6 @@ import json
 import logging
 import signal
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError, UsageError
 from tile2vec_cli.job.processors import usable_cpus, worker_count
+from tile2vec_cli.job.silence import silence
 from tile2vec_cli.outputs.parts import sweep
 from tile2vec_cli.workers.dispatch import Killed, Run, Task
 from tile2vec_cli.workers.work import Advance, Result, Unit
@@ -75,7 +75,7 @@ class Cluster:
         """
         if not units:
             return
-        with _silence(), self._joined(len(units)) as client:
+        with silence(), self._joined(len(units)) as client:
             task = Task(do, strict, folder.absolute(), uuid.uuid4().hex)
             for number, result in Run(client, self.where, units, task, advance).results():
                 if not isinstance(result, Killed):
@@ -171,16 +171,3 @@ def _address_in(path: Path) -> str:
             f"--dask {path}: holds no scheduler's address; the file that the scheduler writes is needed."
         )
     return found
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Dask's loggers and its warnings about versions would come between our own lines."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
