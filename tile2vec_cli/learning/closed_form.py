@@ -52,7 +52,7 @@ def fitted(
     trained = rows[:, -sum(encoder.shares) :] if encoder.shares else rows[:, :0]
     spread = _spread(trained)
     shift, deviation = rows.mean(axis=0), rows.std(axis=0)
-    varies = deviation > 1e-6 * np.abs(rows).max()
+    varies = deviation > 1e-6 * max(rows.max(), -rows.min())
     scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
     rows -= shift
     rows *= scale
@@ -97,7 +97,7 @@ def _shrinkage(rows: Rows, tiles: Ints, triplets: Ints, source: Source, seed: in
     blocks = np.unique(spatial_blocks(lonlat[tiles[judged[:, 0]]], block_m), return_inverse=True)[1]
     shares = []
     for factors in Covariances.of(rows, pairs).factors(min(FACTORS, rows.shape[1]), _SHRINKAGES):
-        anchor, neighbor, distant = (rows[judged[:, k]] @ factors.astype(np.float32) for k in range(3))
+        anchor, neighbor, distant = (rows @ factors.astype(np.float32))[judged].transpose(1, 0, 2)
         near, far = (np.square(anchor - other).sum(axis=1) for other in (neighbor, distant))
         shares.append(np.bincount(blocks, near < far) / np.bincount(blocks))
     means = [share.mean() for share in shares]

@@ -60,7 +60,7 @@ class Start:
         runtime = choose(config.device, config.precision, team.launch)
         source = Source.of(tiles, triplets, config)
         sharers = team.launch.local_count if runtime.name == "cpu" else 1
-        pixels = Pixels.of(tiles, source.used, runtime.device, sharers)
+        pixels = Pixels.of(tiles, source.used, runtime.device, sharers, often=config.objective != MAF)
         start, said = _init(config, tiles)
         name = str(config.encoder)
         if name == "auto":  # a run begun on another device goes on with its encoder

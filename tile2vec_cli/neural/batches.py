@@ -48,8 +48,11 @@ class Pixels:
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, tiles: TileSet, ids: Ints, device: torch.device, sharers: int = 1) -> Pixels:
-        """`sharers`: how many processes do the same in this memory.
+    def of(
+        cls, tiles: TileSet, ids: Ints, device: torch.device, sharers: int = 1, *, often: bool = True
+    ) -> Pixels:
+        """`sharers`: how many processes do the same in this memory. `often`: whether tiles are read more
+        than once or twice; where not, those that are stored stay in their files.
 
         Raises DataError for pixels that are no real numbers.
         """
@@ -58,7 +61,8 @@ class Pixels:
         dtype = torch.from_numpy(np.empty(0, tiles.dtype)).dtype
         size = len(ids) * math.prod(tiles.shape[1:]) * tiles.dtype.itemsize
         resident = None
-        if size < free_memory(device) // (2 * sharers):
+        kept = often or tiles.settings["virtual"]
+        if kept and size < free_memory(device) // (2 * sharers):
             resident = torch.empty((len(ids), *tiles.shape[1:]), dtype=indexable(dtype), device=device)
             for start in range(0, len(ids), _CHUNK):
                 rows = slice(start, start + _CHUNK)

@@ -136,18 +136,24 @@ def fit(
     shape = Shape.of(pixels.shape[1], pixels.shape[-1], filters)
     drawn = random_features.draw(pixels, valid, -(-_PATCHES // len(pixels)), random)
     standardised = standardise(torch.from_numpy(pixels))
-    patches = _patches(standardised, shape.side, STEP)
-    centred = (patches - patches.mean(2, keepdim=True)).double()
-    covariance = (centred @ centred.mT / centred.shape[2]).mean(0)
+    within = [_within(some, shape.side) for some in torch.split(standardised, _CHUNK)]
+    covariance = torch.cat(within).mean(0)
     variances, axes = (found.flip(-1)[..., : shape.components] for found in torch.linalg.eigh(covariance))
     floor = (_LEAST * variances.clamp(min=0).mean()).clamp(min=1e-12)
     shares = np.linspace(0, 1, shape.bins + 1)[1:-1]
-    values = standardised.transpose(0, 1).flatten(1).numpy()
+    edges = [np.quantile(values, shares) for values in standardised.transpose(0, 1).numpy()]
     return Descriptors(
         random_features.fit(drawn, filters, random, _STRIDE),
         (axes / variances.clamp(min=floor).sqrt()).float(),
-        torch.from_numpy(np.quantile(values, shares, axis=1).T.astype(np.float32)).contiguous(),
+        torch.from_numpy(np.array(edges, dtype=np.float32)),
     )
+
+
+def _within(pixels: Tensor, side: int) -> Tensor:
+    """(B, C K K, C K K) float64 covariances of each tile's patches."""
+    patches = _patches(pixels, side, STEP)
+    centred = (patches - patches.mean(2, keepdim=True)).double()
+    return centred @ centred.mT / centred.shape[2]
 
 
 def _patches(pixels: Tensor, side: int, step: int) -> Tensor:
