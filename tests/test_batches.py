@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import landscapes
 import numpy as np
@@ -35,6 +38,40 @@ def test_stream_gives_the_tiles_asked_for(
     for numbers, (found, batch) in zip(wanted, pixels.stream(wanted), strict=True):
         assert np.array_equal(found, numbers)
         assert np.array_equal(batch.numpy(), tiles.pixels(ids[numbers.T.ravel()]))
+
+
+def test_batches_that_come_before_the_pixels_are_read(
+    tiles: TileSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, wanted = np.arange(5, 200, 3), np.array([[0, 7], [3, 60]])
+    monkeypatch.setattr(batches, "_CHUNK", 4)
+    read, go_on = type(tiles).pixels, threading.Event()
+
+    def slow(self: TileSet, some: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread() and some[0] > ids[0]:
+            assert go_on.wait(60)
+        return read(self, some)
+
+    monkeypatch.setattr(type(tiles), "pixels", slow)
+    pixels = Pixels.of(tiles, ids, CPU)
+    assert pixels.resident is not None
+    assert not pixels.resident.holds(np.array([60]))
+    stream = pixels.stream([wanted, wanted])
+    assert np.array_equal(next(stream)[1].numpy(), read(tiles, ids[wanted.T.ravel()]))
+    go_on.set()
+    while not pixels.resident.holds(np.array([len(ids) - 1])):
+        time.sleep(0.01)
+    assert np.array_equal(next(stream)[1].numpy(), read(tiles, ids[wanted.T.ravel()]))
+    assert np.array_equal(pixels.resident.pixels.numpy(), read(tiles, ids))
+
+
+def test_what_keeps_pixels_from_being_read_is_raised(tiles: TileSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Any:
+        raise DataError("gone")
+
+    monkeypatch.setattr(type(tiles), "pixels", broken)
+    with pytest.raises(DataError, match="gone"):
+        list(Pixels.of(tiles, np.arange(4), CPU).stream([np.array([[1], [2]])]))
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "uint32"])

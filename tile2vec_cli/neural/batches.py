@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,16 +36,17 @@ _UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64:
 class Pixels:
     """The pixels of the tiles in use: on the device, as stored, when they fit there.
 
-    They are then read once, in order; of a virtual tile set so are the strips of scenes that hold
-    them. Otherwise each batch is gathered by a thread that runs one step ahead: from the memory
-    map or, of a virtual tile set, from scenes, which is quick while these fit into memory and else
-    costs, for each tile, the scene's blocks around it (see `sources`).
+    They are then read once, in order, by a thread, and batches that come sooner are gathered; of a
+    virtual tile set the strips of scenes that hold them are read so, and waited for. Tiles that do not
+    fit are gathered by a thread that runs one step ahead: from the memory map or, of a virtual tile
+    set, from scenes, which is quick while these fit into memory and else costs, for each tile, the
+    scene's blocks around it (see `sources`).
     """
 
     tiles: TileSet
     ids: Ints  # (U,) positions in the tile set; a tile is known here by its number among these
     device: torch.device
-    resident: Tensor | None = field(repr=False)  # (U, C, S, S)
+    resident: Resident | None = field(repr=False)
     dtype: torch.dtype
 
     @classmethod
@@ -60,13 +62,15 @@ class Pixels:
             raise DataError(f"{tiles.path}: its pixels are {tiles.dtype}; real numbers are needed.")
         dtype = torch.from_numpy(np.empty(0, tiles.dtype)).dtype
         size = len(ids) * math.prod(tiles.shape[1:]) * tiles.dtype.itemsize
-        resident = None
-        kept = often or tiles.settings["virtual"]
-        if kept and size < free_memory(device) // (2 * sharers):
-            resident = torch.empty((len(ids), *tiles.shape[1:]), dtype=indexable(dtype), device=device)
-            for start in range(0, len(ids), _CHUNK):
-                rows = slice(start, start + _CHUNK)
-                resident[rows] = torch.from_numpy(tiles.pixels(ids[rows])).view(indexable(dtype)).to(device)
+        resident, virtual = None, tiles.settings["virtual"]
+        if (often or virtual) and size < free_memory(device) // (2 * sharers):
+            resident = Resident(
+                torch.empty((len(ids), *tiles.shape[1:]), dtype=indexable(dtype), device=device)
+            )
+            if virtual:
+                resident.fill(tiles, ids)
+            else:
+                resident.start(tiles, ids)
         return cls(tiles, ids, device, resident, dtype)
 
     def stream(self, numbers: Iterable[Ints], share: slice = slice(None)) -> Iterator[tuple[Ints, Tensor]]:
@@ -76,8 +80,12 @@ class Pixels:
         """
         if self.resident is not None:
             for batch in numbers:
-                rows = sent(torch.from_numpy(batch[share].T.ravel()), self.device)
-                yield batch, self.resident.index_select(0, rows).view(self.dtype)
+                rows = batch[share].T.ravel()
+                if self.resident.holds(rows):
+                    found = self.resident.pixels.index_select(0, sent(torch.from_numpy(rows), self.device))
+                    yield batch, found.view(self.dtype)
+                else:
+                    yield batch, self._gather(rows).to(self.device)
         else:
             courier = Courier(self.device)
             parcels = ((batch, courier.send(self._gather(batch[share].T.ravel()))) for batch in numbers)
@@ -86,6 +94,59 @@ class Pixels:
 
     def _gather(self, numbers: Ints) -> Tensor:
         return torch.from_numpy(self.tiles.pixels(self.ids[numbers]))
+
+
+class Resident:
+    """Pixels on the device, from the first tile on as far as they are read."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels  # (U, C, S, S)
+        self._count = 0  # of the tiles that are there
+        self._error: Exception | None = None
+
+    def holds(self, numbers: Ints) -> bool:
+        """Whether these tiles are there. Raises what kept them from being read."""
+        if self._error is not None:
+            raise self._error
+        return self._count == len(self.pixels) or int(numbers.max(initial=-1)) < self._count
+
+    def start(self, tiles: TileSet, ids: Ints) -> None:
+        """Fill in a thread, which ends when nobody needs it any more."""
+        threading.Thread(target=_fill, args=(weakref.ref(self), tiles, ids), daemon=True).start()
+
+    def fill(self, tiles: TileSet, ids: Ints) -> None:
+        for start in range(0, len(ids), _CHUNK):
+            self.put(start, tiles.pixels(ids[start : start + _CHUNK]))
+
+    def put(self, start: int, pixels: NDArray[Any]) -> None:
+        found = torch.from_numpy(pixels).view(self.pixels.dtype)
+        stop = start + len(found)
+        if (
+            self.pixels.device.type == "cpu"
+        ):  # not by torch: its threads would be a second set, and in the way
+            self.pixels.numpy()[start:stop] = found.numpy()
+        else:
+            self.pixels[start:stop] = found.to(self.pixels.device)
+        self._count = stop
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+
+
+def _fill(wanted: weakref.ref[Resident], tiles: TileSet, ids: Ints) -> None:
+    for start in range(0, len(ids), _CHUNK):
+        try:
+            pixels, error = tiles.pixels(ids[start : start + _CHUNK]), None
+        except Exception as found:
+            error = found
+        resident = wanted()
+        if resident is None:
+            return
+        if error is not None:
+            resident.fail(error)
+            return
+        resident.put(start, pixels)
+        del resident  # not kept alive while the next ones are read
 
 
 def indexable(dtype: torch.dtype) -> torch.dtype:
