@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_models import MODEL, network
+from encoded import MODEL, network
 from torch.optim import Adam
 
 from tile2vec_cli.errors import DataError, OutputError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,15 +15,14 @@ from typing import Any
 
 import fields
 import pytest
-from conftest import Run
 from distributed import Client
-from test_inference import write_model as write_encoder
-from test_mapping import write_model as write_segmenter
+from projects import write_model as write_encoder
+from segmented import write_model as write_segmenter
 
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.embedding import inference
-from tile2vec_cli.errors import DataError, Failure, InputError, Interrupted, OutputError, UsageError
+from tile2vec_cli.errors import DataError, Failure, Interrupted, OutputError, UsageError
 from tile2vec_cli.job.silence import silence
 from tile2vec_cli.segmentation import mapping
 from tile2vec_cli.tiling import cutting
@@ -152,6 +150,14 @@ def test_what_a_killed_worker_had_is_made_again(
     assert not strays(tmp_path)
 
 
+def test_settings_that_no_cluster_could_use(land: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--workers 3: the cluster at tcp://a:1 has workers of its own"):
+        Cluster("tcp://a:1", 3)
+    embed(land, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"--dask: .*out\.parquet is one file"):
+        embed(land, tmp_path / "out.parquet", workers=Cluster("tcp://a:1"))
+
+
 # --- units that are no parts ---------------------------------------------------------------------
 
 
@@ -232,65 +238,6 @@ def test_workers_of_another_kind_are_refused(
     monkeypatch.setattr(dispatch, "__version__", "9.9")
     with pytest.raises(UsageError, match=r"has tile2vec .*; needs 9\.9 as here"):
         each(range(9), refused, elsewhere, tmp_path)
-
-
-# --- clusters that are not there --------------------------------------------------------------------
-
-
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """The address of something that takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
-
-
-def test_no_scheduler_answers(
-    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(clusters, "_CONNECT_S", 0.3)
-    file = tmp_path / "scheduler.json"
-    file.write_text(f'{{"address": "{silent}"}}')
-    for where in (silent, "tcp://127.0.0.1:1", str(file)):
-        with pytest.raises(InputError, match=f"--dask {where}: no Dask scheduler answers at tcp://"):
-            each(range(2), refused, Cluster(where), tmp_path)
-    with pytest.raises(InputError, match="no such file"):
-        each(range(2), refused, Cluster(str(tmp_path / "none.json")), tmp_path)
-    for text in ("", "[]", '{"address": 1}', '{"address": "here"}'):
-        file.write_text(text)
-        with pytest.raises(DataError, match="holds no scheduler's address"):
-            each(range(2), refused, Cluster(str(file)), tmp_path)
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    "where", ["http://a:1", "tcp://", "tcp://a", "tcp://a:b", "tcp://a:99999", "inproc://1/2/3"]
-)
-def test_what_is_no_address_is_wrong_usage(where: str) -> None:
-    with pytest.raises(UsageError, match="is not a scheduler's address"):
-        Cluster(where)
-
-
-def test_settings_that_no_cluster_could_use(land: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--workers 3: the cluster at tcp://a:1 has workers of its own"):
-        Cluster("tcp://a:1", 3)
-    embed(land, tmp_path / "out")
-    with pytest.raises(UsageError, match=r"--dask: .*out\.parquet is one file"):
-        embed(land, tmp_path / "out.parquet", workers=Cluster("tcp://a:1"))
-
-
-def test_without_the_extra_a_line_says_what_to_install(tile2vec: Callable[..., Run], tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['distributed'] = None\n")
-    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[1])])
-    for command in (
-        ("tile", tmp_path),
-        ("embed", tmp_path, "--model", "m"),
-        ("map", tmp_path, "--model", "m"),
-    ):
-        done = tile2vec(*command, "--out", tmp_path / "out", "--dask", "local", PYTHONPATH=paths)
-        assert (done.code, done.out) == (2, "")
-        assert done.err.startswith("error: ") and done.err.count("\n") == 1
-        assert "pip install 'tile2vec-cli[dask]'" in done.err
-    assert not (tmp_path / "out").exists()
 
 
 # --- a cluster that is started here ------------------------------------------------------------------

@@ -10,49 +10,18 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
-import rasterio
 import shapely
 from conftest import SceneWriter, real
-from rasterio.windows import Window
+from cuts import check_against_rasterio, content, paths
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.outputs.parts import Shard
 from tile2vec_cli.tiling import tile_parts
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
 
 Noise = Callable[..., np.ndarray]
-
-
-def paths(*scenes: Path) -> list[str]:
-    return [str(scene) for scene in scenes]
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def check_against_rasterio(tiles: TileSet, sources: dict[str, Path]) -> None:
-    """Every tile's pixels and footprint, read again one window at a time."""
-    index = geopandas.GeoDataFrame(
-        tiles.table().drop(["geometry"]).to_pandas(),
-        geometry=shapely.from_wkb(tiles.table()["geometry"].to_numpy()),
-        crs="OGC:CRS84",
-    )
-    for scene, rows in index.groupby("scene"):
-        with rasterio.open(sources[scene]) as source:
-            shapes = rows.geometry.to_crs(source.crs.to_wkt())
-            for number, shape in zip(rows.index, shapes, strict=True):
-                row, col = int(rows.row[number]), int(rows.col[number])
-                window = Window(col, row, tiles.size, tiles.size)
-                expected = source.read(list(tiles.bands), window=window)
-                assert rows.tile_id[number] == f"{scene}/{row}/{col}"
-                whole = tiles.valid(np.array([number]))[0]
-                assert (tiles.pixels(np.array([number]))[0][:, whole] == expected[:, whole]).all()
-                box = shapely.box(*rasterio.windows.bounds(window, source.transform))
-                assert shapely.hausdorff_distance(shape, box) < 1e-3 * abs(source.transform.a)
 
 
 @pytest.mark.parametrize(
@@ -166,58 +135,6 @@ def test_an_area_of_interest_in_another_crs(
     assert report.skipped == {"outside the area of interest": 400 - inside.sum()}
 
 
-def test_a_second_run_does_nothing_and_new_scenes_are_added(
-    tmp_path: Path, write_scene: SceneWriter, noise: Noise
-) -> None:
-    a, b = (write_scene(name, noise(1, 40, 40 + k)) for k, name in enumerate(("a.tif", "b.tif")))
-    out, config = tmp_path / "out", TileConfig(size=20)
-    assert cut(paths(a), out, config).made == 1
-    before = content(out)
-    assert cut(paths(a), out, config).made == 0
-    assert content(out) == before
-    report = cut(paths(a, b), out, config)
-    assert (report.made, report.parts, report.tiles) == (1, 2, 8)
-    assert before.items() <= content(out).items()
-
-
-def test_a_changed_scene_is_cut_again(
-    tmp_path: Path, write_scene: SceneWriter, noise: Noise, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tile_parts, "PART_BYTES", 2_000)
-    a, out, config = write_scene("a.tif", noise(1, 120, 40)), tmp_path / "out", TileConfig(size=20)
-    cut(paths(a), out, config)
-    write_scene("a.tif", noise(1, 100, 40))
-    assert cut(paths(a), out, config).made > 1
-    cut(paths(a), tmp_path / "afresh", config)
-    assert content(out) == content(tmp_path / "afresh")
-    check_against_rasterio(TileSet.open(out), {"a": a})
-
-
-def test_a_lost_part_file_is_made_again(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> None:
-    a, out, config = write_scene("a.tif", noise(1, 40, 40)), tmp_path / "out", TileConfig(size=20)
-    cut(paths(a), out, config)
-    before = content(out)
-    (out / "parts" / "a" / "part.json").unlink()
-    assert cut(paths(a), out, config).made == 1
-    assert content(out) == before
-
-
-def test_other_settings_are_refused_unless_overwritten(
-    tmp_path: Path, write_scene: SceneWriter, noise: Noise
-) -> None:
-    a, b = (write_scene(name, noise(1, 40, 40 + k)) for k, name in enumerate(("a.tif", "b.tif")))
-    out = tmp_path / "out"
-    cut(paths(a, b), out, TileConfig(size=20))
-    before = content(out)
-    with pytest.raises(DataError, match=r"size = 20; this run has 10.*--overwrite"):
-        cut(paths(a), out, TileConfig(size=10))
-    assert content(out) == before
-    cut(paths(a), out, TileConfig(size=10), overwrite=True)
-    tiles = TileSet.open(out)
-    assert tiles.size == 10
-    assert tiles.scenes == ["a"]
-
-
 def test_one_bad_scene_does_not_stop_the_others(
     tmp_path: Path, write_scene: SceneWriter, noise: Noise
 ) -> None:
@@ -259,21 +176,6 @@ def test_scenes_smaller_than_a_tile_are_counted(
     )  # other settings are no hindrance
 
 
-def test_two_scenes_of_one_name_are_refused(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> None:
-    first, second = write_scene("x/a.tif", noise(1, 40, 40)), write_scene("y/a.tif", noise(1, 40, 40) // 2)
-    third = write_scene("b.tif", noise(1, 40, 40))
-    report = cut(paths(first, second, third), tmp_path / "out", TileConfig(size=20))
-    assert [f.name for f in report.failed] == paths(first, second)  # neither is the right one
-    assert [f.exit_code for f in report.failed] == [65, 65] and report.made == 1
-    cut(paths(first), tmp_path / "out", TileConfig(size=20))
-    for scenes in (paths(second), paths(first, second)):
-        report = cut(scenes, tmp_path / "out", TileConfig(size=20))
-        assert [f.name for f in report.failed] == paths(second)
-        assert "same name" in report.failed[0].message and "--name-by path" in report.failed[0].message
-    first.unlink()  # moved, not another
-    assert not cut(paths(second), tmp_path / "out", TileConfig(size=20)).failed
-
-
 def test_shards_in_any_order_make_what_one_run_makes(
     tmp_path: Path, write_scene: SceneWriter, noise: Noise
 ) -> None:
@@ -290,21 +192,6 @@ def test_progress_ends_at_all_windows(tmp_path: Path, write_scene: SceneWriter, 
     scene = write_scene("a.tif", noise(1, 100, 100))
     cut(paths(scene), tmp_path / "out", TileConfig(size=20), on_progress=lambda *a: seen.append(a))
     assert seen[-1] == (25, 25)
-
-
-def test_a_scene_that_changes_under_the_reader_is_refused(
-    tmp_path: Path, write_scene: SceneWriter, noise: Noise
-) -> None:
-    scene = write_scene("a.tif", noise(1, 40, 40))
-    with open_scene(str(scene)) as opened:
-        (plan,) = tile_parts.plans(opened, "a", TileConfig(size=20))
-    write_scene("a.tif", noise(1, 40, 60))
-    (tmp_path / "out").mkdir()
-    with pytest.raises(DataError, match="changed while it was read"):
-        tile_parts.cut(
-            plan, lambda _: None, folder=tmp_path / "out", config=TileConfig(size=20), settings="", aoi=None
-        )
-    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("snap", [False, True])

@@ -15,6 +15,7 @@ import rasterio
 import shapely
 from conftest import Run, SceneWriter
 from rasterio.transform import Affine
+from segmented import write_model
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
@@ -227,8 +228,6 @@ def test_a_name_that_is_no_utf_8(
 
 
 def test_maps_of_bad_scenes_leave_the_good_ones(tmp_path: Path) -> None:
-    from test_mapping import write_model
-
     scene, _, _ = fields.make(tmp_path / "land", side=64)
     write_model(tmp_path / "land", tmp_path / "model", seed=0)
     scenes, out = tmp_path / "scenes", tmp_path / "maps"

@@ -7,8 +7,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parents[1] / "tile2vec_cli"
 
 # In the order of CONTRIBUTING.md's map: each imports from itself and from what stands before it.
@@ -21,13 +19,15 @@ SIGNALS = TALKERS | {"learning"}  # who may ask for signals
 RASTERIO = {"geo/rasters", "outputs/cogs"}
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
-IDS = [path.relative_to(PACKAGE).with_suffix("").as_posix() for path in FILES]
-every_file = pytest.mark.parametrize("path", FILES, ids=IDS)
 
 
 def home(path: Path) -> str:
     """The package, or the module at the root, that a file belongs to."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def label(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
 
 
 @cache
@@ -53,48 +53,54 @@ def foreign(path: Path) -> set[str]:
     return {name.split(".")[0] for name in imports(path)}
 
 
+def importers(libraries: set[str], files: list[Path]) -> list[str]:
+    """Which of the files import any of these, and what."""
+    return [f"{label(path)}: {found}" for path in files if (found := foreign(path) & libraries)]
+
+
+CORE = [path for path in FILES if home(path) not in TALKERS]
+
+
 def test_the_order_names_all_there_is() -> None:
     assert {home(path) for path in FILES} == set(ORDER)
 
 
-@every_file
-def test_imports_run_one_way(path: Path) -> None:
-    for name in own(path):
-        assert ORDER.index(name[0]) <= ORDER.index(home(path)), f"imports {'.'.join(name)}, which comes later"
+def test_imports_run_one_way() -> None:
+    late = [
+        f"{label(path)} imports {'.'.join(name)}"
+        for path in FILES
+        for name in own(path)
+        if ORDER.index(name[0]) > ORDER.index(home(path))
+    ]
+    assert not late, "these come later"
 
 
-@every_file
-def test_the_core_neither_talks_nor_exits(path: Path) -> None:
-    if home(path) in TALKERS:
-        return
-    assert not foreign(path) & {"typer", "rich", "click"}
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            assert called not in {"print", "exit", "quit", "sys.exit"}, f"line {node.lineno}: {called}"
+def test_the_core_neither_talks_nor_exits() -> None:
+    assert not importers({"typer", "rich", "click"}, CORE)
+    calls = [
+        f"{label(path)}:{node.lineno}: {ast.unparse(node.func)}"
+        for path in CORE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "exit", "quit", "sys.exit"}
+    ]
+    assert not calls
 
 
-@every_file
-def test_who_may_ask_for_signals(path: Path) -> None:
-    if home(path) not in SIGNALS:
-        assert not [name for name in own(path) if name[:2] == ("job", "interrupts")]
+def test_who_may_ask_for_signals() -> None:
+    others = [path for path in FILES if home(path) not in SIGNALS]
+    assert not [label(path) for path in others for name in own(path) if name[:2] == ("job", "interrupts")]
 
 
-@every_file
-def test_heavy_libraries_stay_in_their_layers(path: Path) -> None:
-    if ORDER.index(home(path)) < TORCH or home(path) in {"progress", "console"}:
-        assert not foreign(path) & {"torch", "sklearn", "matplotlib", "safetensors"}
-    if path.relative_to(PACKAGE).with_suffix("").as_posix() not in RASTERIO:
-        assert "rasterio" not in foreign(path)
-    if home(path) in {"errors", "config"}:
-        assert foreign(path) <= sys.stdlib_module_names | {"tile2vec_cli"}
+def test_heavy_libraries_stay_in_their_layers() -> None:
+    early = [
+        path for path in FILES if ORDER.index(home(path)) < TORCH or home(path) in {"progress", "console"}
+    ]
+    assert not importers({"torch", "sklearn", "matplotlib", "safetensors"}, early)
+    assert not importers({"rasterio"}, [path for path in FILES if label(path) not in RASTERIO])
+    for path in FILES:
+        if home(path) in {"errors", "config"}:
+            assert foreign(path) <= sys.stdlib_module_names | {"tile2vec_cli"}, label(path)
 
 
-@every_file
-def test_nothing_is_unpickled(path: Path) -> None:
-    assert not foreign(path) & {"pickle", "joblib", "cloudpickle"}
-
-
-@every_file
-def test_nobody_imports_click(path: Path) -> None:
-    assert "click" not in foreign(path)
+def test_nothing_is_unpickled_and_nobody_imports_click() -> None:
+    assert not importers({"pickle", "joblib", "cloudpickle", "click"}, FILES)

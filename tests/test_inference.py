@@ -11,59 +11,15 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from rasterio.transform import from_origin
+from projects import DIM, FP32, content, cut, embed, make, write_model, write_scene
 
-from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
+from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.embedding import embedding_outputs, embeddings, inference
 from tile2vec_cli.errors import DataError, InputError, Interrupted, OutputError, UsageError
 from tile2vec_cli.geo import geoparquet
-from tile2vec_cli.neural import encoders, models
+from tile2vec_cli.neural import models
 from tile2vec_cli.outputs.parts import Shard
-from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
-
-DIM = 16
-FP32 = EmbedConfig(precision="fp32")
-
-
-def write_scene(path: Path, west: float, *, seed: int = 0, side: int = 60) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(1, 250, (3, side, side), dtype=np.uint8)
-    profile = {"driver": "GTiff", "count": 3, "height": side, "width": side, "dtype": "uint8"}
-    transform = from_origin(west, 4_400_000, 10, 10)
-    with rasterio.open(path, "w", **profile, crs="EPSG:32614", transform=transform) as target:
-        target.write(pixels)
-
-
-def cut(root: Path, **settings: Any) -> None:
-    scenes = sorted(str(path) for path in (root / "scenes").glob("*.tif"))
-    cutting.cut(scenes, root / "tiles", TileConfig(**{"size": 10, **settings}))
-
-
-def write_model(folder: Path, *, seed: int = 0, std: float = 70, **description: Any) -> None:
-    encoder = encoders.untrained("small", 3, DIM, 8, [125.0] * 3, [std] * 3, seed)
-    fields = {
-        "kind": "encoder",
-        "architecture": {"encoder": "small", "bands": 3, "dim": DIM},
-        "bands": (1, 2, 3),
-        "dtype": "uint8",
-        "size": 10,
-        "normalisation": {"mean": [125.0] * 3, "std": [std] * 3},
-        "settings": {},
-        "provenance": {},
-        **description,
-    }
-    folder.mkdir()
-    models.write(folder, models.Model(**fields), encoder.state_dict(), [])
-
-
-def make(root: Path) -> Path:
-    """scenes/, tiles/ (three parts of 36) and model/."""
-    for number, name in enumerate("abc"):
-        write_scene(root / "scenes" / f"{name}.tif", 500_000 + 1000 * number, seed=number)
-    cut(root)
-    write_model(root / "model")
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +30,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def root(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "root"))
-
-
-def embed(root: Path, out: str, config: EmbedConfig = FP32, **options: Any) -> inference.EmbedReport:
-    model = root / options.pop("model", "model")
-    return inference.embed(root / "tiles", model, root / out, config, workers=1, **options)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 # --- vectors -----------------------------------------------------------------------------------

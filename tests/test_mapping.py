@@ -19,17 +19,15 @@ import rasterio.shutil
 import torch
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
+from segmented import SMALL, read, run, write_model
 
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
 from tile2vec_cli.geo import scene_choice
 from tile2vec_cli.geo.scenes import Scene
 from tile2vec_cli.neural.device import choose
-from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import mapping, segmenters
-from tile2vec_cli.segmentation.unet import Segmenter, UNet
-
-SMALL = MapConfig(probability=True, window=64, device="cpu", precision="fp32")
+from tile2vec_cli.segmentation.unet import UNet
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +37,6 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fields.make(folder)
     write_model(folder, folder / "model", seed=0)
     return folder
-
-
-def write_model(land: Path, path: Path, seed: int) -> Segmenter:
-    tiles = fields.tile_set(land)
-    torch.manual_seed(seed)
-    standardise = Standardise([1050.0] * 3, [150.0] * 3)
-    segmenter = Segmenter(standardise, [UNet(3, width=4, levels=3, pixel_path=True)], threshold=0.5)
-    with torch.no_grad():
-        segmenter.unets[0].head.weight *= 20  # answers that differ from pixel to pixel
-    provenance = {"resolution_m": 30.0, "tile_settings": tiles.settings, "class": "crop"}
-    model = segmenters.described(segmenter, tiles, {}, provenance, {})
-    path.mkdir()
-    segmenters.write(path, model, segmenter.eval(), [])
-    return segmenter.eval()
-
-
-def read(path: Path) -> np.ndarray:
-    with rasterio.open(path) as source:
-        return np.asarray(source.read(1))
-
-
-def run(scenes: list[Path], model: Path, out: Path, config: MapConfig = SMALL, **options: Any) -> Any:
-    return mapping.run([str(scene) for scene in scenes], model, out, config, **options)
 
 
 def test_a_map_is_what_the_network_says_of_the_whole_scene(land: Path, tmp_path: Path) -> None:

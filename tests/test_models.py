@@ -10,27 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from encoded import MODEL, network
 from safetensors.torch import load_file, save_file
 
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.neural import encoders, models
+from tile2vec_cli.neural import models
 
 CPU = torch.device("cpu")
-MODEL = models.Model(
-    kind="encoder",
-    architecture={"encoder": "small", "bands": 3, "dim": 16},
-    bands=(1, 2, 4),
-    dtype="uint8",
-    size=8,
-    normalisation={"mean": [100.0, 110.0, 120.0], "std": [20.0, 21.0, 22.0]},
-    settings={"margin": 10.0, "steps": None},
-    provenance={"tiles": "abc"},
-    scores={"val_loss": 1.25},
-)
-
-
-def network() -> encoders.Encoder:
-    return encoders.untrained("small", 3, 16, MODEL.size, *MODEL.normalisation.values(), seed=3)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import landscapes
 import pytest
-from test_training import CONFIG, stop_at, weights
+from trainings import CONFIG, stop_at, weights
 
 from tile2vec_cli.config.pipeline import TripletConfig
 from tile2vec_cli.errors import DataError, Interrupted

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import rasterio
 from conftest import SceneWriter
-from test_mapping import SMALL, read, write_model
-from test_mapping import run as map_
+from segmented import SMALL, read, write_model
+from segmented import run as map_
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError

@@ -8,7 +8,7 @@ from typing import Any
 
 import catalogs
 import fields
-from test_mapping import SMALL, read, run, write_model
+from segmented import SMALL, read, run, write_model
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo import scene_choice

@@ -6,89 +6,40 @@ import json
 import pickle
 import shutil
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fields
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import save
+from strange import CPU, edit, edit_footer, make, refuses
 
 from tile2vec_cli.checks import check
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TripletConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.embedding.inference import embed
-from tile2vec_cli.errors import DataError
-from tile2vec_cli.neural import encoders, models
-from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.neural import models
 from tile2vec_cli.segmentation import mapping, segmenters
-from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.tiling import triplets
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
 
-CPU = torch.device("cpu")
 MAP = MapConfig(window=64, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scene, its tiles, triplets, an encoder, embeddings and a segmenter."""
-    folder = tmp_path_factory.mktemp("made")
-    fields.make(folder, side=64)
-    tiles = fields.tile_set(folder)
-    config = TripletConfig(count=50, neighborhood_m=700)
-    triplets.save(folder / "triplets.parquet", triplets.draw(tiles, config))
-    encoder = encoders.untrained("small", 3, 4, 8, [1050.0] * 3, [150.0] * 3, 0)
-    architecture = {"encoder": "small", "bands": 3, "dim": 4}
-    described = models.Model("encoder", architecture, (1, 2, 3), "int16", fields.SIDE, {}, {}, {})
-    (folder / "encoder").mkdir()
-    models.write(folder / "encoder", described, encoder.state_dict(), [])
-    for name in ("vectors.parquet", "vectors"):
-        embed(folder / "tiles", folder / "encoder", folder / name, EmbedConfig(device="cpu"))
-    segmenter = Segmenter(Standardise([1050.0] * 3, [150.0] * 3), [UNet(3, width=4, levels=2)])
-    provenance = {"resolution_m": 30.0, "tile_settings": tiles.settings}
-    (folder / "segmenter").mkdir()
-    segmenters.write(
-        folder / "segmenter",
-        segmenters.described(segmenter, tiles, {}, provenance, {}),
-        segmenter.eval(),
-        [],
-    )
-    return folder
+    return make(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture
 def copy(made: Path, tmp_path: Path) -> Path:
     shutil.copytree(made, tmp_path / "copy")
     return tmp_path / "copy"
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    found = json.loads(path.read_text())
-    change(found)
-    path.write_text(json.dumps(found))
-
-
-def edit_footer(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    table = pq.read_table(path)
-    metadata = dict(pq.read_metadata(path).metadata)
-    found = json.loads(metadata[b"tile2vec"])
-    change(found)
-    pq.write_table(table.replace_schema_metadata({**metadata, b"tile2vec": json.dumps(found).encode()}), path)
-
-
-def refuses(what: Callable[[], object], *words: str) -> None:
-    with pytest.raises(DataError) as caught:
-        what()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(word in message for word in words), message
 
 
 def load_encoder(folder: Path) -> object:

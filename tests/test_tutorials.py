@@ -15,17 +15,12 @@ import geopandas
 import numpy as np
 import pandas as pd
 import pytest
-from examples import ROOT, bare, block, blocks, install, program, run_script
+from examples import CLUSTERS, ROOT, bare, block, blocks, install, program, run_script
 
 from tile2vec_cli.commands.demo import SAMPLE
 
 README, VIEWS, LEARNING = "README.md", "docs/views.md", "docs/learning.md"
-CROPLAND, CLUSTERS, FILES, FOREIGN = (
-    "docs/cropland.md",
-    "docs/clusters.md",
-    "docs/files.md",
-    "docs/foreign.md",
-)
+CROPLAND, FILES, FOREIGN = "docs/cropland.md", "docs/files.md", "docs/foreign.md"
 
 
 @pytest.fixture(scope="module")

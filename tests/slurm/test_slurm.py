@@ -22,8 +22,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 
+from examples import CLUSTERS, block, install, program
 from harness import content, strays
-from test_tutorials import CLUSTERS, SAMPLE, block, install, program
+
+from tile2vec_cli.commands.demo import SAMPLE
 
 _config = Path(os.environ.get("SLURM_CONF", "/nowhere"))
 pytestmark = pytest.mark.skipif(

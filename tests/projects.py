@@ -1,0 +1,69 @@
+"""A small project: three scenes, their tiles and an encoder that has learned nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+
+from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
+from tile2vec_cli.embedding import inference
+from tile2vec_cli.neural import encoders, models
+from tile2vec_cli.tiling import cutting
+
+DIM = 16
+
+
+FP32 = EmbedConfig(precision="fp32")
+
+
+def write_scene(path: Path, west: float, *, seed: int = 0, side: int = 60) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(1, 250, (3, side, side), dtype=np.uint8)
+    profile = {"driver": "GTiff", "count": 3, "height": side, "width": side, "dtype": "uint8"}
+    transform = from_origin(west, 4_400_000, 10, 10)
+    with rasterio.open(path, "w", **profile, crs="EPSG:32614", transform=transform) as target:
+        target.write(pixels)
+
+
+def cut(root: Path, **settings: Any) -> None:
+    scenes = sorted(str(path) for path in (root / "scenes").glob("*.tif"))
+    cutting.cut(scenes, root / "tiles", TileConfig(**{"size": 10, **settings}))
+
+
+def write_model(folder: Path, *, seed: int = 0, std: float = 70, **description: Any) -> None:
+    encoder = encoders.untrained("small", 3, DIM, 8, [125.0] * 3, [std] * 3, seed)
+    fields = {
+        "kind": "encoder",
+        "architecture": {"encoder": "small", "bands": 3, "dim": DIM},
+        "bands": (1, 2, 3),
+        "dtype": "uint8",
+        "size": 10,
+        "normalisation": {"mean": [125.0] * 3, "std": [std] * 3},
+        "settings": {},
+        "provenance": {},
+        **description,
+    }
+    folder.mkdir()
+    models.write(folder, models.Model(**fields), encoder.state_dict(), [])
+
+
+def make(root: Path) -> Path:
+    """scenes/, tiles/ (three parts of 36) and model/."""
+    for number, name in enumerate("abc"):
+        write_scene(root / "scenes" / f"{name}.tif", 500_000 + 1000 * number, seed=number)
+    cut(root)
+    write_model(root / "model")
+    return root
+
+
+def embed(root: Path, out: str, config: EmbedConfig = FP32, **options: Any) -> inference.EmbedReport:
+    model = root / options.pop("model", "model")
+    return inference.embed(root / "tiles", model, root / out, config, workers=1, **options)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
