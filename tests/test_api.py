@@ -107,6 +107,7 @@ def test_objects(made: SimpleNamespace) -> None:
     with pytest.raises(IndexError):
         tiles.pixels([-1])
     again = t2v.Triplets.open("t.parquet")
+    assert "array" not in repr(again)
     assert (again.ids == made.triplets.ids).all() and again.ids.shape == (2000, 3)
     opened = t2v.Embeddings.open(made.folder / "e.parquet")
     assert opened.vectors.shape == (len(tiles), model.dim) and opened.vectors.dtype == np.float32
@@ -159,6 +160,8 @@ def test_errors(made: SimpleNamespace) -> None:
         t2v.tile("scenes", "tiles", size=16)
     with pytest.raises(t2v.errors.DataError, match="uint8"):
         made.model.encode(np.zeros((1, 3, 8, 8)))
+    with pytest.raises(t2v.errors.UsageError, match="labels = None"):
+        t2v.probe(made.vectors, labels=None)
 
 
 def test_a_bad_scene_is_raised_behind_the_others(made: SimpleNamespace) -> None:

@@ -50,6 +50,14 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
     assert entries(tmp_path) == []
 
 
+def test_errors_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"below: Not a directory; a folder .* here\. Choose another\."):
+        parts.make_folder(tmp_path / "file" / "below")
+    with pytest.raises(InputError, match=r"no such file; a x/1 file is needed\. Check the path\."):
+        parts.read_json(tmp_path / "none.json", "x/1")
+
+
 def test_a_folder_replaces_an_older_one(tmp_path: Path) -> None:
     for text in ("one", "two"):
         with parts.new_folder(tmp_path / "folder") as temporary:

@@ -81,7 +81,7 @@ def test_any_band_that_changes_changes_the_scene(project: Path, noise: Noise) ->
     path.unlink()
     report = cut(project)
     assert (report.made, [failure.exit_code for failure in report.failed]) == (0, [66])
-    assert f"{SCENE}.tif: has no file of band B11" in report.failed[0].message
+    assert f"{SCENE}.tif: has no file of band B11 ({path.parent}/" in report.failed[0].message
 
 
 def test_other_bands_are_other_settings(project: Path) -> None:

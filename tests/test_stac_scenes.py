@@ -96,6 +96,9 @@ def test_catalogs_that_go_round(shelf: Shelf, tmp_path: Path) -> None:
     keep(tmp_path / "b.json", catalog("b", ("child", f"{tmp_path}/a.json"), ("item", "./c/../c/S2A.json")))
     found = choose([str(tmp_path / "a.json")], assets=("red", "nir"))
     assert list(found.names.values()) == ["S2A"]
+    twice = collected(earth_search("one", "./c/S2A/"), earth_search("two", "./c/S2A/"))
+    found = choose([str(keep(tmp_path / "twice.json", twice))], assets=("red", "nir"))
+    assert found.left_out == {"other paths of the same file": 1}
     keep(tmp_path / "empty.json", catalog("e", ("child", "b.json")))
     keep(tmp_path / "b.json", catalog("b"))
     with pytest.raises(DataError, match=r"empty\.json: leads to no items"):

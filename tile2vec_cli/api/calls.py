@@ -127,6 +127,9 @@ def _arguments(given: Mapping[str, Any], own: Mapping[str, Parameter], config: A
     """The function's own arguments: labels with what is said of them, and the config made."""
     found = dict(given)
     if "labels" in found:
+        needed = "labels" in own and own["labels"].default is Parameter.empty
+        if needed and found["labels"] is None:
+            raise UsageError("labels = None: needs a path, or classes.")
         found["labels"] = _labels("labels", found)
     if found.get("evaluate") is not None:
         found["evaluate"] = _labels("evaluate", {**found, "layer": None, "crs": None})

@@ -98,4 +98,4 @@ def _too_few_classes(
         advice += f", lower --min-purity ({config.min_purity:g})"
     if config.split == "blocks":
         advice += f", or make --block smaller ({block_m:g} m)"
-    return f"--labels: {found}; two are needed. {advice}."
+    return f"{labels.source}: {found}; two are needed. {advice}."

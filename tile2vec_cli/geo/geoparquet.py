@@ -293,10 +293,10 @@ def _opened(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
         # which aborts the process.
         handle = pa.OSFile(str(path))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; a Parquet file is needed.") from error
+        raise InputError(f"{path}: no such file; a Parquet file is needed. Check the path.") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"{path}: {reason}; it cannot be read as a Parquet file.") from error
+        raise InputError(f"{path}: {reason}; it cannot be read as Parquet. Check the path.") from error
     with handle:
         try:
             # ParquetFile, not read_table: the latter takes `key=value` in a path for a column.

@@ -51,8 +51,8 @@ def exists(path: str) -> None:
         if not Path(file).exists():
             if stack is not None:
                 raise InputError(
-                    f"{stack.name}: has no file of band {stack.bands[number]} ({Path(file).name}); every "
-                    "band of --stack is needed. Add the file, or leave the band out."
+                    f"{stack.name}: has no file of band {stack.bands[number]} ({file}); every band "
+                    "of a scene is needed. Add the file, or leave the band out."
                 )
             raise InputError(f"{file}: no such file; a raster is needed. Check the path.")
         if not os.access(file, os.R_OK):

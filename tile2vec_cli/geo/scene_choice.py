@@ -51,7 +51,9 @@ def choose(
         raise UsageError("--assets: is of STAC items, of which SCENES names none. Leave it out.")
     facts: dict[str, Facts] = {}
     if documents:
-        found = dict(_with_items(found, assets, facts, remarks))
+        pairs = list(_with_items(found, assets, facts, remarks))
+        found = dict(pairs)
+        left_out[_AGAIN] = len(pairs) - len(found)
     likely = stacks.likely(path for path in found if path not in facts)
     if stack is None:
         remarks += [_remark(folder) for folder in likely if _is_single(folder.sample)]
@@ -70,7 +72,7 @@ def choose(
     for path in found:
         first.setdefault(file_key(path), path)
     scenes = {path: found[path] for path in first.values()}
-    left_out[_AGAIN] = len(found) - len(scenes)
+    left_out[_AGAIN] = left_out.get(_AGAIN, 0) + len(found) - len(scenes)
     left_out = {reason: count for reason, count in left_out.items() if count}
     remarks += [f"Left aside, {reason}: {count:,}." for reason, count in left_out.items()]
     plain = {path: folder for path, folder in scenes.items() if path not in facts}

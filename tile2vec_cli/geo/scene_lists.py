@@ -135,7 +135,9 @@ def _expand_one(argument: str, recursive: bool) -> Iterator[tuple[str, str | Non
         try:
             text = _decoded(Path(argument[1:]).read_bytes())
         except OSError as error:
-            raise InputError(f"{argument[1:]}: {error.strerror}; a list of scenes is needed.") from error
+            raise InputError(
+                f"{argument[1:]}: {error.strerror}; a list is needed. Check the path."
+            ) from error
         yield from _listed(text)
     elif not is_remote(argument) and Path(argument).is_dir():
         folder = Path(_absolute(argument))

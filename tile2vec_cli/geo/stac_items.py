@@ -121,7 +121,7 @@ def _only(assets: Mapping[str, _Asset], where: str) -> _Asset:
     found = f"has {len(data)} assets with data: {_listed(asset.key for asset in data)}"
     if not data:
         found = f"has no raster among its assets: {_listed(assets)}"
-    raise DataError(f"{where} {found}; one is needed, or some that are chosen. Name them with --assets.")
+    raise DataError(f"{where} {found}; one is needed. Name --assets, or item.json#KEY for labels.")
 
 
 def _chosen(assets: Mapping[str, _Asset], name: str, where: str) -> tuple[_Asset, int | None]:
@@ -150,7 +150,7 @@ def _chosen(assets: Mapping[str, _Asset], name: str, where: str) -> tuple[_Asset
         str(band[kind]) for one in assets.values() for band in one.bands for kind in _NAMES if kind in band
     ]
     keys = _listed(dict.fromkeys([*assets, *names]))
-    raise DataError(f"{where} has no asset or band {name}; it has {keys}. Choose --assets among these.")
+    raise DataError(f"{where} has no asset or band {name}; it has {keys}. Choose among these.")
 
 
 def _is_alone(asset: _Asset) -> bool:

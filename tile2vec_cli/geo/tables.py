@@ -294,4 +294,4 @@ def _reading(path: Path) -> Iterator[None]:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: cannot be read as a table ({reason}). Check the file.") from error
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; a table is needed.") from error
+        raise InputError(f"{path}: {error.strerror or error}; a table is needed. Check the path.") from error

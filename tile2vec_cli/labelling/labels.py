@@ -37,6 +37,7 @@ class Labels:
     left_out: dict[str, int] = dataclass_field(default_factory=dict)
     """Tiles without a label, and features or rows that label none, by reason."""
     rasters: dict[str, int] = dataclass_field(default_factory=dict)  # see LabelRasters.found
+    source: str = "--labels"  # what errors call them
 
     @property
     def labelled(self) -> NDArray[np.int64]:
@@ -139,7 +140,7 @@ def is_raster(labels: LabelSource) -> bool:
     others = [name for name in labels.files if tables.is_table(name) or vectors.is_vector(name)]
     for path in labels.files if len(labels.files) == 1 else others:  # rasters are opened one by one
         if not rasters.is_there(path):
-            raise InputError(f"{path}: no such file; a label raster, vector file or table is needed.")
+            raise InputError(f"{path}: no such file; labels are needed. Check the path.")
     if others and len(labels.files) > 1:
         raise DataError(f"{others[0]}: is not a raster; of several label files all must be. Give it alone.")
     if others:
@@ -226,7 +227,8 @@ def _labels(
         "no label there": int((total == 0).sum()),
         "no clear majority": int(((total > 0) & (codes == UNLABELLED)).sum()),
     }
-    return Labels(codes, votes.classes, kind, {reason: n for reason, n in left_out.items() if n})
+    left_out = {reason: n for reason, n in left_out.items() if n}
+    return Labels(codes, votes.classes, kind, left_out, source=source)
 
 
 def apart(source: str, bounds: Bounds, geometry: Geometry) -> DataError:

@@ -28,6 +28,7 @@ Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 
 _TEMPORARY = ".tmp-"
+_FOLDER = "a folder is written here. Choose another."
 
 
 def silent(_done: int, _total: int) -> None:
@@ -82,7 +83,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             temporary.rename(path)
         except OSError as error:
             if not path.is_dir():
-                raise OutputError(f"{path}: {error.strerror}; a folder is written here.") from error
+                raise OutputError(f"{path}: {error.strerror}; {_FOLDER}") from error
         _sync(path.parent)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -115,7 +116,7 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}; a folder is written here.") from error
+        raise OutputError(f"{path}: {error.strerror}; {_FOLDER}") from error
     return path
 
 
@@ -129,7 +130,9 @@ def remove(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}; it has to be replaced.") from error
+        raise OutputError(
+            f"{path}: {error.strerror}; it must be replaced. Change its permissions."
+        ) from error
     _remove(old)
 
 
@@ -144,7 +147,9 @@ def _temporary(path: Path, *, folder: bool) -> Iterator[Path]:
             _remove(temporary)
             os.close(lock)
     except OSError as error:
-        raise OutputError(f"{path}: {error.strerror or error}; the output is not written.") from error
+        raise OutputError(
+            f"{path}: {error.strerror or error}; it is not written. Choose another output."
+        ) from error
 
 
 def _create_locked(path: Path, folder: bool) -> tuple[Path, int]:
@@ -210,9 +215,9 @@ def read_json(path: Path, format: str, keys: Mapping[str, type] | None = None) -
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; a {format} file is needed.") from error
+        raise InputError(f"{path}: no such file; a {format} file is needed. Check the path.") from error
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; it cannot be read.") from error
+        raise InputError(f"{path}: {error.strerror}; it must be read. Check the path.") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON; a {format} file is needed. Make it again.") from error
     require_format(path, value.get("format") if isinstance(value, dict) else None, format)

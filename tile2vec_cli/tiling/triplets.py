@@ -36,12 +36,12 @@ _DRAWN_AT_ONCE = 65_536  # what the processor's cache holds
 class Triplets:
     """T triplets and what they were drawn from."""
 
-    ids: Ints  # (T, 3) anchor, neighbor, distant: positions in the tile set
-    neighbor_m: NDArray[np.float32]  # (T,) metres from the anchor
-    distant_m: NDArray[np.float32]  # (T,)
+    ids: Ints = field(repr=False)  # (T, 3) anchor, neighbor, distant: positions in the tile set
+    neighbor_m: NDArray[np.float32] = field(repr=False)  # (T,) metres from the anchor
+    distant_m: NDArray[np.float32] = field(repr=False)  # (T,)
     settings: dict[str, Any]  # neighborhood_m, distant_min_m, … as used
-    asked: dict[str, Any]  # the same as asked for; None: the default
-    parts: tuple[tuple[str, str, int], ...]  # name, fingerprint and count of each part
+    asked: dict[str, Any] = field(repr=False)  # the same as asked for; None: the default
+    parts: tuple[tuple[str, str, int], ...] = field(repr=False)  # name, fingerprint and count of each part
     side_m: float  # median ground side of a tile
     anchors_without_neighbor: int
     anchors_without_distant: int  # tiles that have a neighbor and still are no anchors

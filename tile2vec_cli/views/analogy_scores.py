@@ -81,7 +81,7 @@ def score(
         reasons = "".join(f"; {name}: {why}" for name, why in list(left_out.items())[:5])
         found = f"class {labels.classes[kept[0]]} alone has" if kept else "no class has"
         raise DataError(
-            f"--labels: {len(rows):,} tiles have a label, and {found} tiles in {_BLOCKS} blocks of "
+            f"{labels.source}: {len(rows):,} tiles have a label, and {found} tiles in {_BLOCKS} blocks of "
             f"{block_m:g} m{reasons}; two classes are needed. Give more labels, or make --block smaller."
         )
     inside = np.isin(codes, kept)
