@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Adam
 
 from tile2vec_cli.learning import losses
-from tile2vec_cli.learning.training import BETAS
+from tile2vec_cli.learning.starts import BETAS
 from tile2vec_cli.neural import encoders
 
 MARGIN, L2, BATCH = 10.0, 0.01, 50

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from tile2vec_cli.learning import losses
-from tile2vec_cli.learning.training import BETAS
+from tile2vec_cli.learning.starts import BETAS
 from tile2vec_cli.neural import device, encoders
 
 MEAN, STD = [127.5] * 4, [73.9] * 4

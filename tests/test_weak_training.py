@@ -141,3 +141,32 @@ def test_a_loss_that_is_no_number_stops_with_the_step(land: tuple[TileSet, np.nd
         weak_training.train(
             network, Standardise([0.0] * 3, [1.0] * 3), lessons, Schedule(3), choose("cpu", "fp32"), 0
         )
+
+
+def test_a_window_lies_in_its_tile_and_holds_a_label(land: tuple[TileSet, np.ndarray]) -> None:
+    tiles, truth = land  # of 16 pixels a side
+    states = one_pixel_each(truth)[:10]
+    states[3] = UNKNOWN
+    lessons = Lessons(tiles, np.arange(30), states)
+    place = weak_training._windower(lessons, 0.7, 4, np.random.default_rng(0))
+    images = np.arange(30 * 2 * 16 * 16).reshape(30, 2, 16, 16)
+    seen = np.zeros((30, 16, 16), int)
+    for _ in range(300):
+        windows = place(np.arange(30))
+        assert windows is not None and windows.side == 8  # whole strides of at most 0.7 * 16 pixels
+        cut = windows.cut(images)
+        for row, (top, left) in enumerate(windows.corners):
+            assert np.array_equal(cut[row], images[row, :, top : top + 8, left : left + 8])
+            seen[row, top : top + 8, left : left + 8] += 1
+    assert (seen.sum((1, 2)) == 300 * 64).all()
+    known = states != UNKNOWN
+    assert (seen[:10][known] == 300).all()
+    assert (seen[3] > 0).all() and (seen[10:].sum(0) > 0).all()
+    assert weak_training._windower(lessons, 1.0, 4, np.random.default_rng(0))(np.arange(3)) is None
+    assert weak_training._windower(lessons, 0.1, 16, np.random.default_rng(0))(np.arange(3)) is None
+
+
+def test_windows_teach_the_whole_tile(land: tuple[TileSet, np.ndarray]) -> None:
+    tiles, truth = land
+    lessons = Lessons(tiles, np.arange(len(tiles)), one_pixel_each(truth))
+    assert accuracy(trained(tiles, lessons, 80, noise=0.1, window=0.7), tiles, truth) > 0.77

@@ -10,6 +10,12 @@ from tile2vec_cli.errors import UsageError
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of processors that multiply bfloat16 in hardware
 
+# How long threads of OpenMP spin before they sleep: some 50 µs (GCC's; by default up to 15 ms), 1 ms (LLVM's
+# and Intel's; 200 ms). It covers the way from one kernel to the next, and wastes little of a slice of time
+# where the thread that is waited for has lost its CPU.
+_BRIEF = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
+_WAITING = {"OMP_WAIT_POLICY", *_BRIEF}
+
 
 def usable_cpus() -> int:
     """CPUs this process may use: Slurm's grant, else affinity, cut to the cgroup's quota."""
@@ -38,6 +44,16 @@ def threads(sharers: int = 1) -> int:
     if not asked.isdigit() or not int(asked) or (asked == "1" and sharers > 1):
         return granted  # torchrun sets 1 where nobody has asked
     return min(granted, int(asked))
+
+
+def wait_briefly() -> None:
+    """Have the threads of OpenMP sleep soon while they wait, unless the environment says how they wait.
+
+    On a busy machine those that spin keep the one that is waited for from its CPU. OpenMP reads this when it
+    is loaded: it has to be said before torch and scikit-learn are.
+    """
+    if _WAITING.isdisjoint(os.environ):
+        os.environ.update(_BRIEF)
 
 
 def cpu_flags() -> frozenset[str]:

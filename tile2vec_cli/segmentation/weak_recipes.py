@@ -42,6 +42,9 @@ _ASSISTED = Schedule(
 # Of the labels' loss beside that of soft labels. Few single pixels say little that the classifiers
 # have not heard; of whole tiles' labels these make pixels that are often wrong.
 _LABEL_WEIGHTS = {"pixel": 0.2, "image": 3.0, "full": 1.0}
+# Of a tile's side, that a step sees: a third of the arithmetic, for a difference within its error.
+# Labels of whole tiles are about all of the tile.
+_WINDOWS = {"pixel": 0.7, "image": 1.0, "full": 1.0}
 _MOST_STEPS = 4  # times as many, where there are many labels
 
 
@@ -117,7 +120,8 @@ def schedule(config: WeakConfig, supervision: str, labelled: int) -> Schedule:
     else:
         longer = min(_MOST_STEPS, max(1.0, math.sqrt(labelled / 100)))
         weight = _LABEL_WEIGHTS[supervision]
-        plan = replace(_ASSISTED, steps=round(_ASSISTED.steps * longer), label_weight=weight)
+        steps, window = round(_ASSISTED.steps * longer), _WINDOWS[supervision]
+        plan = replace(_ASSISTED, steps=steps, label_weight=weight, window=window)
     plan = replace(plan, lr=config.lr or plan.lr, batch_size=config.batch_size or plan.batch_size)
     if epochs is not None:
         plan = replace(plan, steps=epochs * math.ceil(labelled / plan.batch_size))

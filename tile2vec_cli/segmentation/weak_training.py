@@ -58,6 +58,20 @@ class Schedule(schedules.Schedule):
     noise: float = 0.0  # deviation of what is added to the standardised bands
     label_weight: float = 1.0  # of the labels' loss, where there are soft labels
     soft_share: float = 0.5  # of a batch that is drawn from all U tiles, where there are soft labels
+    window: float = 1.0  # share of a tile's side that a step sees, in whole strides of the network
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """A square of each tile of a batch."""
+
+    corners: Ints  # (B, 2) first row and column
+    side: int
+
+    def cut(self, images: NDArray[Any]) -> NDArray[Any]:
+        """(B, …, S, S) images to (B, …, side, side)."""
+        pairs = zip(images, self.corners.tolist(), strict=True)
+        return np.stack([image[..., r : r + self.side, c : c + self.side] for image, (r, c) in pairs])
 
 
 @dataclass(frozen=True)
@@ -94,9 +108,12 @@ def train(
     metrics: list[dict[str, Any]] = []
     losses: list[Tensor] = []
     deal = _dealer(lessons, schedule, np.random.default_rng(seed))
+    windows = _windower(lessons, schedule.window, network.stride, np.random.default_rng([seed, 1]))
 
     def loss() -> Tensor:
-        found = _loss(network, _batch(lessons, standardise, *deal(), device), schedule, runtime)
+        rows, turns = deal()
+        batch = _batch(lessons, standardise, rows, windows(rows), turns, device)
+        found = _loss(network, batch, schedule, runtime)
         losses.append(found.detach())
         return found
 
@@ -146,18 +163,49 @@ def _dealer(
     return deal
 
 
+def _windower(
+    lessons: Lessons, share: float, stride: int, random: np.random.Generator
+) -> Callable[[Ints], _Windows | None]:
+    """A function that places a window in each tile of a batch; None: the tiles are seen whole.
+
+    Each is anywhere in its tile, but holds one of the tile's labelled pixels, if there are any.
+    """
+    size = lessons.tiles.size
+    side = max(1, int(share * size) // stride) * stride
+
+    def place(rows: Ints) -> _Windows:
+        corners = np.empty((len(rows), 2), np.int64)
+        for corner, row in zip(corners, rows, strict=True):
+            least, most = np.zeros(2, np.int64), np.full(2, size - side)
+            if row < lessons.labelled and not lessons.of_tiles:
+                known = np.argwhere(lessons.states[row] != UNKNOWN)
+                if len(known):
+                    pixel = known[random.integers(len(known))]
+                    least, most = np.maximum(pixel - side + 1, 0), np.minimum(pixel, most)
+            corner[:] = random.integers(least, most + 1)
+        return _Windows(corners, side)
+
+    return place if side < size else lambda _rows: None
+
+
 def _batch(
-    lessons: Lessons, standardise: Standardise, rows: Ints, turns: tuple[int, int], device: torch.device
+    lessons: Lessons,
+    standardise: Standardise,
+    rows: Ints,
+    windows: _Windows | None,
+    turns: tuple[int, int],
+    device: torch.device,
 ) -> _Batch:
     ids = lessons.ids[rows]
-    pixels = torch.from_numpy(lessons.tiles.pixels(ids).astype(np.float32)).to(device)
-    valid = torch.from_numpy(lessons.tiles.valid(ids)).to(device)
+    seen = windows.cut if windows else lambda images: images
+    pixels = torch.from_numpy(seen(lessons.tiles.pixels(ids)).astype(np.float32)).to(device)
+    valid = torch.from_numpy(seen(lessons.tiles.valid(ids))).to(device)
     has_label = rows < lessons.labelled
     states = np.full((len(rows), *lessons.states.shape[1:]), UNKNOWN, np.uint8)
     states[has_label] = lessons.states[rows[has_label]]
-    soft = None if lessons.soft is None else lessons.soft[rows].astype(np.float32)
+    soft = None if lessons.soft is None else seen(lessons.soft[rows]).astype(np.float32)
     x = standardise.clipped(pixels, valid)
-    label = torch.from_numpy(states).to(device)
+    label = torch.from_numpy(states if lessons.of_tiles else seen(states)).to(device)
     teacher = None if soft is None else torch.from_numpy(soft).to(device)
     return _Batch(
         _turned(x, turns),

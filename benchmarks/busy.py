@@ -1,0 +1,112 @@
+"""What other work on the machine costs a training: triplets/s beside it, as shares of those without.
+
+    python benchmarks/busy.py OUT [--rounds 3] [--steps 40] [--options "--encoder small"]
+
+On the sample. Other work is one core that spins, or another training begun ten seconds before, in the same
+way. The ways take turns: threads that spin while they wait (as torch has it by itself), threads that soon
+sleep (as `tile2vec` has it), and one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from command import tile2vec
+
+from tile2vec_cli.api.demonstration import SAMPLE
+from tile2vec_cli.job.processors import usable_cpus
+
+SPIN = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}  # what OpenMP does where nothing is said
+SETTLED_S = 10.0
+ALL = {"OMP_NUM_THREADS": str(usable_cpus())}
+WAYS = {"spinning": {**ALL, **SPIN}, "sleeping soon": ALL, "one thread": {"OMP_NUM_THREADS": "1"}}
+WORK = ("nothing", "a spinning core", "another training")
+
+
+class Trainings:
+    """Runs of `train` on the sample."""
+
+    def __init__(self, folder: Path, options: list[str]) -> None:
+        self.folder, self.options, self.made = folder, options, 0
+        self.tiles, self.triplets = folder / "tiles", folder / "triplets.parquet"
+        tile2vec("tile", SAMPLE / "scenes", "--out", self.tiles)
+        tile2vec("sample-triplets", self.tiles, "--count", 20000, "--out", self.triplets)
+
+    def arguments(self, steps: int) -> list[str]:
+        self.made += 1
+        out = self.folder / "models" / str(self.made)
+        paths = ["train", str(self.triplets), "--tiles", str(self.tiles), "--out", str(out)]
+        more = ["--no-place", "--val-fraction", "0", "--steps", str(steps)]
+        return [*paths, *more, *self.options]
+
+    def rate(self, way: str, steps: int) -> float:
+        with said(WAYS[way]):
+            return float(tile2vec(*self.arguments(steps), "--quiet")["triplets_per_second"])
+
+    @contextmanager
+    def beside(self, work: str, way: str) -> Iterator[None]:
+        argv = [sys.executable, "-c", "while True: pass"]
+        if work == "another training":
+            argv = [sys.executable, "-m", "tile2vec_cli", *self.arguments(10**6), "--quiet"]
+        if work == "nothing":
+            yield
+            return
+        with subprocess.Popen(argv, env={**os.environ, **WAYS[way]}, stderr=subprocess.DEVNULL) as other:
+            try:
+                time.sleep(SETTLED_S if work == "another training" else 0.5)
+                yield
+            finally:
+                other.send_signal(signal.SIGKILL)
+
+
+@contextmanager
+def said(environment: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--options", default="")
+    options = parser.parse_args()
+    trainings = Trainings(options.out, options.options.split())
+    rates: dict[tuple[str, str], list[float]] = {(work, way): [] for work in WORK for way in WAYS}
+    for _ in range(options.rounds):
+        for work, way in rates:
+            with trainings.beside(work, way):
+                rates[work, way].append(trainings.rate(way, options.steps))
+            print(f"{work}, {way}: {rates[work, way][-1]:.0f} triplets/s", file=sys.stderr, flush=True)
+            shutil.rmtree(options.out / "models")
+    print(
+        "\n| beside | threads | triplets/s | share of `spinning` alone | over `spinning` here |\n|---|---|--:|--:|--:|"
+    )
+    for (work, way), found in rates.items():
+        alone, here = (rates[base, "spinning"] for base in (WORK[0], work))
+        shares = (
+            statistics.median(a / b for a, b in zip(found, base, strict=True)) for base in (alone, here)
+        )
+        print(f"| {work} | {way} | {statistics.median(found):.0f} |", *(f" {s:.2f} |" for s in shares))
+
+
+if __name__ == "__main__":
+    main()
