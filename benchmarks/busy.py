@@ -97,9 +97,8 @@ def main() -> None:
                 rates[work, way].append(trainings.rate(way, options.steps))
             print(f"{work}, {way}: {rates[work, way][-1]:.0f} triplets/s", file=sys.stderr, flush=True)
             shutil.rmtree(options.out / "models")
-    print(
-        "\n| beside | threads | triplets/s | share of `spinning` alone | over `spinning` here |\n|---|---|--:|--:|--:|"
-    )
+    print("\n| beside | threads | triplets/s | of `spinning` alone | of `spinning` here |")
+    print("|---|---|--:|--:|--:|")
     for (work, way), found in rates.items():
         alone, here = (rates[base, "spinning"] for base in (WORK[0], work))
         shares = (
