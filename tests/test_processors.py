@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from tile2vec_cli.job import processors
+from tile2vec_cli.job import resources
 
 
 def test_slurms_grant_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
-    assert processors.usable_cpus() == 3
+    assert resources.usable_cpus() == 3
     monkeypatch.delenv("SLURM_CPUS_PER_TASK")
-    assert 1 <= processors.usable_cpus() <= (os.cpu_count() or 1)
+    assert 1 <= resources.usable_cpus() <= (os.cpu_count() or 1)

@@ -193,7 +193,9 @@ def test_what_is_no_table(tmp_path: Path, content: bytes | None, kind: type[Exce
     assert str(caught.value).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b and no more", b"lon,lat\n1,2\n", gzip.compress(b"a,b", mtime=0)[:-9]])
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8b and no more", b"lon,lat\n1,2\n", gzip.compress(b"a,b", mtime=0)[:-9]]
+)
 def test_damaged_gzip(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.csv.gz").write_bytes(content)
     with pytest.raises(DataError, match="cannot be read as a table"):
