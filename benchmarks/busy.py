@@ -24,7 +24,7 @@ from pathlib import Path
 from command import tile2vec
 
 from tile2vec_cli.api.demonstration import SAMPLE
-from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.job.resources import usable_cpus
 
 SPIN = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}  # what OpenMP does where nothing is said
 SETTLED_S = 10.0

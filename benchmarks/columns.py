@@ -24,7 +24,7 @@ from tile2vec_cli.config.training import MAF, TrainConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.learning import closed_form, training
 from tile2vec_cli.neural import descriptors
-from tile2vec_cli.neural.texture import Texture
+from tile2vec_cli.neural.columns import Texture
 
 
 @dataclass(frozen=True)

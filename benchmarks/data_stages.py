@@ -12,7 +12,7 @@ from rounds import Row, row
 from workbench import Bench
 
 from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
-from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.job.resources import usable_cpus
 from tile2vec_cli.neural import batches
 from tile2vec_cli.tiling import cutting, triplets
 

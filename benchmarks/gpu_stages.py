@@ -27,7 +27,7 @@ except ImportError:  # what the loop imports and never calls here
 
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding.forward import Forward
-from tile2vec_cli.learning import losses, watch
+from tile2vec_cli.learning import losses, optimise
 from tile2vec_cli.learning.checkpoints import State
 from tile2vec_cli.learning.examples import Examples
 from tile2vec_cli.learning.loop import Run
@@ -271,7 +271,7 @@ class Bench:
             made, _ = self.steps(run, lambda step: step >= 25, lambda: guard("warn"))
             guard("default")
         said = [str(warning.message) for warning in heard if "synchroniz" in str(warning.message)]
-        return {"steps": made, "waits": len(said), "a_look_every": watch.LOOK_EVERY[self.runtime.name]}
+        return {"steps": made, "waits": len(said), "a_look_every": optimise.LOOK_EVERY[self.runtime.name]}
 
     # --- embedding -------------------------------------------------------------------------------
 

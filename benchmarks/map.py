@@ -23,9 +23,9 @@ from tile import make_scene
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import choose
 from tile2vec_cli.neural.models import Model
-from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import mapping, segmenters, weak_recipes
 from tile2vec_cli.segmentation.unet import Segmenter
 from tile2vec_cli.segmentation.windows import Layout

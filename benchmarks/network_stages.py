@@ -26,7 +26,7 @@ from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.learning import losses, training
 from tile2vec_cli.neural import encoders
-from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.segmentation import weak_recipes, weak_training
 from tile2vec_cli.tiling.tiles import TileSet
 

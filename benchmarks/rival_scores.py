@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
-from tile2vec_cli.evaluation import probing, tasks
+from tile2vec_cli.evaluation import probing, splits
 from tile2vec_cli.geo.grid import Ints, ecef, spatial_blocks
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.labelling.labels import Labels
@@ -33,7 +33,7 @@ class Judge:
     own: Embeddings  # of all that is judged, without vectors
     tiles: TileSet
     ids: Ints  # (N,) their positions
-    tasks: Mapping[str, Labels]
+    splits: Mapping[str, Labels]
     config: ProbeConfig
 
     def scores(self, vectors: Vectors, as_is: bool) -> Scores:
@@ -55,11 +55,11 @@ class Judge:
 
     @cached_property
     def _blocks(self) -> Ints:
-        numbers = spatial_blocks(self.own.lonlat, tasks.BLOCK_SIDES * self.tiles.side_m)
+        numbers = spatial_blocks(self.own.lonlat, splits.BLOCK_SIDES * self.tiles.side_m)
         return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
 
     def _recall(self, vectors: Vectors, own: Labels) -> list[float]:
-        task = tasks.choose(self._with(vectors), own, self.config)
+        task = splits.choose(self._with(vectors), own, self.config)
         queries = _some(len(task.rows))
         classes, blocks = task.classes, self._blocks[task.rows]
         right = np.empty(len(queries))

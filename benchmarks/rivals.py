@@ -41,7 +41,7 @@ import numpy as np
 from rival_rows import DEFAULT, PARTS, TRAINED, Bench, LeftOut, Row, Vectors, rows, slug
 from rival_scores import Judge, Scores, judge
 
-from tile2vec_cli.evaluation import tasks
+from tile2vec_cli.evaluation import splits
 from tile2vec_cli.geo.grid import Ints, spatial_blocks
 from tile2vec_cli.outputs.parts import new_file
 from tile2vec_cli.tiling.tiles import TileSet
@@ -70,7 +70,7 @@ class Data:
 
     def halves(self) -> tuple[Ints, Ints]:
         """Positions of the tiles of half of the blocks, and of the others."""
-        blocks = spatial_blocks(self.tiles.lonlat, tasks.BLOCK_SIDES * self.tiles.side_m)
+        blocks = spatial_blocks(self.tiles.lonlat, splits.BLOCK_SIDES * self.tiles.side_m)
         order = np.random.default_rng(0).permutation(np.unique(blocks))
         first = np.isin(blocks, order[::2])
         return np.flatnonzero(first), np.flatnonzero(~first)

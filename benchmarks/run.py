@@ -33,7 +33,7 @@ from workbench import Bench
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.evaluation import probing
-from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.job.resources import usable_cpus
 from tile2vec_cli.labelling.labels import Labels
 
 

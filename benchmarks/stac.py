@@ -22,7 +22,7 @@ import rasterio
 from command import measured
 from rasterio.transform import from_origin
 
-from tile2vec_cli.geo.scene_choice import choose
+from tile2vec_cli.geo.scene_lists import choose
 
 BANDS = ("red", "nir")
 

@@ -30,7 +30,7 @@ from eyes import SIDE, make
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.embedding import embeddings
-from tile2vec_cli.evaluation import splits, tasks
+from tile2vec_cli.evaluation import splits
 from tile2vec_cli.evaluation.classifiers import CLASSIFIERS, Training, quietly
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.views import kinds, suggestions
@@ -69,7 +69,7 @@ class Play:
         found = labels.read(
             LabelSource.of(options.labels), every.geometry, every.tile_id, field=options.field, min_purity=0.8
         )
-        self.task = tasks.choose(every, found, config)
+        self.task = splits.choose(every, found, config)
         own = every.take(self.task.rows)
         self.vectors, self.ground = own.vectors, Ground.of(own)
         self.overlaps = splits.overlapping(own.geometry, self.task.units)

@@ -33,12 +33,11 @@ from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import embeddings, inference
 from tile2vec_cli.evaluation import probing
 from tile2vec_cli.labelling import labels
-from tile2vec_cli.learning import loop, losses, optimise, training, watch
+from tile2vec_cli.learning import loop, losses, optimise, training
 from tile2vec_cli.learning.loop import Run
-from tile2vec_cli.learning.optimise import Descent
-from tile2vec_cli.learning.schedules import Schedule
+from tile2vec_cli.learning.optimise import Descent, Schedule
 from tile2vec_cli.neural import encoders
-from tile2vec_cli.neural.residual import residual
+from tile2vec_cli.neural.columns import residual
 
 Rows = dict[str, dict[str, list[float]]]
 Patches = tuple[tuple[Any, str, Any], ...]
@@ -184,7 +183,7 @@ TRIALS = {
 def patched(trial: Trial) -> Iterator[None]:
     """The clock of processor time, and what the trial changes."""
     clock = SimpleNamespace(monotonic=time.process_time)
-    clocks = [(module, "time", clock) for module in (loop, optimise, watch)]
+    clocks = [(module, "time", clock) for module in (loop, optimise, optimise)]
     patches = [mock.patch.object(*patch) for patch in (*clocks, *trial.patches)]
     for patch in patches:
         patch.start()

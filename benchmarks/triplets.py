@@ -22,7 +22,7 @@ from pyproj import Geod
 
 from tile2vec_cli.config.pipeline import TripletConfig
 from tile2vec_cli.geo.grid import ecef
-from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.job.resources import usable_cpus
 from tile2vec_cli.tiling.shells import distance_m
 from tile2vec_cli.tiling.triplets import draw
 

@@ -25,7 +25,7 @@ from command import tile2vec
 
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.neural.device import choose
-from tile2vec_cli.segmentation import rivals, teachers, weak_draws, weak_labels, weak_recipes
+from tile2vec_cli.segmentation import teachers, weak_draws, weak_labels, weak_recipes
 from tile2vec_cli.segmentation.pixel_classifiers import RIVALS, fit
 from tile2vec_cli.segmentation.weak_draws import Task
 from tile2vec_cli.tiling.tiles import TileSet
@@ -73,7 +73,7 @@ def times(tiles_path: Path, labels_path: str, positive: str) -> None:
         fit(name, pixels.seen_by(name), pixels.states, 0)
         fitted = time.perf_counter()
         assert task.truth is not None
-        rivals.judged(tiles, told, task.truth, drawn.test, standardise, 0, (name,))
+        weak_draws.judged(tiles, told, task.truth, drawn.test, standardise, 0, (name,))
         print(f"| {name} | {fitted - started:.1f} | {time.perf_counter() - fitted:.1f} |")
 
 

@@ -22,8 +22,8 @@ from torch.nn.functional import relu
 
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.neural import models
+from tile2vec_cli.neural.columns import Texture
 from tile2vec_cli.neural.device import choose
-from tile2vec_cli.neural.texture import Texture
 from tile2vec_cli.segmentation import unet, weak_draws, weak_labels, weak_recipes
 from tile2vec_cli.segmentation.weak_draws import Task
 from tile2vec_cli.tiling.tiles import TileSet

@@ -12,7 +12,7 @@ import rasterio.shutil
 import torch
 
 from tile2vec_cli.config.weak import MapConfig
-from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.segmentation import mapping, segmenters
 from tile2vec_cli.segmentation.unet import Segmenter, UNet
 

@@ -16,7 +16,7 @@ from tile2vec_cli.config.pipeline import EmbedConfig, TripletConfig
 from tile2vec_cli.embedding.inference import embed
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.neural import encoders, models
-from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.segmentation import segmenters
 from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.tiling import triplets

@@ -8,7 +8,7 @@ import pyproj
 import pytest
 import shapely
 
-from tile2vec_cli.geo.antimeridian import wrapped
+from tile2vec_cli.geo.places import wrapped
 
 FIJI = [(177, -19), (183, -19), (183, -16), (177, -16)]
 CUT = shapely.MultiPolygon([shapely.box(177, -19, 180, -16), shapely.box(-180, -19, -177, -16)])

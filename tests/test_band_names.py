@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tile2vec_cli.geo import band_names
-from tile2vec_cli.geo.band_names import Names
+from tile2vec_cli.geo import scene_facts
+from tile2vec_cli.geo.scene_facts import Names
 
 S2: Names = ("B02", "B03", "B04", "B08")
 
@@ -22,12 +22,12 @@ S2: Names = ("B02", "B03", "B04", "B08")
     ],
 )
 def test_names_agree_as_far_as_both_are_known(found: Names, same: bool) -> None:
-    assert band_names.agree(found, S2) == band_names.agree(S2, found) == same
+    assert scene_facts.agree(found, S2) == scene_facts.agree(S2, found) == same
 
 
 def test_where_the_wanted_bands_stand() -> None:
-    assert band_names.numbers((None, "b08", "B04", "B03", "B02"), S2) == [5, 4, 3, 2]
-    assert band_names.numbers(S2[:3], S2) is None
-    assert band_names.numbers((*S2, "B02"), S2) is None
-    assert band_names.numbers(S2, (None, "B03")) is None
-    assert band_names.listed(("B02", None)) == "B02, ?"
+    assert scene_facts.numbers((None, "b08", "B04", "B03", "B02"), S2) == [5, 4, 3, 2]
+    assert scene_facts.numbers(S2[:3], S2) is None
+    assert scene_facts.numbers((*S2, "B02"), S2) is None
+    assert scene_facts.numbers(S2, (None, "B03")) is None
+    assert scene_facts.listed(("B02", None)) == "B02, ?"

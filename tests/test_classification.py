@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES, ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.evaluation import calibration, classification, probing
+from tile2vec_cli.evaluation import classification, probing
 from tile2vec_cli.geo.grid import spatial_blocks
 from tile2vec_cli.labelling.labels import Labels
 
@@ -52,32 +52,32 @@ def test_logistic_probabilities_are_scikit_learns_at_the_temperature() -> None:
     scaler = type(fitted._model[0])
     model = make_pipeline(scaler(), LogisticRegression(C=strength, max_iter=5000, tol=1e-6))
     model.fit(vectors, truth)
-    wanted = calibration.softmax(model.decision_function(vectors), fitted.temperature)
+    wanted = classification.softmax(model.decision_function(vectors), fitted.temperature)
     assert np.abs(fitted.probabilities(vectors) - wanted).max() < 0.02
 
 
 def test_the_temperature_is_the_one_of_least_loss() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(size=(4000, 3))
-    share = calibration.softmax(logits)
+    share = classification.softmax(logits)
     truth = (share.cumsum(axis=1) < random.random((4000, 1))).sum(axis=1).astype(np.int32)
     for factor in (0.3, 1.0, 4.0):
-        found = calibration.temperature(factor * logits, truth, 4000)
+        found = classification.temperature(factor * logits, truth, 4000)
         assert found == pytest.approx(factor, rel=0.1)
         grid = factor * np.linspace(0.7, 1.4, 141)
-        best = min(grid, key=lambda t: log_loss(truth, calibration.softmax(factor * logits, t)))
+        best = min(grid, key=lambda t: log_loss(truth, classification.softmax(factor * logits, t)))
         assert found == pytest.approx(best, rel=0.02)
 
 
 def test_few_answers_that_were_all_right_make_nothing_certain() -> None:
     logits, truth = 30.0 * np.eye(2)[[0, 1, 0, 1]], np.array([0, 1, 0, 1], np.int32)
-    scale = calibration.temperature(logits, truth, 4)
-    assert calibration.softmax(logits, scale).max() < 0.9
-    assert calibration.temperature(np.full((2, 2), -np.inf), truth[:2], 2) == 1
+    scale = classification.temperature(logits, truth, 4)
+    assert classification.softmax(logits, scale).max() < 0.9
+    assert classification.temperature(np.full((2, 2), -np.inf), truth[:2], 2) == 1
 
 
 def test_reliability_counts_bins_by_hand() -> None:
-    found = calibration.reliability(
+    found = classification.reliability(
         np.array([0.55, 0.51, 0.95, 1.0]), np.array([True, False, True, True]), bins=10
     )
     assert [(one["from"], one["count"], one["right"]) for one in found["bins"]] == [
@@ -98,10 +98,10 @@ def test_probabilities_hold_on_blocks_never_seen(name: str) -> None:
     own = blocks < 40
     fitted = classification.fit(vectors[own], truth[own], blocks[own], name)
     found = fitted.probabilities(vectors[~own])
-    raw = calibration.softmax(np.log(found) * fitted.temperature)
+    raw = classification.softmax(np.log(found) * fitted.temperature)
     assert log_loss(truth[~own], found) < log_loss(truth[~own], raw) + 0.01
     right = found.argmax(axis=1) == truth[~own]
-    assert calibration.reliability(found.max(axis=1), right)["expected_calibration_error"] < 0.1
+    assert classification.reliability(found.max(axis=1), right)["expected_calibration_error"] < 0.1
     held_out = fitted.held_out
     assert held_out is not None and held_out.reliability["expected_calibration_error"] < 0.1
     assert sum(one["count"] for one in held_out.reliability["bins"]) > 600

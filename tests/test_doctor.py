@@ -12,8 +12,8 @@ import pyproj
 import pytest
 from conftest import Run
 
-from tile2vec_cli.job import libraries, machine, memory, processors
-from tile2vec_cli.job.findings import Finding, tried
+from tile2vec_cli.job import libraries, machine, resources
+from tile2vec_cli.job.machine import Finding, tried
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -128,7 +128,7 @@ def test_a_wrong_place_is_broken() -> None:
 
 
 def test_fewer_threads_than_cpus_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processors, "usable_cpus", lambda: 4)
+    monkeypatch.setattr(resources, "usable_cpus", lambda: 4)
     for asked, state in (("1", "slow"), ("3", "slow"), ("4", "ok"), ("8", "ok"), ("", "ok")):
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
         found = only(machine._threads())
@@ -150,15 +150,15 @@ def test_cpus_that_slurm_grants_and_does_not_give(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_processor_without_bfloat16_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processors, "cpu_flags", lambda: frozenset({"avx2"}))
+    monkeypatch.setattr(resources, "cpu_flags", lambda: frozenset({"avx2"}))
     assert only(machine._processor()).state == "slow"
-    monkeypatch.setattr(processors, "cpu_flags", lambda: frozenset({"avx2", "amx_bf16"}))
+    monkeypatch.setattr(resources, "cpu_flags", lambda: frozenset({"avx2", "amx_bf16"}))
     assert only(machine._processor()).state == "ok"
 
 
 def test_little_memory_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "granted", lambda: 4 << 30)
-    monkeypatch.setattr(memory, "free", lambda: 1 << 30)
+    monkeypatch.setattr(resources, "granted", lambda: 4 << 30)
+    monkeypatch.setattr(resources, "free", lambda: 1 << 30)
     found = only(machine._memory())
     assert (found.state, found.found) == ("slow", "4.0 GiB granted, 1.0 GiB free")
 

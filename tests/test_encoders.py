@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.encoders import ENCODERS, Encoder
-from tile2vec_cli.neural.standardise import Standardise
 
 
 def untrained(name: str = "small", bands: int = 4, dim: int | None = None, seed: int = 0) -> Encoder:

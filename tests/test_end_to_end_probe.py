@@ -23,7 +23,7 @@ from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.evaluation import end_to_end, fits, probe_reports, scores
 from tile2vec_cli.evaluation.end_to_end import END_TO_END, FINE_TUNED, Rivals
 from tile2vec_cli.learning import training
-from tile2vec_cli.learning.schedules import Budget
+from tile2vec_cli.learning.optimise import Budget
 from tile2vec_cli.neural import models
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet

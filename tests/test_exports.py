@@ -20,11 +20,11 @@ from embedded import call
 from tile2vec_cli.config.pipeline import ExportConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.exports import export_reports, formats
-from tile2vec_cli.exports.graphs import EncoderGraph
+from tile2vec_cli.exports.formats import EncoderGraph
 from tile2vec_cli.neural import descriptors, encoders, models
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.neural.place import Place
-from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import segmenters
 from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.tiling.tile_files import filled

@@ -14,7 +14,7 @@ from trainings import CONFIG, Train, stop_at, weights
 
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted
-from tile2vec_cli.learning import draws, loop, watch
+from tile2vec_cli.learning import draws, loop, optimise
 from tile2vec_cli.learning.training import TrainReport, train
 from tile2vec_cli.neural import models
 
@@ -114,7 +114,7 @@ def test_a_device_that_is_seldom_looked_at(
 ) -> None:
     """As on a GPU: the same bytes, and back to the last look where a loss is NaN."""
     run(name="whole")
-    monkeypatch.setitem(watch.LOOK_EVERY, "cpu", 7)
+    monkeypatch.setitem(optimise.LOOK_EVERY, "cpu", 7)
     with pytest.raises(Interrupted):
         run(name="later", on_progress=stop_at(16 * 16))
     run(name="later")
@@ -131,7 +131,7 @@ def test_a_device_that_is_seldom_looked_at(
 
 def test_one_late_bad_step_is_undone(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The moments of Adam too: the run goes on from the last look as if nothing had happened."""
-    monkeypatch.setitem(watch.LOOK_EVERY, "cpu", 7)
+    monkeypatch.setitem(optimise.LOOK_EVERY, "cpu", 7)
     run(name="whole")
     turned, calls = draws.turned, 0
 

@@ -17,7 +17,7 @@ from rasterio.warp import transform
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import sampling
+from tile2vec_cli.geo import scenes
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.tiling import cutting
@@ -155,8 +155,8 @@ def test_each_of_many_rasters_is_read_for_its_own_tiles_only(
         row, col = 8 * (number // 8), 8 * (number % 8)
         write_scene(f"m/{number:02}.tif", codes[:, row : row + 8, col : col + 8], transform=at(row, col))
     asked: list[int] = []
-    sample = sampling.sample
-    monkeypatch.setattr(sampling, "sample", lambda *args: asked.append(len(args[1])) or sample(*args))
+    sample = scenes.sample
+    monkeypatch.setattr(scenes, "sample", lambda *args: asked.append(len(args[1])) or sample(*args))
     assert np.array_equal(whole(tiles, LabelRasters(source(tmp_path / "m"))), codes[0])
     assert sum(asked) <= 16 * SIDE * SIDE  # a tile touches 16 of them, and not 64
 

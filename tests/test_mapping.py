@@ -23,7 +23,7 @@ from segmented import SMALL, read, run, write_model
 
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
-from tile2vec_cli.geo import scene_choice
+from tile2vec_cli.geo import scene_lists
 from tile2vec_cli.geo.scenes import Scene
 from tile2vec_cli.neural.device import choose
 from tile2vec_cli.segmentation import mapping, segmenters
@@ -132,7 +132,7 @@ def test_a_stack_is_mapped_as_one_file_is(land: Path, tmp_path: Path) -> None:
                 tmp_path / "s" / f"land_{band}.tif", "w", **{**source.profile, "count": 1}
             ) as one:
                 one.write(source.read(number), 1)
-    chosen = scene_choice.choose([str(tmp_path / "s")], stack=bands, by_path=True)
+    chosen = scene_lists.choose([str(tmp_path / "s")], stack=bands, by_path=True)
     config = replace(SMALL, stack=bands)
     stacked = partial(
         mapping.run, chosen.scenes, land / "model", tmp_path / "maps", config, names=chosen.names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tile2vec_cli.segmentation.neighborhoods import SIGMAS, features
+from tile2vec_cli.segmentation.pixel_classifiers import SIGMAS, features
 
 
 def mean_by_hand(band: np.ndarray, valid: np.ndarray, row: int, col: int, sigma: float) -> float:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from tile2vec_cli.config.training import TrainConfig
-from tile2vec_cli.learning import heads, label_objectives, losses, pretexts, triplet_objectives
+from tile2vec_cli.learning import heads, losses, objectives, pretexts
 from tile2vec_cli.learning.objective import Batch, Objective
-from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.neural.batches import Standardise
 
 CONFIG = TrainConfig()
 SIDE = 24
@@ -154,7 +154,7 @@ def test_autoencoder_asks_for_the_tile() -> None:
 
 def test_order_shows_the_head_both_ways() -> None:
     """Vectors are 0 for the earlier tile and 1 for the later; so the head can tell which way it sees."""
-    question = asked(triplet_objectives.Order, batch(numbered(), examples=20))
+    question = asked(objectives.Order, batch(numbered(), examples=20))
     times = torch.cat([torch.zeros(20, 1), torch.ones(20, 1)])
     seen = []
 
@@ -187,7 +187,7 @@ def test_info_nce_is_the_share_of_the_neighbor() -> None:
     assert all(torch.isfinite(rows.grad).all() for rows in vectors)
 
     near = replace(batch(numbered(12), examples=6), distant_min_m=-1.0)  # one place: all count as far
-    question = asked(triplet_objectives.InfoNCE, near, replace(CONFIG, objective="infonce", temperature=0.3))
+    question = asked(objectives.InfoNCE, near, replace(CONFIG, objective="infonce", temperature=0.3))
     pair = [rows.detach() for rows in vectors]
     everything = losses.info_nce(*pair, torch.ones(6, 12, dtype=torch.bool), 0.3)
     assert torch.isclose(question.judge(torch.cat(pair), torch.nn.Identity()), everything)
@@ -202,7 +202,7 @@ def test_contrastive_is_the_course_s_formula() -> None:
             gap = np.linalg.norm(vectors[i] - vectors[j])
             found.append(gap**2 if codes[i] == codes[j] else max(0.0, 5.0 - gap) ** 2)
     config = TrainConfig(objective="contrastive", labels="x", margin=5.0)
-    question = asked(label_objectives.Contrastive, batch(numbered(9), codes=torch.from_numpy(codes)), config)
+    question = asked(objectives.Contrastive, batch(numbered(9), codes=torch.from_numpy(codes)), config)
     loss = question.judge(torch.from_numpy(vectors), torch.nn.Identity())
     assert float(loss) == pytest.approx(np.mean(found), rel=1e-5)
 

@@ -21,7 +21,7 @@ from tile2vec_cli.errors import DataError, InputError, Interrupted, UsageError
 from tile2vec_cli.learning.objectives import OBJECTIVES
 from tile2vec_cli.learning.training import TrainReport, train
 from tile2vec_cli.neural import encoders, models
-from tile2vec_cli.neural.residual import residual
+from tile2vec_cli.neural.columns import residual
 from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
 

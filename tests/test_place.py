@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from tile2vec_cli.neural import descriptors
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.descriptors import Descriptors, Shape
 from tile2vec_cli.neural.place import Covariances, Place, principal_axes
-from tile2vec_cli.neural.standardise import Standardise
 
 
 def landscape(tiles: int = 40, bands: int = 4, side: int = 20, seed: int = 0) -> NDArray[np.uint8]:

@@ -9,14 +9,14 @@ import sys
 
 import pytest
 
-from tile2vec_cli.job import processors
+from tile2vec_cli.job import resources
 
 
 def test_slurms_grant_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
-    assert processors.usable_cpus() == 3
+    assert resources.usable_cpus() == 3
     monkeypatch.delenv("SLURM_CPUS_PER_TASK")
-    assert 1 <= processors.usable_cpus() <= (os.cpu_count() or 1)
+    assert 1 <= resources.usable_cpus() <= (os.cpu_count() or 1)
 
 
 def test_how_threads_wait_is_said_where_nobody_else_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,10 +24,10 @@ def test_how_threads_wait_is_said_where_nobody_else_has(monkeypatch: pytest.Monk
         monkeypatch.setenv(name, "")  # restored afterwards
         monkeypatch.delenv(name)
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    processors.wait_briefly()
+    resources.wait_briefly()
     assert "GOMP_SPINCOUNT" not in os.environ
     monkeypatch.delenv("OMP_WAIT_POLICY")
-    processors.wait_briefly()
+    resources.wait_briefly()
     assert os.environ["GOMP_SPINCOUNT"] == "1000"
 
 

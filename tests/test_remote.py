@@ -16,8 +16,8 @@ from conftest import Run, SceneWriter
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import remote
-from tile2vec_cli.geo.scene_choice import choose
+from tile2vec_cli.geo import locations
+from tile2vec_cli.geo.scene_lists import choose
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
@@ -223,8 +223,8 @@ def test_a_virtual_raster_in_disguise_is_refused(
 
 
 def test_identity(server: Server) -> None:
-    found = remote.identity(f"/vsicurl/{server.url}")
+    found = locations.identity(f"/vsicurl/{server.url}")
     assert found == {"size": len(server.content), "mtime": None, "etag": '"1"'}
-    assert remote.identity("s3://bucket/key.tif") == {"size": None, "mtime": None, "etag": None}
+    assert locations.identity("s3://bucket/key.tif") == {"size": None, "mtime": None, "etag": None}
     with pytest.raises(InputError, match="404"):
-        remote.identity(server.url + ".none")
+        locations.identity(server.url + ".none")

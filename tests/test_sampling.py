@@ -10,7 +10,7 @@ from conftest import SceneWriter, real
 from rasterio.warp import transform
 
 from tile2vec_cli.errors import DataError, Remark
-from tile2vec_cli.geo.sampling import sample
+from tile2vec_cli.geo.scenes import sample
 
 
 def test_values_agree_with_rasterio(write_scene: SceneWriter, noise: Callable[..., np.ndarray]) -> None:

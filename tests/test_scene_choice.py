@@ -14,7 +14,7 @@ from conftest import SceneWriter
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo.scene_choice import choose
+from tile2vec_cli.geo.scene_lists import choose
 from tile2vec_cli.outputs.parts import Shard
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.cutting import TileReport

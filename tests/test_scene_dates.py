@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tile2vec_cli.geo.scene_dates import named, taken
+from tile2vec_cli.geo.scene_facts import named, taken
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from sklearn import metrics
 
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.segmentation import segmenters
 from tile2vec_cli.segmentation.segmenters import Counts
 from tile2vec_cli.segmentation.unet import Segmenter, UNet

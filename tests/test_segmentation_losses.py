@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from tile2vec_cli.segmentation.segmentation_losses import UNKNOWN, image_loss, masked_loss, soft_loss
+from tile2vec_cli.segmentation.weak_training import UNKNOWN, image_loss, masked_loss, soft_loss
 
 
 def test_the_masked_loss_knows_only_the_labelled_pixels() -> None:

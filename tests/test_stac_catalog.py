@@ -14,7 +14,7 @@ pystac = pytest.importorskip("pystac")
 
 from pystac.validation.local_validator import LocalValidator  # noqa: E402
 
-from tile2vec_cli.config.catalogs import StacConfig  # noqa: E402
+from tile2vec_cli.config.pipeline import StacConfig  # noqa: E402
 from tile2vec_cli.errors import UsageError  # noqa: E402
 from tile2vec_cli.geo import geoparquet  # noqa: E402
 

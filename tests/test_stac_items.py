@@ -12,7 +12,7 @@ from catalogs import COG, SIGNATURES, earth_search, item, landsat, naip, newest
 from conftest import SceneWriter
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import signatures, stacks
+from tile2vec_cli.geo import signed_urls, stacks
 from tile2vec_cli.geo.scene_facts import BandFacts, Facts
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.geo.stac_items import located, scene
@@ -136,13 +136,13 @@ def test_links(href: str, base: str, expected: str) -> None:
 def test_signatures_are_taken_off_and_found_again() -> None:
     for number, signature in enumerate(SIGNATURES):
         bare = f"https://h/{number}.tif"
-        assert signatures.admit(f"{bare}?{signature}") == bare
-        assert signatures.signed(bare) == f"{bare}?{signature}"
-        assert signatures.admit(f"{bare}?v=2&{signature}") == f"{bare}?v=2"
-        assert signatures.known([bare, "/x.tif"]) == (f"{bare}?{signature}",)
-        assert signatures.scrubbed(f"'{bare}?{signature}' failed") == f"'{bare}' failed"
+        assert signed_urls.admit(f"{bare}?{signature}") == bare
+        assert signed_urls.signed(bare) == f"{bare}?{signature}"
+        assert signed_urls.admit(f"{bare}?v=2&{signature}") == f"{bare}?v=2"
+        assert signed_urls.known([bare, "/x.tif"]) == (f"{bare}?{signature}",)
+        assert signed_urls.scrubbed(f"'{bare}?{signature}' failed") == f"'{bare}' failed"
     for plain in ("https://h/a.tif?st=1&se=2", "/data/what?sig=1.tif", "https://h/a.tif", "/vsis3/b/a.tif"):
-        assert signatures.unsigned(plain) == plain
+        assert signed_urls.unsigned(plain) == plain
 
 
 def test_stacks_of_any_files_come_apart_again() -> None:

@@ -11,7 +11,7 @@ import fields
 from segmented import SMALL, read, run, write_model
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import scene_choice
+from tile2vec_cli.geo import scene_lists
 from tile2vec_cli.segmentation import mapping
 
 
@@ -25,7 +25,7 @@ def test_an_item_is_mapped_by_its_id(tmp_path: Path) -> None:
     def mapped(*assets: str) -> Any:
         path = catalogs.keep(tmp_path / "item.json", found)
         config = replace(SMALL, assets=assets or None)
-        given = scene_choice.choose([str(path)], assets=config.assets)
+        given = scene_lists.choose([str(path)], assets=config.assets)
         how = {"names": given.names, "facts": given.facts}
         return mapping.run(given.scenes, tmp_path / "model", tmp_path / "maps", config, **how)
 

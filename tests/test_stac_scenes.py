@@ -20,7 +20,7 @@ from conftest import Run, SceneWriter
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.geo.scene_choice import choose
+from tile2vec_cli.geo.scene_lists import choose
 from tile2vec_cli.geo.stac_catalogs import is_document
 from tile2vec_cli.tiling.cutting import TileReport, cut
 from tile2vec_cli.tiling.tiles import TileSet

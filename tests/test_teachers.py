@@ -6,8 +6,7 @@ import fields
 import numpy as np
 import pytest
 
-from tile2vec_cli.neural.batches import normalisation
-from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.neural.batches import Standardise, normalisation
 from tile2vec_cli.segmentation import teachers
 from tile2vec_cli.segmentation.teachers import UNKNOWN, Pixels
 from tile2vec_cli.tiling.tiles import TileSet

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tile2vec_cli.neural.standardise import Standardise
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.segmentation.unet import Segmenter, UNet, padded
 
 

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.neural.batches import normalisation
+from tile2vec_cli.neural.batches import Standardise, normalisation
 from tile2vec_cli.neural.device import choose
-from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation import weak_training
 from tile2vec_cli.segmentation.segmenters import probabilities
 from tile2vec_cli.segmentation.unet import Segmenter, UNet

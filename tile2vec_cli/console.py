@@ -18,7 +18,7 @@ from typing import Any
 from tile2vec_cli import progress
 from tile2vec_cli.api.outcomes import Outcome, envelope
 from tile2vec_cli.errors import Failure, Remark
-from tile2vec_cli.geo.signatures import scrubbed
+from tile2vec_cli.geo.signed_urls import scrubbed
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.outputs.parts import Progress, silent
 

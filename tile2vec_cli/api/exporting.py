@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.catalogs import static
-from tile2vec_cli.config.catalogs import StacConfig
-from tile2vec_cli.config.pipeline import ExportConfig
+from tile2vec_cli.config.pipeline import ExportConfig, StacConfig
 from tile2vec_cli.exports import export_reports
 from tile2vec_cli.outputs.parts import Progress, silent
 

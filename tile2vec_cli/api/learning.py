@@ -14,7 +14,7 @@ from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.job import launch
-from tile2vec_cli.job.processors import worker_count
+from tile2vec_cli.job.resources import worker_count
 from tile2vec_cli.learning import training
 from tile2vec_cli.outputs.parts import Progress, Shard, silent, sweep
 from tile2vec_cli.tiling.tiles import TileSet

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tile2vec_cli.errors import Failure
-from tile2vec_cli.geo.signatures import unsigned
+from tile2vec_cli.geo.signed_urls import unsigned
 
 FORMAT = "tile2vec-report/1"
 

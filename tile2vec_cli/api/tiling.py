@@ -15,9 +15,9 @@ from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
 from tile2vec_cli.config.rules import one_of
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import OutputError, Remark, UsageError
-from tile2vec_cli.geo import scene_choice
-from tile2vec_cli.geo.scene_choice import Choice
-from tile2vec_cli.job.processors import worker_count
+from tile2vec_cli.geo import scene_lists
+from tile2vec_cli.geo.scene_lists import Choice
+from tile2vec_cli.job.resources import worker_count
 from tile2vec_cli.outputs.parts import Progress, Shard, new_file, silent, sweep
 from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
@@ -29,7 +29,7 @@ def choose(scenes: Sequence[str], config: TileConfig | MapConfig, recursive: boo
     """The scenes that are meant; what a person should know of them before the work begins is warned of."""
     one_of("--name-by", name_by, ("file", "path"))
     how = {"recursive": recursive, "by_path": name_by == "path"}
-    chosen = scene_choice.choose(scenes, stack=config.stack, assets=config.assets, **how)
+    chosen = scene_lists.choose(scenes, stack=config.stack, assets=config.assets, **how)
     for remark in chosen.remarks:
         warnings.warn(remark, Remark, stacklevel=2)
     return chosen

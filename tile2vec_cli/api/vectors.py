@@ -16,7 +16,7 @@ from tile2vec_cli.embedding import embedding_files, embeddings
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embeddings import Embeddings as Rows
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.job import memory
+from tile2vec_cli.job import resources
 from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -157,7 +157,7 @@ def _columns(rows: Rows) -> tuple[Any, Any, Any, Any]:
 
 
 def _room(shape: tuple[int, int]) -> Vectors:
-    if 4 * shape[0] * shape[1] <= memory.free() // _SHARE:
+    if 4 * shape[0] * shape[1] <= resources.free() // _SHARE:
         return np.empty(shape, np.float32)
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, np.float32, "w+", shape=shape)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tile2vec_cli.catalogs import embedding_items, sources
 from tile2vec_cli.catalogs.items import STAC_VERSION, Item, Json
-from tile2vec_cli.config.catalogs import StacConfig
+from tile2vec_cli.config.pipeline import StacConfig
 from tile2vec_cli.errors import DataError, OutputError, UsageError
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent

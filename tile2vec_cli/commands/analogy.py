@@ -44,7 +44,7 @@ def analogy(
     console = Console("analogy", quiet, json)
 
     from tile2vec_cli.api import looking
-    from tile2vec_cli.views import near_tables
+    from tile2vec_cli.views import near_reports
 
     with console.progress("analogy", "draws" if config.score else "rows") as on_progress:
         done = looking.analogy(
@@ -72,5 +72,7 @@ def analogy(
     for term in done.keys["terms"]:
         if "class" in term:
             console.say(f"{term['class']}: the mean of {term['tiles']:,} tiles, which may also be answers.")
-    rows: list[Row] = [[*near_tables.cells(row), *([row["class"]] if "class" in row else [])] for row in near]
-    console.show(done, rows, [*near_tables.HEADER, *(["class"] if labels else [])])
+    rows: list[Row] = [
+        [*near_reports.cells(row), *([row["class"]] if "class" in row else [])] for row in near
+    ]
+    console.show(done, rows, [*near_reports.HEADER, *(["class"] if labels else [])])

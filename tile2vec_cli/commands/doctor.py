@@ -17,7 +17,7 @@ def doctor(json: options.Json = False, quiet: options.Quiet = False) -> None:
     console = Console("doctor", quiet, json)
 
     from tile2vec_cli.api import examining
-    from tile2vec_cli.job.findings import Finding
+    from tile2vec_cli.job.machine import Finding
 
     done = examining.doctor()
     findings = [Finding(**one) for one in done.keys["findings"]]

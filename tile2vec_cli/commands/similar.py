@@ -45,7 +45,7 @@ def similar(
     console = Console("similar", quiet, json)
 
     from tile2vec_cli.api import looking
-    from tile2vec_cli.views import near_tables
+    from tile2vec_cli.views import near_reports
 
     with console.progress("similar", "rows") as on_progress:
         done = looking.similar(
@@ -63,4 +63,4 @@ def similar(
     found = done.keys["similar"]
     if len(found) < config.top:
         console.say(f"{len(found):,} tiles are all there are.")
-    console.show(done, [near_tables.cells(row) for row in found], near_tables.HEADER)
+    console.show(done, [near_reports.cells(row) for row in found], near_reports.HEADER)

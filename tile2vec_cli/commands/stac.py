@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.catalogs import StacConfig
 from tile2vec_cli.config.fields import option
+from tile2vec_cli.config.pipeline import StacConfig
 from tile2vec_cli.console import Console
 
 

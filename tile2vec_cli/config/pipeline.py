@@ -6,6 +6,7 @@ Standard library only: `--help` reads the defaults from here.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -220,6 +221,8 @@ class ProbeConfig:
 
 
 ASSISTED = "assisted"  # what `train` does where nothing is said: a trained part and one in closed form
+
+
 COMPARED = (ASSISTED, *(name for name in OBJECTIVE_NAMES if name not in LABELLED))
 
 
@@ -270,3 +273,21 @@ class CompareConfig:
     def rivals(self) -> ProbeConfig:
         """How all that learns otherwise is judged: statistics, and the labels alone in the same time."""
         return replace(self.probe, baselines=BASELINE_NAMES, end_to_end=self.minutes)
+
+
+@dataclass(frozen=True)
+class StacConfig:
+    """What a catalog says of itself and its collections."""
+
+    id: str = option("tile2vec", help="The catalog's id; those of its collections begin with it.")
+    title: str | None = option(None, help="The catalog's title (default: its id).")
+    description: str = option("Embeddings, maps and models made with tile2vec.", help="What the catalog is.")
+    license: str = option("other", metavar="SPDX", help="License of what it holds, such as CC-BY-4.0.")
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.id):
+            raise UsageError(f"--id {self.id!r}: letters, digits, '.', '-' and '_' are needed.")
+        if not re.fullmatch(r"[A-Za-z0-9.+-]+", self.license):
+            raise UsageError(f"--license {self.license!r}: an SPDX identifier, such as CC-BY-4.0, is needed.")
+        if not self.description.strip():
+            raise UsageError("--description: is empty; STAC needs one.")

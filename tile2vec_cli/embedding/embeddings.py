@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.embedding import embedding_tables
 from tile2vec_cli.embedding.embedding_files import Vectors, header, parts
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import antimeridian, geoparquet, tables
+from tile2vec_cli.geo import geoparquet, places, tables
 from tile2vec_cli.geo.grid import ECCENTRICITY_SQUARED, METRES_PER_DEGREE, Floats, Ints
 from tile2vec_cli.geo.places import to_lonlat
 from tile2vec_cli.tiling.tiles import TileSet
@@ -304,8 +304,8 @@ def _geometry(path: Path, column: pa.ChunkedArray, crs: str | None) -> NDArray[n
     if missing:
         raise DataError(f"{path}: {missing:,} of {len(geometry):,} rows have no geometry; all need one.")
     if crs == "OGC:CRS84" or (crs is not None and '"CRS84"' in crs):
-        return antimeridian.wrapped(np.asarray(geometry))
-    return antimeridian.wrapped(shapely.transform(geometry, lambda xy: to_lonlat(crs, xy, str(path))))
+        return places.wrapped(np.asarray(geometry))
+    return places.wrapped(shapely.transform(geometry, lambda xy: to_lonlat(crs, xy, str(path))))
 
 
 def _texts(table: pa.Table, name: str) -> NDArray[np.object_] | None:

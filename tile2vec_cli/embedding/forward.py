@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tile2vec_cli.errors import DataError, Tile2VecError
-from tile2vec_cli.neural.batches import ahead
+from tile2vec_cli.neural.batches import Courier, ahead
 from tile2vec_cli.neural.device import Runtime
-from tile2vec_cli.neural.transfers import Courier
 from tile2vec_cli.outputs.parts import Progress
 
 if TYPE_CHECKING:  # it needs libraries that no network does

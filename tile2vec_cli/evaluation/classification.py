@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.evaluation import calibration, splits
+from tile2vec_cli.evaluation import splits
 from tile2vec_cli.evaluation.classifiers import CLASSIFIERS, Classes, Training, Vectors, each, quietly
 from tile2vec_cli.evaluation.scores import Score, confusion
 from tile2vec_cli.evaluation.splits import Split
@@ -26,6 +27,9 @@ from tile2vec_cli.outputs.parts import Progress, silent
 REPEATS = ProbeConfig.repeats
 _TRAIN_MOST, _TEST_MOST = 10_000, 20_000  # tiles of a split: more would not change the third digit
 _LEAST = 1e-12  # probability; those of a logistic regression reach 0 in floating point
+
+BINS = 10
+_LARGEST = 20.0  # temperature, and the inverse of the smallest
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Fitted:
     def probabilities(self, vectors: Vectors) -> Floats:
         """(N, K) of vectors (N, D); rows add up to 1."""
         logits = _logits(self._model, vectors, len(self.classes))
-        return calibration.softmax(logits, self.temperature)
+        return softmax(logits, self.temperature)
 
 
 def fit(
@@ -110,8 +114,6 @@ def _logits(model: Any, vectors: Vectors, classes: int) -> Floats:
 
 
 # --- held-out blocks -----------------------------------------------------------------------------
-
-
 def _hold_out(
     vectors: Vectors,
     classes: Classes,
@@ -190,13 +192,64 @@ def _judged(
     probability = []
     for draw, own in zip(draws, logits, strict=True):
         others = ~np.isin(tile, draw.test)
-        scale = calibration.temperature(answers[others], truth[others], len(np.unique(tile[others])))
-        probability.append(calibration.softmax(own, scale).max(axis=1))
+        scale = temperature(answers[others], truth[others], len(np.unique(tile[others])))
+        probability.append(softmax(own, scale).max(axis=1))
     tiles = len(np.unique(tile))
     return HeldOut(
         Score.of("embeddings", classifier, round(np.mean([len(draw.train) for draw in draws])), matrices, []),
         tiles,
         blocks,
-        calibration.temperature(answers, truth, tiles),
-        calibration.reliability(np.concatenate(probability), predicted == truth),
+        temperature(answers, truth, tiles),
+        reliability(np.concatenate(probability), predicted == truth),
     )
+
+
+def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
+    """(N, K) probabilities; a logit of -inf is a class that cannot be."""
+    shifted = (logits - logits.max(axis=1, keepdims=True)) / temperature
+    weights = np.exp(shifted)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def temperature(logits: Floats, classes: NDArray[np.int32], tiles: int) -> float:
+    """What to divide logits (M, K) by, for answers about tiles of these classes (M,).
+
+    tiles: how many tiles these are; some may have been asked about more than once. Answers by a classifier
+    that knew nothing of a tile's class (-inf) do not count; 1 where there are no others.
+    """
+    asked = np.isfinite(logits[np.arange(len(classes)), classes])
+    logits, classes = logits[asked], classes[asked]
+    if not len(classes):
+        return 1.0
+    known = np.isfinite(logits)
+    target = known / (tiles + logits.shape[1])
+    target[np.arange(len(classes)), classes] *= tiles + 1
+
+    def loss(log_temperature: float) -> float:
+        found = softmax(logits, np.exp(log_temperature))
+        return -float((target * np.log(np.maximum(found, np.finfo(float).tiny)))[known].sum())
+
+    bound = np.log(_LARGEST)
+    found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded")
+    return float(np.exp(found.x))
+
+
+def reliability(probability: Floats, right: NDArray[np.bool_], bins: int = BINS) -> Mapping[str, Any]:
+    """How often answers of such probabilities (M,) are right (M,), bin by bin; empty bins are left out."""
+    edges = np.linspace(0, 1, bins + 1)
+    own: Ints = np.clip(np.digitize(probability, edges) - 1, 0, bins - 1)
+    found, error = [], 0.0
+    for number in np.unique(own).tolist():
+        here = own == number
+        mean, share = float(probability[here].mean()), float(right[here].mean())
+        error += here.mean() * abs(mean - share)
+        found.append(
+            {
+                "from": round(float(edges[number]), 4),
+                "to": round(float(edges[number + 1]), 4),
+                "count": int(here.sum()),
+                "probability": round(mean, 4),
+                "right": round(share, 4),
+            }
+        )
+    return {"bins": found, "expected_calibration_error": round(float(error), 4)}

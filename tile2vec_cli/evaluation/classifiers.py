@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.job.resources import usable_cpus
 from tile2vec_cli.outputs.parts import Progress, silent
 
 Trial = TypeVar("Trial")

@@ -26,7 +26,7 @@ from tile2vec_cli.config.training import MAF
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError
-from tile2vec_cli.evaluation import probe_reports, tasks
+from tile2vec_cli.evaluation import probe_reports, splits
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.learning import objectives, training
 from tile2vec_cli.outputs.parts import Progress, make_folder, new_file, read_json, sweep
@@ -177,7 +177,7 @@ def _require_labels(tiles: TileSet, bench: Bench) -> None:
         min_purity=probe.min_purity,
     )
     nothing = np.zeros((len(tiles), 1), np.float32)
-    tasks.choose(Embeddings(tiles.path, nothing, geometry, ids, None, None, {}), found, probe)
+    splits.choose(Embeddings(tiles.path, nothing, geometry, ids, None, None, {}), found, probe)
 
 
 def _draw(tiles: TileSet, bench: Bench) -> None:

@@ -26,8 +26,7 @@ from tile2vec_cli.evaluation.fits import Fits
 from tile2vec_cli.evaluation.scores import NETWORK, confusion
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.learning import draws, heads
-from tile2vec_cli.learning.optimise import Descent
-from tile2vec_cli.learning.schedules import Budget, Course, Schedule
+from tile2vec_cli.learning.optimise import Budget, Course, Descent, Schedule
 from tile2vec_cli.learning.starts import BETAS
 from tile2vec_cli.neural import batches, device, encoders, models
 from tile2vec_cli.neural.batches import Pixels

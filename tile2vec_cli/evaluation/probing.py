@@ -19,8 +19,7 @@ from tile2vec_cli.evaluation.beside import Common
 from tile2vec_cli.evaluation.classifiers import Training, each, predict
 from tile2vec_cli.evaluation.fits import Fits
 from tile2vec_cli.evaluation.scores import Score, Verdict, confusion
-from tile2vec_cli.evaluation.splits import Split
-from tile2vec_cli.evaluation.tasks import Task, choose
+from tile2vec_cli.evaluation.splits import Split, Task, choose
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs.parts import Progress, silent
@@ -204,7 +203,7 @@ def _learned(
     if tiles is None or config.end_to_end is None:
         return {}
     from tile2vec_cli.evaluation import end_to_end
-    from tile2vec_cli.learning.schedules import Budget
+    from tile2vec_cli.learning.optimise import Budget
 
     ids = positions(embeddings, tiles, "--end-to-end needs", task.rows)
     budget = Budget(minutes=config.end_to_end)

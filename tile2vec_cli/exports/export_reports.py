@@ -15,13 +15,12 @@ from tile2vec_cli.config.pipeline import ExportConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.exports import formats, metadata
-from tile2vec_cli.exports.formats import Graph, Values
-from tile2vec_cli.exports.graphs import EncoderGraph, SegmenterGraph
+from tile2vec_cli.exports.formats import EncoderGraph, Graph, SegmenterGraph, Values
 from tile2vec_cli.exports.metadata import Tensor
 from tile2vec_cli.neural import encoders, models
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.neural.models import Model
-from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.records import Keys, Report
 from tile2vec_cli.segmentation import segmenters

@@ -22,13 +22,13 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
-from tile2vec_cli.geo import containers, remote, scene_dates, signatures, stacks
+from tile2vec_cli.geo import locations, scene_facts, signed_urls, stacks
 from tile2vec_cli.geo.grid import Floats, Transform, map_xy
+from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.places import ground_m, to_lonlat
-from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.stack_readers import StackReader
-from tile2vec_cli.job import memory
+from tile2vec_cli.job import resources
 
 # A scene without georeferencing is refused in one line of ours.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -47,7 +47,7 @@ def exists(path: str) -> None:
     for number, part in enumerate((path,) if stack is None else stack.files):
         if is_remote(part):
             continue
-        file = containers.parts(part)[1]
+        file = locations.parts(part)[1]
         if not Path(file).exists():
             if stack is not None:
                 raise InputError(
@@ -61,7 +61,7 @@ def exists(path: str) -> None:
 
 def is_there(path: str) -> bool:
     """Whether a local path leads to something; a server's always, for all one can tell without asking."""
-    return all(is_remote(file) or Path(containers.parts(file)[1]).exists() for file in stacks.files(path))
+    return all(is_remote(file) or Path(locations.parts(file)[1]).exists() for file in stacks.files(path))
 
 
 def identity(path: str) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def identity(path: str) -> dict[str, Any]:
 
 def _identity(path: str) -> dict[str, Any]:
     if is_remote(path):
-        return remote.identity(path)
-    found = Path(containers.parts(path)[1]).stat()
+        return locations.identity(path)
+    found = Path(locations.parts(path)[1]).stat()
     return {"size": found.st_size, "mtime": found.st_mtime}
 
 
@@ -168,7 +168,7 @@ def environment(path: str, *, threads: int = 1) -> Iterator[None]:
 
     A TIFF opened with `threads` decodes so many blocks at a time.
     """
-    options = {**remote.GDAL_OPTIONS} if is_remote(path) else {}
+    options = {**locations.GDAL_OPTIONS} if is_remote(path) else {}
     if threads > 1:
         options["GDAL_NUM_THREADS"] = str(threads)
     with rasterio.Env(GDAL_VRT_ENABLE_PYTHON="NO", GDAL_CACHEMAX=_cache_of_this_job(), **options):
@@ -191,7 +191,7 @@ def _open_one(path: str) -> Any:
     suffix = Path(path).suffix.lower()
     try:
         # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
-        source = rasterio.open(signatures.signed(path), driver=_DRIVERS.get(suffix))
+        source = rasterio.open(signed_urls.signed(path), driver=_DRIVERS.get(suffix))
     except UnicodeError as error:
         raise DataError(f"{path}: its name is not UTF-8, which GDAL needs. Rename the file.") from error
     except (RasterioError, ValueError) as error:
@@ -222,14 +222,14 @@ def reading(path: str, row0: int, row1: int) -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     """GDAL's own words, which rasterio keeps as the cause."""
-    words = signatures.scrubbed(str(error.__cause__ or error))
+    words = signed_urls.scrubbed(str(error.__cause__ or error))
     return " ".join(words.split()).rstrip(".") or type(error).__name__
 
 
 def cache_bytes() -> int:
     """For GDAL's cache of blocks: a small share of what this job may use."""
     low, high = _CACHE_BYTES
-    return max(low, min(high, memory.granted() // 32))
+    return max(low, min(high, resources.granted() // 32))
 
 
 @cache
@@ -274,7 +274,7 @@ def _described(path: str, source: Any) -> Raster:
         has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         descriptions=tuple(source.descriptions),
         scaling=tuple(zip(source.scales, source.offsets, strict=True)),
-        datetime=scene_dates.taken(path, {**source.tags(), **source.tags(ns="IMAGERY")}),
+        datetime=scene_facts.taken(path, {**source.tags(), **source.tags(ns="IMAGERY")}),
         colours=_colours(source),
     )
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
-from tile2vec_cli.geo import remote, stac_items
-from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo import locations, stac_items
+from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.scene_facts import broken
 from tile2vec_cli.geo.stac_items import Found, Json
 
@@ -171,7 +171,7 @@ def _document(address: str) -> Json:
 def _content(address: str) -> bytes:
     bare = address.removeprefix("/vsicurl/")
     if bare.startswith(("http://", "https://")):
-        return remote.fetch(bare)
+        return locations.fetch(bare)
     if is_remote(address):
         raise InputError(f"{address}: STAC documents are read from files and http addresses. Copy it first.")
     try:

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from tile2vec_cli.errors import DataError, Tile2VecError
-from tile2vec_cli.geo import signatures, stacks
+from tile2vec_cli.geo import signed_urls, stacks
+from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.rasters import SUFFIXES
-from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scene_facts import BandFacts, Facts, broken
 
 Json = Mapping[str, Any]
@@ -164,7 +164,7 @@ def _is_data(asset: _Asset) -> bool:
 def located(href: str, base: str) -> str:
     """Where a link from `base` leads, as GDAL reads it: an address without its signature, or a path."""
     if href.startswith("/vsi"):
-        return signatures.admit(href)
+        return signed_urls.admit(href)
     scheme, mark, rest = href.partition("://")
     if not mark and "://" in base:
         # urljoin knows few schemes, and joins all alike.
@@ -178,12 +178,12 @@ def located(href: str, base: str) -> str:
         return plain if Path(plain).exists() else os.path.normpath(Path(base).parent / unquote(href))
     if scheme in _STORES:
         return f"/{_STORES[scheme]}/{rest}"
-    return signatures.admit(f"{scheme}://{rest}")
+    return signed_urls.admit(f"{scheme}://{rest}")
 
 
 def _own_address(item: Json, base: str) -> str:
     own = next((link["href"] for link in item.get("links") or () if link.get("rel") == "self"), "")
-    return signatures.admit(own) if is_remote(own) else base
+    return signed_urls.admit(own) if is_remote(own) else base
 
 
 def _taken(properties: Json, where: str) -> datetime | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo.absent_blocks import Blocks
+from tile2vec_cli.geo.fills import Blocks
 
 Window = tuple[tuple[int, int], tuple[int, int]]  # half-open rows and columns
 Read = Callable[[Window], NDArray[Any]]

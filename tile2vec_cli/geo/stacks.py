@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.locations import is_remote
 
 _LIST = re.compile(r"(?<!\\)\{((?:\\.|[^\\{}\"])*?(?<!\\),(?:\\.|[^\\{}\"])*)\}", re.DOTALL)
 _SEPARATORS = "_.-"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.geo import antimeridian
+from tile2vec_cli.geo import places
 
 SUFFIXES = {
     *(".gpkg", ".geojson", ".json", ".geojsonl", ".geojsons", ".topojson", ".shp", ".fgb", ".kml", ".gml"),
@@ -123,7 +123,7 @@ def _in_degrees(frame: Any, source: Path) -> Any:
             f"{source}: its CRS, {frame.crs.name}, has no way to places on the Earth ({reason}); one that "
             "has is needed. Assign the CRS that its coordinates are really in with `ogr2ogr -a_srs`."
         ) from error
-    return frame.set_geometry(antimeridian.wrapped(frame.geometry.to_numpy()), crs=frame.crs)
+    return frame.set_geometry(places.wrapped(frame.geometry.to_numpy()), crs=frame.crs)
 
 
 def layers(path: Path) -> list[Layer]:

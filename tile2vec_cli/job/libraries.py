@@ -15,7 +15,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from tile2vec_cli import __version__
-from tile2vec_cli.job.findings import Finding, suspects, tried
+from tile2vec_cli.job.machine import Finding, suspects, tried
 
 DISTRIBUTION = "tile2vec-cli"
 FOR_DEVELOPERS = {"test", "docs"}  # extras

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
+import re
 import shutil
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stderr
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Literal
 
-from tile2vec_cli.job import memory, processors
-from tile2vec_cli.job.findings import Finding, tried
+from tile2vec_cli.errors import DataError, Failure
+from tile2vec_cli.job import resources
+
+# Settings that lead a library to the files of another installation.
+_ELSEWHERE = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
 
 LEAST_MEMORY, LEAST_DISK = 2 << 30, 2 << 30
-
 _SHOWN_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 _NVIDIA = Path("/proc/driver/nvidia/version")
 _MOUNTS = Path("/proc/self/mounts")
@@ -23,6 +31,46 @@ _MOUNTS = Path("/proc/self/mounts")
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "panfs", "wekafs"}
 _REMOTE |= {f"fuse.{name}" for name in ("sshfs", "s3fs", "gcsfuse", "rclone", "glusterfs", "juicefs")}
 _IN_MEMORY = {"tmpfs", "ramfs"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    found: str
+    state: Literal["ok", "note", "slow", "broken"] = "ok"
+    advice: str = ""
+
+    @property
+    def line(self) -> str:
+        return f"{self.found}. {self.advice}" if self.advice else self.found
+
+    @property
+    def failure(self) -> Failure:
+        message = f"{self.name}: {self.found}; a working one is needed. {self.advice}"
+        return Failure(self.name, message, DataError.exit_code)
+
+
+def tried(name: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What `look` finds, or that it broke, whatever a library raises. What libraries print is kept away."""
+    try:
+        with redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return list(look())
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [""])[0]
+        return [Finding(name, f"{type(error).__name__}: {said}".rstrip(": ."), "broken", suspects(said))]
+
+
+def suspects(said: str = "") -> str:
+    """What to do about a library that does not work. said: how it told of that."""
+    if lacking := re.match(r"(lib\S+): cannot open shared object file", said):
+        return f"Install what brings {lacking[1]}, or load its module."
+    found = [f"{name}={os.environ[name]}" for name in _ELSEWHERE if os.environ.get(name)]
+    if found:
+        return f"Try without {', '.join(found)}, which may lead to another installation's files."
+    return "Install it again, best with all of tile2vec in an environment of its own."
 
 
 def examine() -> Iterator[Finding]:
@@ -70,9 +118,9 @@ def _device() -> Iterator[Finding]:
 
 
 def _processor() -> Iterator[Finding]:
-    flags = processors.cpu_flags()
+    flags = resources.cpu_flags()
     said = " ".join([platform.machine(), *(name for name in _SHOWN_FLAGS if name in flags)])
-    if flags.isdisjoint(processors.BF16_FLAGS):
+    if flags.isdisjoint(resources.BF16_FLAGS):
         advice = (
             "Networks run in float32 on it: to train for long, take a GPU or a CPU with AVX512-BF16 or AMX."
         )
@@ -82,7 +130,7 @@ def _processor() -> Iterator[Finding]:
 
 
 def _cpus() -> Iterator[Finding]:
-    granted, here = processors.usable_cpus(), os.cpu_count() or 1
+    granted, here = resources.usable_cpus(), os.cpu_count() or 1
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else here
     said = f"{granted} of {here}"
     if bound < granted:
@@ -96,7 +144,7 @@ def _cpus() -> Iterator[Finding]:
 
 
 def _threads() -> Iterator[Finding]:
-    threads, cpus = processors.threads(), processors.usable_cpus()
+    threads, cpus = resources.threads(), resources.usable_cpus()
     if threads < cpus:
         said = f"{threads} for {cpus} CPUs, as OMP_NUM_THREADS says"
         yield Finding("threads", said, "slow", f"Unset it, or set it to {cpus}.")
@@ -105,7 +153,7 @@ def _threads() -> Iterator[Finding]:
 
 
 def _memory() -> Iterator[Finding]:
-    granted, free = memory.granted(), memory.free()
+    granted, free = resources.granted(), resources.free()
     said = f"{_gib(granted)} granted, {_gib(free)} free"
     if free < LEAST_MEMORY:
         advice = "Ask the queue for more (--mem), or end other programs."

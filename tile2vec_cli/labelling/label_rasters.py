@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, Tile2VecError
-from tile2vec_cli.geo import geoparquet, grid, places, rasters, sampling
+from tile2vec_cli.geo import geoparquet, grid, places, rasters, scenes
 from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.geo.scenes import open_scene
-from tile2vec_cli.labelling import cdl, legends, sample_points
+from tile2vec_cli.labelling import cdl, label_sheets, legends
 from tile2vec_cli.labelling.label_sheets import Sheet, outline
 from tile2vec_cli.labelling.legends import Legend
 from tile2vec_cli.labelling.votes import Votes
@@ -84,7 +84,7 @@ class LabelRasters:
         """
         tiles, codes, counts = [], [], []
         pairs = self._pairs(geometry)
-        for tile, lonlat in sample_points.inside(geometry, self._sides(geometry, pairs)):
+        for tile, lonlat in label_sheets.inside(geometry, self._sides(geometry, pairs)):
             values, valid, disputed = self._classes_at(pairs, tile, lonlat)
             self._disputed += len(np.unique(tile[disputed]))
             key = tile[valid].astype(np.int64) << 32 | (values[valid] + 2**31)
@@ -119,7 +119,7 @@ class LabelRasters:
                 info["crs"], grid.footprints(info["transform"], rows, cols, side), path
             )
             pairs = self._pairs(geoparquet.polygons(corners))
-            for here in sample_points.chunks(np.arange(len(own)), side * side):
+            for here in label_sheets.chunks(np.arange(len(own)), side * side):
                 xy = grid.pixel_centres(info["transform"], rows[here], cols[here], side).reshape(-1, 2)
                 lonlat = places.to_lonlat(info["crs"], xy, path)
                 tile = np.repeat(here, side * side)
@@ -156,8 +156,8 @@ class LabelRasters:
     def _sides(self, geometry: Geometry, pairs: _Pairs) -> Ints:
         """(N, 2) points to take along footprints' sides: what the finest raster that may cover one asks."""
         sides = np.zeros((len(geometry), 2), np.int64)
-        corners, quads = sample_points.corners(geometry), sample_points.is_quad(geometry)
-        others = ~quads & ~sample_points.is_point(geometry)
+        corners, quads = label_sheets.corners(geometry), label_sheets.is_quad(geometry)
+        others = ~quads & ~label_sheets.is_point(geometry)
         kinds: dict[Any, list[int]] = {}
         for number in np.unique(pairs.sheet).tolist():
             kinds.setdefault(self._sheets[number].kind, []).append(number)
@@ -166,7 +166,7 @@ class LabelRasters:
             for some in (rows[quads[rows]], *rows[others[rows], None]):
                 if len(some):
                     pixels = self._sheets[numbers[0]].pixels_a_side(corners[some])
-                    sides[some] = np.maximum(sides[some], sample_points.a_side(pixels))
+                    sides[some] = np.maximum(sides[some], label_sheets.a_side(pixels))
         return sides
 
     def _classes_at(self, pairs: _Pairs, tile: Ints, lonlat: Floats) -> tuple[Ints, Mask, Mask]:
@@ -196,7 +196,7 @@ class LabelRasters:
         if sheet.has_alpha and sheet.path not in self._alpha:
             with open_scene(sheet.path, bands=(sheet.band,)) as scene:
                 self._alpha[sheet.path] = scene.alpha or "auto"
-        values, valid = sampling.sample(sheet.path, lonlat, sheet.band, self._alpha.get(sheet.path, "auto"))
+        values, valid = scenes.sample(sheet.path, lonlat, sheet.band, self._alpha.get(sheet.path, "auto"))
         for fill in self.source.nodata:
             with np.errstate(over="ignore"):  # no value of float32 equals 1e39
                 valid &= values != (values.dtype.type(fill) if values.dtype.kind == "f" else fill)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.geo import rasters, remote, scene_lists, signatures, stac_catalogs, tables, vectors
+from tile2vec_cli.geo import locations, rasters, scene_lists, signed_urls, stac_catalogs, tables, vectors
 from tile2vec_cli.geo.stac_items import Found
 from tile2vec_cli.labelling import label_tables, label_vectors
 from tile2vec_cli.labelling.label_rasters import LabelRasters
@@ -59,7 +59,7 @@ def named(
     InputError where a pattern matches none, where a folder holds no rasters, and where a list cannot be
     read; DataError and InputError where an item has no such asset.
     """
-    given = [signatures.admit(name) for name in given]
+    given = [signed_urls.admit(name) for name in given]
     files = list(given)
     items = [_item(name) for name in given]
     if len(given) > 1 or any(items) or any(map(_is_several, given)):
@@ -87,14 +87,14 @@ def optional(
 
 def _is_several(name: str) -> bool:
     """Whether it may stand for many files; a geodatabase is a folder, but one file."""
-    if remote.is_remote(name):
+    if locations.is_remote(name):
         return False
     is_folder = Path(name).is_dir() and not vectors.is_vector(name)
     return is_folder or name == "-" or name.startswith("@") or _is_pattern(name)
 
 
 def _is_pattern(name: str) -> bool:
-    return has_magic(name) and not remote.is_remote(name) and not Path(name).exists()
+    return has_magic(name) and not locations.is_remote(name) and not Path(name).exists()
 
 
 def _item(name: str) -> tuple[str, tuple[str] | None] | None:
@@ -117,7 +117,7 @@ def _require_whole(scene: Found) -> None:
 def _matches(name: str, item: tuple[str, tuple[str] | None] | None) -> list[str]:
     if item is not None:
         path, asset = item
-        local = path if remote.is_remote(path) else str(Path(path).absolute())
+        local = path if locations.is_remote(path) else str(Path(path).absolute())
         scenes = stac_catalogs.scenes(local, asset).found
         for scene in scenes:
             scene.facts.require()
@@ -154,7 +154,7 @@ def is_raster(labels: LabelSource) -> bool:
 
 def _require_raster(path: str) -> None:
     """Raise DataError where a file's name does not say that it is a raster, and it is not one."""
-    if remote.is_remote(path) or path.lower().endswith(rasters.SUFFIXES):
+    if locations.is_remote(path) or path.lower().endswith(rasters.SUFFIXES):
         return
     try:
         rasters.describe(path)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.learning.schedules import Course
+from tile2vec_cli.learning.optimise import Course
 from tile2vec_cli.neural import models
 from tile2vec_cli.outputs.parts import new_folder, read_json, write_json
 

@@ -30,13 +30,11 @@ from tile2vec_cli.learning import checkpoints, draws, losses, networks
 from tile2vec_cli.learning.checkpoints import State
 from tile2vec_cli.learning.objective import Views
 from tile2vec_cli.learning.objectives import Task
-from tile2vec_cli.learning.optimise import Descent
+from tile2vec_cli.learning.optimise import Descent, Schedule
 from tile2vec_cli.learning.ranks import Ranks
-from tile2vec_cli.learning.schedules import Schedule
 from tile2vec_cli.neural import encoders, models
-from tile2vec_cli.neural.batches import Pixels
+from tile2vec_cli.neural.batches import Pixels, sent
 from tile2vec_cli.neural.device import Runtime
-from tile2vec_cli.neural.transfers import sent
 from tile2vec_cli.outputs.parts import Progress
 
 CHECKPOINT_EVERY_S = 30.0

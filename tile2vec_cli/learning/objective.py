@@ -21,8 +21,7 @@ from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.learning import draws, losses
 from tile2vec_cli.learning.examples import Examples, Source
 from tile2vec_cli.learning.heads import Sizes
-from tile2vec_cli.neural.standardise import Standardise
-from tile2vec_cli.neural.transfers import sent
+from tile2vec_cli.neural.batches import Standardise, sent
 
 Answers = TypeVar("Answers")
 

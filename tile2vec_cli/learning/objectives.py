@@ -5,42 +5,175 @@ Whatever the objective, the model is an encoder like any other: what else was tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from tile2vec_cli.config.training import MAF, TrainConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
-from tile2vec_cli.learning import draws, label_objectives, pretexts, triplet_objectives
+from tile2vec_cli.learning import draws, examples, heads, losses, pretexts
 from tile2vec_cli.learning.examples import Examples, Source
+from tile2vec_cli.learning.heads import Sizes
 from tile2vec_cli.learning.objective import Batch, Objective, Views
-from tile2vec_cli.neural.batches import Pixels
+from tile2vec_cli.neural.batches import Pixels, Standardise, sent
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.neural.encoders import Encoder
-from tile2vec_cli.neural.standardise import Standardise
-from tile2vec_cli.neural.transfers import sent
 
 if TYPE_CHECKING:
     from tile2vec_cli.tiling.tiles import TileSet
     from tile2vec_cli.tiling.triplets import Triplets
 
+
+class _Labelled(Objective[Tensor], ABC):
+    """Every tile of the triplets that has a label."""
+
+    def examples(self, source: Source) -> Examples:
+        """Raises DataError where labels are of fewer than two classes; else as `labels.read`."""
+        # Benchmarks of the loop run where no library of maps is.
+        from tile2vec_cli.labelling import labels
+
+        config = self.config
+        found = labels.read(
+            config.labels or "",
+            source.tiles.footprints(source.used),
+            source.tiles.table(["tile_id"])["tile_id"].to_numpy()[source.used],
+            field=config.field,
+            min_purity=config.min_purity,
+        )
+        made = examples.of_tiles(source, found.codes.astype(np.int64), len(found.classes))
+        made = replace(made, label_rasters=found.rasters, left_out=found.left_out)
+        present = np.unique(made.codes[made.train])
+        if len(present) < 2:
+            of = f", all of class {found.classes[present[0]]}" if len(present) else ""
+            raise DataError(
+                f"{config.labels}: labels {len(np.unique(made.train)):,} of the tiles to train on{of}; two "
+                f"classes are needed for --objective {config.objective}. Label more tiles."
+            )
+        return made
+
+    def views(self, batch: Batch) -> Views[Tensor]:
+        return Views(batch.pixels, batch.codes)
+
+
+class Contrastive(_Labelled):
+    """Near where the class is the same, at least `margin` apart where it is another."""
+
+    def loss(self, vectors: Tensor, answers: Tensor, head: nn.Module) -> Tensor:
+        return losses.contrastive_loss(vectors, answers, self.config.margin)
+
+
+class Supervised(_Labelled):
+    """The class of each tile, as a linear function of its vector: what `probe` will ask for."""
+
+    def loss(self, vectors: Tensor, answers: Tensor, head: nn.Module) -> Tensor:
+        return cross_entropy(head(vectors), answers)
+
+    def head(self, dim: int, sizes: Sizes) -> nn.Module:
+        return heads.classes(dim, sizes)
+
+
+class Triplet(Objective[Tensor | None]):
+    """Anchors with neighbors, against all that is far in the batch; or with the distants that were saved.
+
+    Jean et al. 2019, equation 1.
+    """
+
+    def examples(self, source: Source) -> Examples:
+        return examples.of_triplets(source, source.numbers[:, : 3 if self._saved else 2])
+
+    def views(self, batch: Batch) -> Views[Tensor | None]:
+        return Views(batch.pixels, None if self._saved else batch.far)
+
+    def loss(self, vectors: Tensor, answers: Tensor | None, head: nn.Module) -> Tensor:
+        if answers is None:
+            return self.held_out(vectors)
+        anchor, neighbor = vectors.chunk(2)
+        return losses.in_batch_loss(anchor, neighbor, answers, self.config.margin, self.config.l2)
+
+    def held_out(self, vectors: Tensor) -> Tensor:
+        """Against the saved distants."""
+        anchor, neighbor, distant = vectors.chunk(3)
+        return losses.triplet_loss(anchor, neighbor, distant, self.config.margin, self.config.l2)
+
+    @property
+    def _saved(self) -> bool:
+        return self.config.distants == "saved"
+
+
+class InfoNCE(Objective[Tensor]):
+    """Which of the batch's tiles is the anchor's neighbor, beside all that are far from it."""
+
+    def examples(self, source: Source) -> Examples:
+        return examples.of_triplets(source, source.numbers[:, :2])
+
+    def views(self, batch: Batch) -> Views[Tensor]:
+        return Views(batch.pixels, batch.far)
+
+    def loss(self, vectors: Tensor, answers: Tensor, head: nn.Module) -> Tensor:
+        anchor, neighbor = vectors.chunk(2)
+        return losses.info_nce(anchor, neighbor, answers, self.config.temperature)
+
+
+class Order(Objective[Tensor]):
+    """Which of two dates of one place came first (after Misra et al. 2016).
+
+    Examples are the earlier and the later of anchor and neighbor, where these are one place: centres
+    within half a tile's side. They are shown to the head in either order.
+    """
+
+    def examples(self, source: Source) -> Examples:
+        path = source.tiles.path
+        dates = source.tiles.datetime[source.used][source.numbers[:, :2]]
+        if np.isnat(source.tiles.datetime).all():
+            raise DataError(
+                f"{path}: its scenes have no dates; --objective {self.config.objective} needs two "
+                "dates of one place. Put dates into their names (such as _2021-07-31) or TIFF tags, and cut "
+                "them again."
+            )
+        with_dates = ~np.isnat(dates).any(axis=1) & (dates[:, 0] != dates[:, 1])
+        usable = with_dates & (source.triplets.neighbor_m <= source.triplets.side_m / 2)
+        if not usable[source.split.train].any():
+            raise DataError(
+                f"{path}: no neighbors of the triplets to train on are one place at two dates; "
+                f"--objective {self.config.objective} needs some. Cut with --snap and draw triplets with "
+                f"--neighbors other-scene --neighborhood {source.triplets.side_m / 2:.6g}."
+            )
+        ordered = np.take_along_axis(source.numbers[:, :2], np.argsort(dates, axis=1), axis=1)
+        return examples.of_triplets(source, ordered, usable)
+
+    def views(self, batch: Batch) -> Views[Tensor]:
+        return Views(batch.pixels, batch.tensor(batch.random.integers(2, size=batch.examples)))
+
+    def loss(self, vectors: Tensor, answers: Tensor, head: nn.Module) -> Tensor:
+        earlier, later = vectors.chunk(2)
+        as_they_came = torch.cat([earlier, later], 1)
+        other_way = torch.cat([later, earlier], 1)
+        shown = torch.where(answers[:, None] == 1, other_way, as_they_came)
+        return cross_entropy(head(shown), answers)
+
+    def head(self, dim: int, sizes: Sizes) -> nn.Module:
+        return heads.one_of(dim, 2, pieces=2)
+
+
 OBJECTIVES: dict[str, type[Objective[Any]]] = {
-    "triplet": triplet_objectives.Triplet,
+    "triplet": Triplet,
     "autoencoder": pretexts.Autoencoder,
     "rotation": pretexts.Rotation,
     "context": pretexts.Context,
     "jigsaw": pretexts.Jigsaw,
     "colorization": pretexts.Colorization,
     "inpainting": pretexts.Inpainting,
-    "order": triplet_objectives.Order,
-    "contrastive": label_objectives.Contrastive,
-    "infonce": triplet_objectives.InfoNCE,
-    "supervised": label_objectives.Supervised,
+    "order": Order,
+    "contrastive": Contrastive,
+    "infonce": InfoNCE,
+    "supervised": Supervised,
 }
 
 

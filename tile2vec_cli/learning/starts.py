@@ -12,7 +12,7 @@ from torch.optim import Adam
 from tile2vec_cli.config.training import MAF, NONE, TrainConfig
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.learning import batch_norms, checkpoints, heads, objectives
+from tile2vec_cli.learning import checkpoints, heads, networks, objectives
 from tile2vec_cli.learning.checkpoints import State
 from tile2vec_cli.learning.examples import Source
 from tile2vec_cli.learning.heads import Sizes
@@ -78,7 +78,7 @@ class Start:
             encoder.load_state_dict(start.state_dict())
         encoder.to(runtime.device)
         if team.several:
-            batch_norms.span_processes(encoder)
+            networks.span_processes(encoder)
         model = models.Model(
             kind="encoder",
             architecture={"encoder": name, "bands": tiles.shape[1], "dim": dim},

@@ -6,30 +6,108 @@ import math
 import queue
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural.device import free_memory
-from tile2vec_cli.neural.transfers import Courier, sent
 
-if TYPE_CHECKING:  # it needs libraries that no batch does
+if TYPE_CHECKING:
     from tile2vec_cli.tiling.tiles import TileSet
 
-Item = TypeVar("Item")
+_CLIP = 6.0  # standard deviations: a glint or a cloud edge must not drown its surroundings
 
+Item = TypeVar("Item")
 _CHUNK = 1024  # tiles read at a time
 _GRACE_S = 5.0  # for a thread to end behind a signal; ten seconds are promised in all
 _SAMPLE = 10_000  # tiles from which mean and deviation are taken
 _UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A small tensor on the device, in order with what the device is asked for next."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A tensor on the device, whole as soon as `arrival` has passed."""
+
+    tensor: Tensor
+    arrival: torch.cuda.Event | None = None
+
+
+class Courier:
+    """Brings batches to a device while it is at work on others; `send` may run in a thread of its own."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def room(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """An empty tensor to be filled and sent."""
+        with self._here():
+            return torch.empty(shape, dtype=dtype, pin_memory=self._stream is not None)
+
+    def send(self, tensor: Tensor) -> Parcel:
+        if self._stream is None:
+            return Parcel(tensor)
+        with self._here():
+            pinned = tensor if tensor.is_pinned() else tensor.pin_memory()
+            copy = pinned.to(self.device, non_blocking=True)
+            return Parcel(copy, self._stream.record_event())
+
+    def receive(self, parcel: Parcel) -> Tensor:
+        """The tensor, for use in the device's next work, which waits for it; the CPU does not."""
+        if parcel.arrival is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_event(parcel.arrival)
+            parcel.tensor.record_stream(current)  # else the next batch could be put in its memory too soon
+        return parcel.tensor
+
+    def _here(self) -> AbstractContextManager[object]:
+        if self._stream is None:
+            return nullcontext()
+        # A new thread's device is the first, where even pinned memory would set up a context of its own.
+        with ExitStack() as stack:
+            stack.enter_context(torch.cuda.device(self.device))
+            stack.enter_context(torch.cuda.stream(self._stream))
+            return stack.pop_all()
+
+
+class Standardise(nn.Module):
+    """Raw pixels (B, C, H, W) of any number type to float32 of mean 0 and deviation 1 a band.
+
+    Mean and deviation are saved with the weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32)[:, None, None])
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32)[:, None, None])
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """For encoders: a NaN or infinite pixel counts as the mean."""
+        values = (pixels.to(torch.float32, memory_format=torch.channels_last) - self.mean) / self.std
+        return values.nan_to_num(0.0, 0.0, 0.0) if pixels.is_floating_point() else values
+
+    def clipped(self, pixels: Tensor, valid: Tensor) -> Tensor:
+        """For segmenters: within six deviations; 0, the mean, where `valid` (B, H, W) is not."""
+        values = ((pixels.float() - self.mean) / self.std).clamp(-_CLIP, _CLIP)
+        return torch.where(valid[:, None], values, 0.0)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tile2vec_cli.neural import random_features
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.random_features import Filters
-from tile2vec_cli.neural.standardise import Standardise
 
 FILTERS = 512
 _STRIDE = 4  # every fourth position for the filters: more filters help more than more positions

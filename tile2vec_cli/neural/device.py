@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.job import memory
+from tile2vec_cli.job import resources
 from tile2vec_cli.job.launch import ALONE, Launch
-from tile2vec_cli.job.processors import BF16_FLAGS, cpu_flags, threads
+from tile2vec_cli.job.resources import BF16_FLAGS, cpu_flags, threads
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on the device; for the CPU within this job's own limit."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return memory.free()
+    return resources.free()
 
 
 def _has_bf16(device: str) -> bool:

@@ -16,12 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from tile2vec_cli.config.training import NONE
-from tile2vec_cli.neural.columns import Build, Column, Foldable
+from tile2vec_cli.neural.batches import Standardise
+from tile2vec_cli.neural.columns import Build, Column, Foldable, residual, texture
 from tile2vec_cli.neural.descriptors import Shape
 from tile2vec_cli.neural.place import Place
-from tile2vec_cli.neural.residual import residual
-from tile2vec_cli.neural.standardise import Standardise
-from tile2vec_cli.neural.texture import texture
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tile2vec_cli import __version__
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
-from tile2vec_cli.geo.band_names import Names
+from tile2vec_cli.geo.scene_facts import Names
 from tile2vec_cli.neural import encoders, pixel_kinds
 from tile2vec_cli.outputs.parts import dump_json, read_json, sha256_file
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import InputError
-from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.outputs.parts import fingerprint, sha256_file
 
 _HASHED = 1 << 30  # bytes up to which a file is known by its content, beyond by size and mtime

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.geo import containers, signatures, stacks
+from tile2vec_cli.geo import locations, signed_urls, stacks
+from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.rasters import Raster, describe, identity
-from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.parts import dump_json, fingerprint, require_same_settings, sha256_file
@@ -109,7 +109,7 @@ def plans(
             f"{_TAG}CLASS_0": "other",
             f"{_TAG}CLASS_1": mapper.name,
         }
-        signed = signatures.known(stacks.files(scene))
+        signed = signed_urls.known(stacks.files(scene))
         plans.append(Plan(scene, path, beside, tags, facts.get(scene), signed))
     return plans
 
@@ -131,7 +131,7 @@ def _content(scene: str, facts: Facts | None) -> str | None:
     """Of the bytes of the scene's files; None where a server has them."""
     if is_remote(scene):
         return None
-    files = (containers.parts(file)[1] for file in stacks.files(scene))
+    files = (locations.parts(file)[1] for file in stacks.files(scene))
     said = () if facts is None else (dump_json(facts.as_json()),)
     return fingerprint(*(sha256_file(Path(file)) for file in files), *said)
 

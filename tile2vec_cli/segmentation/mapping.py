@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.errors import DataError, Failure
-from tile2vec_cli.geo import band_names, fills, signatures
+from tile2vec_cli.geo import fills, scene_facts, signed_urls
 from tile2vec_cli.geo.rasters import Raster
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import scene_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
-from tile2vec_cli.job.processors import threads, usable_cpus
+from tile2vec_cli.job.resources import threads, usable_cpus
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.batches import ahead
 from tile2vec_cli.neural.device import Runtime, choose
@@ -135,7 +135,7 @@ def run(
 def _map_there(plan: Plan, advance: Advance, *, load: Callable[[], _Machine], overwrite: bool) -> int:
     """As `_map`, by a worker elsewhere."""
     for address in plan.signed:
-        signatures.admit(address)
+        signed_urls.admit(address)
     return _map(plan, advance, machine=load(), overwrite=overwrite)
 
 
@@ -217,12 +217,12 @@ def _read(scene: Scene, rows: Span, cols: Span) -> tuple[Pixels, Mask]:
 
 def _require_fit(scene: Scene, machine: _Machine) -> None:
     model, config = machine.model, machine.config
-    if not config.any_names and not band_names.agree(scene.names, model.band_names):
-        numbers = band_names.numbers(scene.raster.descriptions, model.band_names)
+    if not config.any_names and not scene_facts.agree(scene.names, model.band_names):
+        numbers = scene_facts.numbers(scene.raster.descriptions, model.band_names)
         choice = f"Map it with --bands {_list(numbers, ',')}" if numbers else "Choose --bands"
         raise DataError(
-            f"{scene.path}: its bands are {band_names.listed(scene.names)}; the model is for "
-            f"{band_names.listed(model.band_names)}. {choice}, or insist with --any-names that they mean "
+            f"{scene.path}: its bands are {scene_facts.listed(scene.names)}; the model is for "
+            f"{scene_facts.listed(model.band_names)}. {choice}, or insist with --any-names that they mean "
             "the same."
         )
     # Bands of a file that were chosen by their names stand wherever they do in it.

@@ -16,9 +16,9 @@ from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural import models
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.neural.models import Model
-from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.tiling.tiles import TileSet
 

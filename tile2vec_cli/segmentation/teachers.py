@@ -17,9 +17,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit, softmax
 
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.neural.standardise import Standardise
-from tile2vec_cli.segmentation.neighborhoods import features
-from tile2vec_cli.segmentation.pixel_classifiers import KINDS, Classifier, Features, fit
+from tile2vec_cli.neural.batches import Standardise
+from tile2vec_cli.segmentation.pixel_classifiers import KINDS, Classifier, Features, features, fit
 from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.tiling.tiles import TileSet
 

@@ -11,9 +11,12 @@ from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import splits
 from tile2vec_cli.geo.grid import Ints, spatial_blocks
+from tile2vec_cli.job.resources import usable_cpus
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.outputs.parts import Progress
-from tile2vec_cli.segmentation import rivals, weak_labels, weak_recipes
+from tile2vec_cli.segmentation import teachers, weak_labels, weak_recipes
+from tile2vec_cli.segmentation.pixel_classifiers import RIVALS, fit
 from tile2vec_cli.segmentation.segmenters import Counts, probabilities
 from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.segmentation.teachers import MOST_TILES
@@ -145,9 +148,7 @@ def outcome(
         tested = tested[(task.truth[tested] != UNKNOWN).any(axis=(1, 2))]
         test = judge(task, learned.segmenter, tested, runtime)
         if task.config.compare:
-            baselines = rivals.judged(
-                task.tiles, given, task.truth, tested, learned.segmenter.standardise, seed
-            )
+            baselines = judged(task.tiles, given, task.truth, tested, learned.segmenter.standardise, seed)
     return Outcome(
         learned,
         labels_used=int((given.states != UNKNOWN).sum()),
@@ -167,3 +168,35 @@ def judge(task: Task, segmenter: Segmenter, ids: Ints, runtime: Runtime) -> dict
         known = truth != UNKNOWN
         counts.add(found[known] >= threshold, truth[known] == 1)
     return counts.scores()
+
+
+def judged(
+    tiles: TileSet,
+    told: Told,
+    truth: States,
+    tested: Ints,
+    standardise: Standardise,
+    seed: int,
+    names: tuple[str, ...] = RIVALS,
+) -> dict[str, dict[str, float]]:
+    """Scores of each rival over all known pixels of the tiles `tested`.
+
+    truth: (N, S, S). Of whole tiles' labels every pixel inherits its tile's.
+    """
+    pixels = teachers.labelled_pixels(
+        tiles,
+        told.ids,
+        teachers.inherited(tiles, told.ids, told.states),
+        standardise,
+        np.random.default_rng(seed),
+    )
+    fitted = {name: fit(name, pixels.seen_by(name), pixels.states, seed) for name in names}
+    counts = {name: Counts() for name in names}
+    for rows, shown in teachers.shown_tiles(tiles, tested, standardise):
+        states = truth[tested[rows.start : rows.stop]]
+        known = states != UNKNOWN
+        flat, positive = np.moveaxis(shown, 1, -1)[known], states[known] == 1
+        for name, classifier in fitted.items():
+            seen = flat if classifier.sees_context else flat[:, : pixels.bands]
+            counts[name].add(classifier.probability(seen, usable_cpus()) >= 0.5, positive)
+    return {name: count.scores() for name, count in counts.items()}

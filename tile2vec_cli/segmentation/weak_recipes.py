@@ -12,11 +12,10 @@ import torch
 
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.job.resources import usable_cpus
 from tile2vec_cli.neural import models
-from tile2vec_cli.neural.batches import normalisation
+from tile2vec_cli.neural.batches import Standardise, normalisation
 from tile2vec_cli.neural.device import Runtime
-from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.segmentation import segmenters, teachers, thresholds, weak_training
 from tile2vec_cli.segmentation.segmenters import probabilities

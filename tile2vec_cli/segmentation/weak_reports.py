@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
+
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.figures import figure_file
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.device import Runtime, choose
 from tile2vec_cli.outputs import records, workspaces
@@ -26,14 +30,7 @@ from tile2vec_cli.outputs.parts import (
 )
 from tile2vec_cli.outputs.provenance import content, place
 from tile2vec_cli.outputs.records import Input, Report
-from tile2vec_cli.segmentation import (
-    segmenters,
-    weak_draws,
-    weak_figures,
-    weak_labels,
-    weak_recipes,
-    weak_study,
-)
+from tile2vec_cli.segmentation import segmenters, weak_draws, weak_labels, weak_recipes, weak_study
 from tile2vec_cli.segmentation.weak_draws import Task
 from tile2vec_cli.segmentation.weak_labels import WeakLabels
 from tile2vec_cli.segmentation.weak_recipes import Learned
@@ -43,6 +40,23 @@ from tile2vec_cli.tiling.tiles import TileSet
 FORMAT = "tile2vec-weak/1"
 REPORT, CURVE = "report.json", "curve.png"
 _BEGUN = "begun.json"
+
+Row = Mapping[str, Any]  # of weak_study.report()["curve"]
+_KINDS = {"pixel": "one pixel per tile", "image": "one label per tile", "full": "all pixels"}
+_RIVALS = {
+    "logistic": "Logistic regression",
+    "forest": "Random forest",
+    "svm": "SVM",
+    "forest-context": "Forest on neighbourhoods",
+}
+# Colours of Okabe and Ito (2008); lines differ by marker and dash as well.
+_NETWORK = ("#0072B2", "o", "-")
+_LINES = (
+    ("#D55E00", "s", (0, (5, 1.5))),
+    ("#E69F00", "v", (0, (3, 1.5))),
+    ("#CC79A7", "D", (0, (4, 1.2, 1, 1.2))),
+    ("#009E73", "^", (0, (1, 1.2))),
+)
 
 
 def run(
@@ -90,8 +104,6 @@ def run(
 
 
 # --- what is there, what it is made from -------------------------------------------------------
-
-
 def _made_from(tiles: TileSet, source: LabelSource, out: Path, config: WeakConfig) -> dict[str, Any]:
     files = {"labels": source, "evaluate": config.evaluate}
     read: dict[str, Input] = {"tiles": tiles.path, **files}
@@ -151,8 +163,6 @@ def _task(tiles: TileSet, source: LabelSource, config: WeakConfig) -> Task:
 
 
 # --- the work ----------------------------------------------------------------------------------
-
-
 def _begin(room: Path, made_from: dict[str, Any]) -> None:
     """A folder for what is done, empty unless it is of this very study."""
     if room.exists():
@@ -209,4 +219,48 @@ def _write(
     text = dump_json({"format": FORMAT, **keys, "made_from": made_from})
     (folder / REPORT).write_text(text, encoding="utf-8")
     if "curve" in keys and keys["curve"][0]["test"] is not None:
-        weak_figures.curve(folder / CURVE, keys["curve"])
+        curve(folder / CURVE, keys["curve"])
+
+
+def curve(path: Path, rows: Sequence[Row]) -> None:
+    """F1 against the number of labelled tiles, a panel for each kind of labels."""
+    kinds = list(dict.fromkeys(row["supervision"] for row in rows))
+    repeats = rows[0]["repeats"]
+    with figure_file(path, width=0.9 + 2.8 * len(kinds), height=3.2) as figure:
+        axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False).ravel()
+        for axis, kind in zip(axes, kinds, strict=True):
+            _panel(axis, [row for row in rows if row["supervision"] == kind])
+            axis.set_title(_KINDS[kind])
+        axes[0].set_ylabel("F1" if repeats == 1 else f"F1 (mean ± s.d. of {repeats} draws)")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, handlelength=2.6)
+
+
+def _panel(axis: Axes, rows: Sequence[Row]) -> None:
+    axis.set_xscale("log")
+    counts = [row["n_labels"] for row in rows]
+    _line(axis, counts, [row["test"]["f1"] for row in rows], "U-Net", *_NETWORK)
+    for name, line in zip(rows[0]["baselines"], _LINES, strict=False):
+        _line(axis, counts, [row["baselines"][name]["f1"] for row in rows], _RIVALS.get(name, name), *line)
+    axis.set_xlabel("Labelled tiles")
+    axis.set_xticks(counts, [f"{count:,}" for count in counts])
+    axis.minorticks_off()
+    axis.margins(x=0.08, y=0.08)
+    axis.grid(axis="y", color="#e5e5e5", linewidth=0.5)
+    axis.set_axisbelow(True)
+
+
+def _line(
+    axis: Axes,
+    counts: Sequence[int],
+    scores: Sequence[Mapping[str, float]],
+    label: str,
+    colour: str,
+    marker: str,
+    dash: Any,
+) -> None:
+    mean = [score["mean"] for score in scores]
+    low = [score["mean"] - score["std"] for score in scores]
+    high = [score["mean"] + score["std"] for score in scores]
+    axis.plot(counts, mean, color=colour, marker=marker, linestyle=dash, label=label, zorder=3)
+    axis.fill_between(counts, low, high, color=colour, alpha=0.12, linewidth=0)

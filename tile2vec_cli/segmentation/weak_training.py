@@ -8,24 +8,56 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import AdamW
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.learning import schedules
-from tile2vec_cli.learning.optimise import Descent
-from tile2vec_cli.learning.schedules import Course
+from tile2vec_cli.learning import optimise
+from tile2vec_cli.learning.optimise import Course, Descent
+from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
-from tile2vec_cli.neural.standardise import Standardise
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.segmentation.segmentation_losses import image_loss, masked_loss, soft_loss
 from tile2vec_cli.segmentation.states import UNKNOWN
 from tile2vec_cli.segmentation.unet import UNet, padded
 from tile2vec_cli.tiling.tiles import TileSet
 
 _LOG_EVERY = 25  # steps per line of metrics
+
+
+def masked_loss(logits: Tensor, states: Tensor) -> Tensor:
+    """Binary cross-entropy, mean over the pixels (B, H, W) whose state is 0 or 1; 0 without any such pixel.
+
+    With one such pixel per tile it is the paper's masked loss, with all of them the usual one.
+    """
+    known = states != UNKNOWN
+    losses = F.binary_cross_entropy_with_logits(logits, (states == 1).float(), reduction="none")
+    return _mean(losses, known)
+
+
+def soft_loss(logits: Tensor, probability: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy with a teacher's probabilities (B, H, W), mean over valid pixels (Hinton et al. 2015)."""
+    losses = F.binary_cross_entropy_with_logits(logits, probability, reduction="none")
+    return _mean(losses, valid)
+
+
+def image_loss(logits: Tensor, states: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy of a tile's mean logit with its one label (B,).
+
+    For a network that ends in a linear layer this is global average pooling and one logistic unit, the
+    paper's U-CAM: the mean over pixels and the last layer commute, and the logits before the mean are
+    the class activation map. Pixels that are not valid have no part in the mean.
+    """
+    total = torch.where(valid, logits, 0.0).sum((1, 2))
+    pooled = total / valid.sum((1, 2)).clamp(min=1)
+    losses = F.binary_cross_entropy_with_logits(pooled, (states == 1).float(), reduction="none")
+    return _mean(losses, states != UNKNOWN)
+
+
+def _mean(losses: Tensor, kept: Tensor) -> Tensor:
+    return torch.where(kept, losses, 0.0).sum() / kept.sum().clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -47,7 +79,7 @@ class Lessons:
 
 
 @dataclass(frozen=True)
-class Schedule(schedules.Schedule):
+class Schedule(optimise.Schedule):
     """How long, how fast and on what. The defaults are the published ones (Adam, constant rate)."""
 
     steps: int = field()  # nothing else ends it

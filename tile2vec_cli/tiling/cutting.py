@@ -14,7 +14,7 @@ import shapely
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError
-from tile2vec_cli.geo import signatures, stacks, vectors
+from tile2vec_cli.geo import signed_urls, stacks, vectors
 from tile2vec_cli.geo.rasters import exists
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import part_name, scene_name
@@ -208,7 +208,7 @@ def _planned(
             if said is not None:
                 said.require()
             exists(path)
-            if config.virtual and signatures.known(stacks.files(path)):
+            if config.virtual and signed_urls.known(stacks.files(path)):
                 raise DataError(
                     f"{path}: is signed for a time, and --virtual reads pixels later, by an address without "
                     "signature. Leave --virtual out, or download the file."

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.rasters import identity, is_there
-from tile2vec_cli.geo.remote import is_remote
-from tile2vec_cli.geo.scene_choice import file_key
 from tile2vec_cli.geo.scene_facts import Facts
+from tile2vec_cli.geo.scene_lists import file_key
 
 Info = dict[str, Any]  # a part.json
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Remark
-from tile2vec_cli.geo import band_names, fills
+from tile2vec_cli.geo import fills, scene_facts
 from tile2vec_cli.geo.scenes import Scene
 from tile2vec_cli.tiling.tile_files import Scaling, scaling_of
 
@@ -32,7 +32,7 @@ class Likeness:
         self._config = config
         self._count, self._dtype = len(manifest["bands"]), manifest["dtype"]
         # Where the first scene has none, those of the first one of this run that has.
-        self._names: band_names.Names = tuple(manifest.get("band_names", ()))
+        self._names: scene_facts.Names = tuple(manifest.get("band_names", ()))
         self._scaling: Scaling = scaling_of(manifest)
         self._foreign: list[str] = []  # what is to be said, a scene each
         self._otherwise: list[str] = []
@@ -58,13 +58,13 @@ class Likeness:
         remark_scaling(self._otherwise, self._scaling, "the tile set's first")
 
     def _require_names(self, scene: Scene) -> None:
-        if band_names.agree(scene.names, self._names):
+        if scene_facts.agree(scene.names, self._names):
             return
-        numbers = band_names.numbers(scene.raster.descriptions, self._names)
+        numbers = scene_facts.numbers(scene.raster.descriptions, self._names)
         choice = f" with --bands {','.join(map(str, numbers))}" if numbers else ""
         raise DataError(
-            f"{scene.path}: its bands are {band_names.listed(scene.names)}; this tile set has "
-            f"{band_names.listed(self._names)}. Cut it into another --out{choice}, or insist with "
+            f"{scene.path}: its bands are {scene_facts.listed(scene.names)}; this tile set has "
+            f"{scene_facts.listed(self._names)}. Cut it into another --out{choice}, or insist with "
             "--any-names that they mean the same."
         )
 

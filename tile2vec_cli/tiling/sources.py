@@ -25,10 +25,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
 from tile2vec_cli.geo import geoparquet, rasters
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.geo.remote import is_remote
+from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scenes import Pixels, Scene
-from tile2vec_cli.job.processors import usable_cpus
+from tile2vec_cli.job.resources import usable_cpus
 from tile2vec_cli.tiling import strips
 
 _STRIPS_BYTES = 128 << 20

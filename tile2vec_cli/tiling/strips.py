@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.geo.grid import Floats, Grid, Ints, footprints
+from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.places import to_lonlat
-from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scenes import Mask, Pixels, Scene
 
 _STRIP_BYTES = 32 << 20

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import geoparquet, signatures, stacks
+from tile2vec_cli.geo import geoparquet, signed_urls, stacks
 from tile2vec_cli.geo.grid import Floats, Grid, Ints, snapped_start
+from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.rasters import Raster, identity
-from tile2vec_cli.geo.remote import is_remote
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import part_name
 from tile2vec_cli.geo.scenes import Mask, Pixels, Scene, open_scene
@@ -84,7 +84,7 @@ def plans(scene: Scene, name: str, config: TileConfig, facts: Facts | None = Non
     own = part_name(name)
     names = (own,) if count == 1 else tuple(f"{own}+{start:07d}" for start in starts)
     found = identity(raster.path)
-    known: dict[str, Any] = {"facts": facts, "signed": signatures.known(stacks.files(raster.path))}
+    known: dict[str, Any] = {"facts": facts, "signed": signed_urls.known(stacks.files(raster.path))}
     return [
         Plan(part, name, raster.path, found, grid, raster, scene.alpha, first, last, names, **known)
         for part, first, last in zip(names, edges[:-1], edges[1:], strict=True)
@@ -115,7 +115,7 @@ def cut(
     or None; it advances by windows.
     """
     for address in plan.signed:
-        signatures.admit(address)
+        signed_urls.admit(address)
     if plan.before is not None:
         with parts.scratch(folder) as temporary:
             info = _written(plan, temporary, advance, config, settings, aoi, pixels=False)

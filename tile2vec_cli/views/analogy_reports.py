@@ -11,7 +11,7 @@ from tile2vec_cli.labelling import labels
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.records import Report
-from tile2vec_cli.views import analogies, analogy_scores, contact_sheets, near_reports, near_tables
+from tile2vec_cli.views import analogies, analogy_scores, contact_sheets, near_reports
 from tile2vec_cli.views.analogies import Answer, Term
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
 from tile2vec_cli.views.near_reports import Finding, Outputs
@@ -32,7 +32,7 @@ def run(
     def find() -> Finding:
         shown = 0 if outputs.picture is None else _ACROSS
         found = analogies.answer(path, config, source, shown, on_progress)
-        rows = near_tables.rows(found.near)
+        rows = near_reports.rows(found.near)
         if found.classes is not None:
             rows = [{**row, "class": name} for row, name in zip(rows, found.classes, strict=True)]
         terms = [
@@ -45,7 +45,7 @@ def run(
         ):
             if counts:
                 keys[name] = counts
-        return Finding(near_tables.batch(rows, found.near), keys, lambda s: _groups(found, s))
+        return Finding(near_reports.batch(rows, found.near), keys, lambda s: _groups(found, s))
 
     inputs: dict[str, records.Input] = {"embeddings": path, "labels": source}
     return near_reports.run("analogy", config.settings(), inputs, outputs, find)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.evaluation.tasks import BLOCK_SIDES, POINT_BLOCK_M
+from tile2vec_cli.evaluation.splits import BLOCK_SIDES, POINT_BLOCK_M
 from tile2vec_cli.geo.grid import Floats, Ints, spatial_blocks
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs.parts import Progress, silent

@@ -14,7 +14,7 @@ from tile2vec_cli.config.views import ClassifyConfig
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import splits
-from tile2vec_cli.evaluation.tasks import block_side_m
+from tile2vec_cli.evaluation.splits import block_side_m
 from tile2vec_cli.geo.grid import Ints, spatial_blocks
 from tile2vec_cli.labelling import labels as labelling
 from tile2vec_cli.labelling.labels import Labels

@@ -20,7 +20,7 @@ from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.evaluation import probing, tasks
+from tile2vec_cli.evaluation import probing, splits
 from tile2vec_cli.evaluation.scores import Verdict
 from tile2vec_cli.geo.grid import Floats, spatial_blocks
 from tile2vec_cli.labelling import labels
@@ -140,7 +140,7 @@ def inspect(
 
 
 def _block_m(sample: Embeddings, config: InspectConfig) -> float:
-    return config.block_m or tasks.BLOCK_SIDES * sample.side_m or tasks.POINT_BLOCK_M
+    return config.block_m or splits.BLOCK_SIDES * sample.side_m or splits.POINT_BLOCK_M
 
 
 def _cosines(sample: Embeddings, seed: int) -> Floats:

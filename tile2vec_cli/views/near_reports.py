@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from tile2vec_cli import figures
 from tile2vec_cli.errors import UsageError
@@ -15,7 +19,37 @@ from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
 from tile2vec_cli.views import contact_sheets, value_maps
 from tile2vec_cli.views.contact_sheets import Group, Source
+from tile2vec_cli.views.similarity import Near
 from tile2vec_cli.views.value_maps import Maps
+
+Row = dict[str, Any]
+HEADER = ("rank", "tile_id", "distance", "longitude", "latitude")
+
+
+def cells(row: Row) -> list[object]:
+    """A row as people read it: ids and degrees as text, for numbers have four digits there, which is a
+    hundred metres."""
+    place = (f"{row['longitude']:.6f}", f"{row['latitude']:.6f}")
+    return [row["rank"], str(row["tile_id"]), row["distance"], *place]
+
+
+def rows(near: Sequence[Near]) -> list[Row]:
+    return [
+        {
+            "rank": rank,
+            "tile_id": one.tile_id,
+            "distance": one.distance,
+            "longitude": one.lonlat[0],
+            "latitude": one.lonlat[1],
+        }
+        for rank, one in enumerate(near, 1)
+    ]
+
+
+def batch(rows: Sequence[Row], near: Sequence[Near]) -> Batch:
+    """The rows, each with the footprint of its tile."""
+    geometry = np.array([one.geometry for one in near], dtype=object)
+    return pa.Table.from_pylist(list(rows)), geometry
 
 
 @dataclass(frozen=True)

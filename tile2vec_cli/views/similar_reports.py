@@ -12,7 +12,7 @@ from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.tiling.tiles import TileSet
-from tile2vec_cli.views import contact_sheets, near_reports, near_tables, similarity
+from tile2vec_cli.views import contact_sheets, near_reports, similarity
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
 from tile2vec_cli.views.exemplars import Batch
 from tile2vec_cli.views.mosaics import Placing
@@ -51,7 +51,7 @@ def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: 
     def find() -> Finding:
         surface = None if outputs.raster is None else _Surface(embeddings, outputs.tiles)
         found = similarity.search(embeddings, config, on_progress, None if surface is None else surface.add)
-        rows = near_tables.rows(found.near)
+        rows = near_reports.rows(found.near)
         keys = {
             "similar": rows,
             "examples": list(found.examples),
@@ -59,7 +59,9 @@ def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: 
             "ruled_out": found.ruled_out,
         }
         maps = surface.maps() if surface else None
-        return Finding(near_tables.batch(rows, found.near), keys, lambda source: _groups(found, source), maps)
+        return Finding(
+            near_reports.batch(rows, found.near), keys, lambda source: _groups(found, source), maps
+        )
 
     return near_reports.run("similar", config.settings(), {"embeddings": embeddings}, outputs, find)
 

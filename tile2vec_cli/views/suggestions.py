@@ -25,7 +25,7 @@ from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import classification
-from tile2vec_cli.evaluation.tasks import POINT_BLOCK_M, block_side_m
+from tile2vec_cli.evaluation.splits import POINT_BLOCK_M, block_side_m
 from tile2vec_cli.geo.grid import Floats, Ints, ecef, spatial_blocks
 from tile2vec_cli.labelling import labels as labelling
 from tile2vec_cli.labelling.labels import Labels

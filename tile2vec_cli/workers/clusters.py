@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError, UsageError
-from tile2vec_cli.job.processors import usable_cpus, worker_count
+from tile2vec_cli.job.resources import usable_cpus, worker_count
 from tile2vec_cli.job.silence import silence
 from tile2vec_cli.outputs.parts import sweep
 from tile2vec_cli.workers.dispatch import Killed, Run, Task

@@ -16,7 +16,6 @@ _PREFIXES = ("x-amz-", "x-goog-")
 # What stands beside them and means nothing without: short names may be others' data.
 _AZURE = "sv ss srt sr sp st se spr sip si skoid sktid skt ske sks skv saoid suoid scid sdd"
 _BESIDE = {"sig": frozenset(_AZURE.split(" ")), "signature": frozenset({"expires"})}
-
 _signed: dict[str, str] = {}  # addresses of this process, by what they are without their signature
 
 
