@@ -43,7 +43,7 @@ Found = dict[str, Any]
 class Memory:
     """A tile set without files, and at the same time one of its parts."""
 
-    path, name = Path("memory"), "memory"
+    path, name, settings = Path("memory"), "memory", {"virtual": False}
 
     def __init__(self, count: int, side: int) -> None:
         self.values = np.random.default_rng(0).integers(0, 256, (count, BANDS, side, side), np.uint8)

@@ -107,7 +107,7 @@ def test_what_cannot_be_one_scene_is_refused(tmp_path: Path, write_scene: SceneW
             open_scene(stack(tmp_path, "a", name)) as scene,
         ):
             scene.read(0, 1)
-    with pytest.raises(InputError, match=r"no file of band nir \(nir\.tif\)"):
+    with pytest.raises(InputError, match=r"no file of band nir \(.*nir\.tif\)"):
         describe(stack(tmp_path, "a", "nir"))
     (tmp_path / "vrt.tif").write_text("<VRTDataset/>")
     with pytest.raises(DataError, match=r"vrt\.tif"):
