@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +16,13 @@ import numpy as np
 import pytest
 import rasterio.shutil
 from conftest import Run, SceneWriter
+from rasterio.errors import RasterioError
 
-from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import locations
+from tile2vec_cli.geo import locations, rasters
 from tile2vec_cli.geo.scene_lists import choose
-from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -33,6 +37,7 @@ class Server:
     etag: str = '"1"'
     fail: int = 0  # so many answers are 503 before all is well
     cut_after: int | None = None  # requests after which connections break off
+    cut_from: int | None = None  # the byte from which on they do
     change_after: int | None = None  # requests after which the file is another
     other: bytes = b""
     pause_s: float = 0.0  # in the middle of each answer
@@ -45,6 +50,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}/scene.tif"
 
 
+HEAD_BYTES = 16384  # what GDAL asks for when it opens a file
 PATHS = ("/scene.tif", "/scene", "/scene_red.tif", "/scene_nir.tif")  # one file by several names
 
 
@@ -72,7 +78,10 @@ def server(write_scene: SceneWriter, noise: Noise) -> Iterator[Server]:
             if failing:
                 self.send_error(503)
                 return
-            if state.cut_after is not None and number > state.cut_after:
+            asked = int(self.headers.get("Range", "").rpartition("-")[2] or 0)
+            if (state.cut_after is not None and number > state.cut_after) or (
+                state.cut_from is not None and asked >= state.cut_from
+            ):
                 self.wfile.write(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 99999\r\n\r\nshort")
                 return
             changed = state.change_after is not None and number > state.change_after
@@ -220,6 +229,61 @@ def test_a_virtual_raster_in_disguise_is_refused(
         done = tile2vec("tile", path, "--out", tmp_path / "tiles")
         assert done.code in (65, 66) and done.err.startswith("error: "), done.err
         assert not list((tmp_path / "tiles").glob("parts/*"))
+
+
+# GDAL with several threads reads ahead, in one of its own: without a second try, and with zeros for what
+# does not come. Users set GDAL_NUM_THREADS, too.
+
+
+@pytest.mark.parametrize("kind", ["remote", "stack", "virtual"])
+def test_pixels_that_do_not_come_are_an_error_and_not_zeros(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("GDAL_NUM_THREADS", "4")
+    path, others = server.url, {"GDAL_NUM_THREADS": "4"}  # as when another thread has left its `Env`
+    if kind == "stack":
+        path = path.replace("scene", "scene_{red,nir}")
+    elif kind == "virtual":
+        path, others = str(tmp_path / "far.vrt"), {}
+        rasterio.shutil.copy(f"/vsicurl/{server.url}", path, driver="VRT")
+    server.cut_from = HEAD_BYTES
+    with rasterio.Env(), rasters.environment(path), rasterio.Env(**others):  # the outermost keeps what is set
+        source = rasters.open_dataset(path, threads=4)
+        with pytest.raises(RasterioError):
+            source.read([1], window=((0, 200), (0, 200)))
+
+
+def test_training_from_a_server_that_fails_says_one_line(
+    tile2vec: Callable[..., Run], server: Server, tmp_path: Path
+) -> None:
+    cut([server.url], tmp_path / "far", TileConfig(size=50, virtual=True))
+    drawn = triplets.draw(TileSet.open(tmp_path / "far"), TripletConfig(count=50))
+    triplets.save(tmp_path / "t.parquet", drawn)
+    server.cut_from = HEAD_BYTES
+    files = ("t.parquet", "--tiles", "far", "--out", "model", "--epochs", 1, "--device", "cpu", "--quiet")
+    run = tile2vec("train", *files, cwd=tmp_path, SLURM_CPUS_PER_TASK="4", GDAL_NUM_THREADS="4")
+    assert run.code == 66, run.err
+    assert run.err.startswith(f"error: {server.url}: rows ") and run.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("asked", [{}, {"CPL_LOG": "/dev/stdout"}, {"CPL_DEBUG": "OFF"}])
+def test_what_gdal_says_in_its_own_threads_goes_where_the_user_wants_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    """Nowhere, if nothing is asked for; what rasterio raises keeps its reason."""
+    server.cut_from = HEAD_BYTES
+    for name in ("CPL_LOG", "CPL_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    code = f"""if True:
+        import rasterio, tile2vec_cli.job.silence as silence
+        silence.silence_gdal()
+        rasterio.open("{server.url}", NUM_THREADS=4).read()
+        rasterio.open("{server.url}.none")"""
+    command, env = [sys.executable, "-c", code], {**os.environ, **asked}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    heard = ["ERROR 1: Request for" in words for words in (done.stdout, done.stderr)]
+    assert heard == ["CPL_LOG" in asked, "CPL_DEBUG" in asked]
+    assert "RasterioIOError: HTTP response code: 404" in done.stderr
 
 
 def test_identity(server: Server) -> None:

@@ -18,7 +18,7 @@ import typer.main
 from tile2vec_cli import __version__, console
 from tile2vec_cli.commands.signatures import expanded
 from tile2vec_cli.errors import Interrupted, Tile2VecError
-from tile2vec_cli.job import interrupts, resources
+from tile2vec_cli.job import interrupts, resources, silence
 
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]  # typer's UsageError, which it does not export
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -130,6 +130,7 @@ def main() -> None:
     """Run the app; turn every error a user can cause into one line and its exit code."""
     interrupts.install()
     resources.wait_briefly()
+    silence.silence_gdal()
     console.take_over_warnings()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no UTF-8, and JSON spells it so too
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -163,41 +163,47 @@ def opened(path: str, facts: Facts | None = None) -> Iterator[Any]:
 
 
 @contextmanager
-def environment(path: str, *, threads: int = 1) -> Iterator[None]:
-    """GDAL's settings for opening and reading this raster; of the thread that enters.
-
-    A TIFF opened with `threads` decodes so many blocks at a time.
-    """
+def environment(path: str) -> Iterator[None]:
+    """GDAL's settings for opening and reading this raster."""
     options = {**locations.GDAL_OPTIONS} if is_remote(path) else {}
-    if threads > 1:
-        options["GDAL_NUM_THREADS"] = str(threads)
+    asked = os.environ.get("GDAL_NUM_THREADS")
+    if asked and (is_remote(path) or any(map(_is_virtual, stacks.files(path)))):  # see `_open_one`
+        files_at_a_time = os.environ.get("VRT_NUM_THREADS", asked)
+        options |= {"GDAL_NUM_THREADS": "1", "VRT_NUM_THREADS": files_at_a_time}
     with rasterio.Env(GDAL_VRT_ENABLE_PYTHON="NO", GDAL_CACHEMAX=_cache_of_this_job(), **options):
         yield
 
 
-def open_dataset(path: str, facts: Facts | None = None) -> Any:
+def open_dataset(path: str, facts: Facts | None = None, *, threads: int = 1) -> Any:
     """rasterio's dataset, for the caller to close; needs an `environment`. Errors as for `describe`.
 
-    Of a stack, what reads as one.
+    Of a stack, what reads as one. A local TIFF decodes so many blocks at a time as there are `threads`.
     """
     stack = stacks.parse(path)
     if stack is not None:
         chosen = (stack.bands, None) if facts is None else (facts.names, facts.picks)
-        return StackReader([(file, _open_one(file)) for file in stack.files], *chosen)
-    return _open_one(path)
+        return StackReader([(file, _open_one(file, threads)) for file in stack.files], *chosen)
+    return _open_one(path, threads)
 
 
-def _open_one(path: str) -> Any:
-    suffix = Path(path).suffix.lower()
+def _open_one(path: str, threads: int) -> Any:
+    driver = _DRIVERS.get(Path(path).suffix.lower())
+    options = {}
+    if driver == "GTiff" and is_remote(path):
+        # With several threads GDAL reads ahead: it asks the server once, and takes for zeros what does not
+        # come. Said to the file as well: rasterio's settings hold until any thread leaves its own.
+        options = {"NUM_THREADS": "1"}
+    elif driver == "GTiff" and threads > 1:
+        options = {"NUM_THREADS": str(threads)}
     try:
         # A file ending in .tif opens as a TIFF or not at all: a VRT in disguise reads other files.
-        source = rasterio.open(signed_urls.signed(path), driver=_DRIVERS.get(suffix))
+        source = rasterio.open(signed_urls.signed(path), driver=driver, **options)
     except UnicodeError as error:
         raise DataError(f"{path}: its name is not UTF-8, which GDAL needs. Rename the file.") from error
     except (RasterioError, ValueError) as error:
         kind = InputError if is_remote(path) else DataError
         raise kind(f"{path}: cannot be opened as a raster ({_reason(error)}). Check the file.") from error
-    if source.driver == "VRT" and not path.partition("?")[0].lower().endswith(".vrt"):
+    if source.driver == "VRT" and not _is_virtual(path):
         source.close()
         raise DataError(f"{path}: is a virtual raster in disguise. Name it .vrt if you trust it.")
     if source.count == 0:
@@ -206,6 +212,10 @@ def _open_one(path: str) -> Any:
         raise DataError(f"{path}: holds no bands of its own; a raster with bands is needed. {advice}")
     _require_plausible(path, source)
     return source
+
+
+def _is_virtual(path: str) -> bool:
+    return path.partition("?")[0].lower().endswith(".vrt")
 
 
 @contextmanager

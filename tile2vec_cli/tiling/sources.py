@@ -158,8 +158,8 @@ class _Opened:
         self.rows, self.cols = (np.asarray(index[name], dtype=np.int64) for name in ("row", "col"))
         bands = _band_numbers(source)
         facts = Facts.of_json(source.info.get("item"))
-        with rasters.environment(self.path, threads=usable_cpus()):
-            self._dataset = rasters.open_dataset(self.path, facts)
+        with rasters.environment(self.path):
+            self._dataset = rasters.open_dataset(self.path, facts, threads=usable_cpus())
             # The bands are known, and so is what is valid of them: nothing is to be found out.
             scaled = "scaling" in source.info
             how: dict[str, Any] = {"bands": bands, "alpha": "data", "scaled": scaled, "facts": facts}
