@@ -3,8 +3,9 @@
     python benchmarks/stac.py FOLDER [--items 1000]
 
 Makes the items (once), each of two small files, and a catalog of them in FOLDER; a process of its own
-serves them. Prints the seconds in which the catalog becomes a list of scenes, those of `tile`, and
-those of `tile` once more, which has nothing to do.
+serves them. Prints the seconds in which the catalog becomes a list of scenes, those in which every scene
+is looked at before the first is cut, those of `tile`, and those of `tile` once more, which has nothing
+to do.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ import rasterio
 from command import measured
 from rasterio.transform import from_origin
 
+from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.geo.scene_lists import choose
+from tile2vec_cli.tiling.planning import planned
+from tile2vec_cli.tiling.tile_files import read_manifest
 
 BANDS = ("red", "nir")
 
@@ -76,11 +80,17 @@ def main() -> None:
             catalog = f"http://127.0.0.1:{port}/catalog.json"
             began = time.perf_counter()
             found = choose([catalog], assets=BANDS)
-            print(f"{len(found.scenes):,} items planned in {time.perf_counter() - began:.1f} s")
+            print(f"{len(found.scenes):,} items listed in {time.perf_counter() - began:.1f} s")
             call = ["tile", catalog, "--assets", ",".join(BANDS), "--size", 32, "--out", out]
             for name in ("cut", "up to date"):
                 report, seconds, megabytes = measured(*call)
                 print(f"{name}: {report['made']:,} made in {seconds:.1f} s, {megabytes:,} MB")
+            none = options.folder / "none"
+            none.mkdir(exist_ok=True)
+            config, manifest = TileConfig(size=32, assets=BANDS), read_manifest(out)
+            began = time.perf_counter()
+            _, plans, _ = planned(found.scenes, none, config, manifest, True, found.names, found.facts)
+            print(f"{len(plans):,} parts planned in {time.perf_counter() - began:.1f} s")
         finally:
             process.terminate()
 

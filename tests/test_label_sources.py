@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from catalogs import catalog, item, keep
+from catalogs import catalog, item, keep, naip, served
 from conftest import SceneWriter
 
 from tile2vec_cli.config.labels import LabelSource
@@ -133,3 +133,12 @@ def test_assets_of_items(folder: Path, write_scene: SceneWriter, tmp_path: Path)
     # Other files that end so are what they were.
     (folder / "areas.json").write_text('{"type": "FeatureCollection", "features": []}')
     assert labels.named(["areas.json"]).is_single
+
+
+@pytest.mark.parametrize("key", ["", "#image"])
+def test_a_document_of_a_server_is_asked_for_once(tmp_path: Path, key: str) -> None:
+    keep(tmp_path / "item.json", naip("m_3708020", "m.tif"))
+    with served(tmp_path) as shelf:
+        found = labels.named([f"{shelf.url}/item.json{key}"])
+    assert [Path(path).name for path in found.files] == ["m.tif"]
+    assert shelf.asked == ["/item.json"]

@@ -18,8 +18,11 @@ from embedded import call, truth, write
 from landscapes import scene
 
 from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.config.views import SuggestConfig
+from tile2vec_cli.labelling import labels as labelling
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.views import suggestions
 
 Tool = Callable[..., Run]
 COLUMNS = ["rank", "tile_id", "scene", "row", "col", "longitude", "latitude", "uncertainty"]
@@ -185,3 +188,23 @@ def test_errors_are_one_line(
     assert run.code == code, run.err
     assert message in run.err and len(run.err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("labels", [None, "one.csv", "labels.csv"])
+def test_progress_never_goes_back_and_ends_at_its_total(data: Path, labels: str | None) -> None:
+    seen: list[tuple[int, int]] = []
+    source = None if labels is None else labelling.named([str(data / labels)])
+    suggestions.suggest(data / "both", source, SuggestConfig(count=6), lambda *now: seen.append(now))
+    assert seen == sorted(seen)
+    total = 128 * (3 if labels is None else 4)
+    assert {now[1] for now in seen} == {total} and seen[-1][0] == total
+
+
+def test_every_fit_counts(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suggestions, "spatial_blocks", lambda places, _side: np.arange(len(places)) // 8)
+    seen: list[int] = []
+    rows = [(f"a/{r}/{c}", (r + c) % 16 == 0) for r in range(0, 48, 8) for c in range(0, 64, 8)]
+    pd.DataFrame(rows, columns=["tile_id", "kind"]).to_csv(tmp_path / "many.csv", index=False)
+    source = labelling.named([str(tmp_path / "many.csv")])
+    suggestions.suggest(data / "both", source, SuggestConfig(count=6), lambda done, _total: seen.append(done))
+    assert sum(128 < done < 256 for done in seen) > 3

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,11 @@ class Scenes:
 
 
 @dataclass(frozen=True)
-class _Link:
-    """A document that is yet to be read."""
+class Document:
+    """A document of which scenes are yet to be made."""
 
     address: str
+    content: bytes | None = field(default=None, repr=False)  # where it has been read already
 
 
 def is_document(path: str) -> bool:
@@ -50,19 +51,23 @@ def is_document(path: str) -> bool:
     return bare.lower().endswith((*_DOCUMENTS, *_PARQUETS)) or bool(_API.match(bare))
 
 
-def is_stac(path: str) -> bool:
-    """Whether a path or an address is that of a STAC document, by what it holds: others end alike."""
+def document(path: str) -> Document | None:
+    """The STAC document at a path or an address; None where what lies there is none: others end alike."""
     if not is_document(path):
-        return False
+        return None
+    content = None
     try:
         if _is_parquet(path):
-            return not is_remote(path) and _is_geoparquet(path)
-        if is_remote(path):
-            return _MARK in _content(path)
-        with Path(path).open("rb") as file:
-            return _MARK in file.read(_HEAD_BYTES)
+            found = not is_remote(path) and _is_geoparquet(path)
+        elif is_remote(path):
+            content = _content(path)
+            found = _MARK in content
+        else:
+            with Path(path).open("rb") as file:
+                found = _MARK in file.read(_HEAD_BYTES)
     except (OSError, Tile2VecError):
-        return False  # it is said where it is read
+        return None  # it is said where it is read
+    return Document(path, content) if found else None
 
 
 def _is_parquet(address: str) -> bool:
@@ -79,16 +84,18 @@ def _is_geoparquet(path: str) -> bool:
         return False
 
 
-def scenes(path: str, assets: Sequence[str] | None) -> Scenes:
+def scenes(path: str | Document, assets: Sequence[str] | None) -> Scenes:
     """All scenes of a document and of those that it links to; `assets` as for `stac_items.scene`.
 
     What cannot be read is found as a broken scene. Raises DataError where there is none at all.
     """
-    nodes: list[Found | _Link] = [_Link(path)]
+    first = path if isinstance(path, Document) else Document(path)
+    path = first.address
+    nodes: list[Found | Document] = [first]
     seen, remarks = {_place(path)}, list[str]()
     load = partial(_loaded, assets=assets, say=remarks.append)
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        while links := [node for node in nodes if isinstance(node, _Link)]:
+        while links := [node for node in nodes if isinstance(node, Document)]:
             loaded = iter(pool.map(load, links))
             nodes = list(_replaced(nodes, loaded, seen))
             if len(nodes) > _MOST:
@@ -102,12 +109,12 @@ def scenes(path: str, assets: Sequence[str] | None) -> Scenes:
 
 
 def _replaced(
-    nodes: Iterable[Found | _Link], loaded: Iterator[list[Found | _Link]], seen: set[str]
-) -> Iterator[Found | _Link]:
+    nodes: Iterable[Found | Document], loaded: Iterator[list[Found | Document]], seen: set[str]
+) -> Iterator[Found | Document]:
     """The nodes with what was loaded for each link in its place; a link that was followed before is none."""
     for node in nodes:
-        for own in next(loaded) if isinstance(node, _Link) else [node]:
-            if isinstance(own, _Link):
+        for own in next(loaded) if isinstance(node, Document) else [node]:
+            if isinstance(own, Document):
                 if (place := _place(own.address)) in seen:
                     continue
                 seen.add(place)
@@ -118,19 +125,21 @@ def _place(address: str) -> str:
     return address.partition("#")[0] if is_remote(address) else str(Path(address).resolve())
 
 
-def _loaded(link: _Link, assets: Sequence[str] | None, say: Callable[[str], None]) -> list[Found | _Link]:
-    address = link.address
+def _loaded(
+    document: Document, assets: Sequence[str] | None, say: Callable[[str], None]
+) -> list[Found | Document]:
+    address = document.address
     try:
         if _is_parquet(address):
             return [stac_items.scene(item, address, assets, among=True) for item in _rows(address)]
-        return list(_entries(_document(address), address, assets, say))
+        return list(_entries(_parsed(document), address, assets, say))
     except Tile2VecError as error:
         return [Found(address, broken(address, error))]
 
 
 def _entries(
     found: Json, address: str, assets: Sequence[str] | None, say: Callable[[str], None]
-) -> Iterator[Found | _Link]:
+) -> Iterator[Found | Document]:
     """What a document says: scenes, and links to further documents."""
     kind, features = found.get("type"), found.get("features")
     if kind == "Feature" and "assets" in found:
@@ -148,7 +157,7 @@ def _entries(
     elif kind in ("Catalog", "Collection") or ("stac_version" in found and "links" in found):
         for link in _links(found):
             if link.get("rel") in ("item", "child"):
-                yield _Link(stac_items.located(str(link.get("href")), address))
+                yield Document(stac_items.located(str(link.get("href")), address))
     else:
         raise DataError(f"{address}: says to be {kind!r}; {_NEEDED}. Check the file.")
 
@@ -158,9 +167,10 @@ def _links(found: Json) -> list[Json]:
     return [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
 
 
-def _document(address: str) -> Json:
+def _parsed(document: Document) -> Json:
+    address, content = document.address, document.content
     try:
-        found = json.loads(_content(address))
+        found = json.loads(_content(address) if content is None else content)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{address}: is no JSON ({error}); {_NEEDED}. Check the file.") from error
     if not isinstance(found, dict):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, InputError, UsageError
 from tile2vec_cli.geo import locations, rasters, scene_lists, signed_urls, stac_catalogs, tables, vectors
+from tile2vec_cli.geo.stac_catalogs import Document
 from tile2vec_cli.geo.stac_items import Found
 from tile2vec_cli.labelling import label_tables, label_vectors
 from tile2vec_cli.labelling.label_rasters import LabelRasters
@@ -97,12 +98,13 @@ def _is_pattern(name: str) -> bool:
     return has_magic(name) and not locations.is_remote(name) and not Path(name).exists()
 
 
-def _item(name: str) -> tuple[str, tuple[str] | None] | None:
+def _item(name: str) -> tuple[Document, tuple[str] | None] | None:
     """A STAC document and the asset that is named in it, if any; None of other files."""
     path, mark, key = name.rpartition("#")
     if mark and key and stac_catalogs.is_document(path) and not Path(name).exists():
-        return path, (key,)
-    return (name, None) if stac_catalogs.is_stac(name) else None
+        return Document(path), (key,)
+    found = stac_catalogs.document(name)
+    return None if found is None else (found, None)
 
 
 def _require_whole(scene: Found) -> None:
@@ -114,11 +116,12 @@ def _require_whole(scene: Found) -> None:
         )
 
 
-def _matches(name: str, item: tuple[str, tuple[str] | None] | None) -> list[str]:
+def _matches(name: str, item: tuple[Document, tuple[str] | None] | None) -> list[str]:
     if item is not None:
-        path, asset = item
-        local = path if locations.is_remote(path) else str(Path(path).absolute())
-        scenes = stac_catalogs.scenes(local, asset).found
+        document, asset = item
+        if not locations.is_remote(document.address):
+            document = Document(str(Path(document.address).absolute()))
+        scenes = stac_catalogs.scenes(document, asset).found
         for scene in scenes:
             scene.facts.require()
             _require_whole(scene)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,18 @@ import shapely
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError
-from tile2vec_cli.geo import signed_urls, stacks, vectors
-from tile2vec_cli.geo.rasters import exists
+from tile2vec_cli.geo import vectors
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import part_name, scene_name
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, Shard, silent
-from tile2vec_cli.tiling import known_scenes, likeness, tile_parts
-from tile2vec_cli.tiling.likeness import Likeness
+from tile2vec_cli.tiling import likeness, planning, tile_parts
 from tile2vec_cli.tiling.tile_files import (
     FORMAT,
     MANIFEST,
     belongs,
-    part_of,
     read_manifest,
-    read_part,
     settings_fingerprint,
 )
 from tile2vec_cli.workers import work
@@ -82,7 +78,7 @@ def cut(
     manifest = _manifest(out, settings, scenes, config, overwrite, facts)
     own = (shard or Shard()).take(scenes)
     names = names or {path: scene_name(path) for path in scenes}
-    infos, plans, failed = _planned(own, folder, config, manifest, strict, names, facts)
+    infos, plans, failed = planning.planned(own, folder, config, manifest, strict, names, facts)
 
     before = _by_scene(folder)
     settled = {"config": config, "settings": manifest["settings_fingerprint"], "aoi": area}
@@ -152,7 +148,7 @@ def _manifest(
         **_pixels_of_first(scenes, config, facts),
     }
     parts.write_json(path, manifest)
-    for info in _infos(out / "parts"):
+    for info in planning.infos(out / "parts"):
         if not belongs(info, manifest):
             parts.remove(info["path"])
     return manifest
@@ -174,80 +170,7 @@ def _pixels_of_first(scenes: Sequence[str], config: TileConfig, facts: Mapping[s
 
 
 def _holds_tiles(folder: Path) -> bool:
-    return any(info["tiles"] for info in _infos(folder))
-
-
-def _infos(folder: Path) -> Iterator[Info]:
-    """part.json of every part in the folder, with its path. Damaged parts are as good as absent."""
-    for path in sorted(folder.glob("[!.]*")):
-        try:
-            yield {**read_part(path), "path": path}
-        except Tile2VecError:
-            continue
-
-
-def _planned(
-    scenes: Sequence[str],
-    folder: Path,
-    config: TileConfig,
-    manifest: Info,
-    strict: bool,
-    names: Mapping[str, str],
-    facts: Mapping[str, Facts],
-) -> tuple[list[Info], list[tile_parts.Plan], list[Failure]]:
-    """Parts that are there and up to date, parts to be made or looked at, and scenes that cannot be cut."""
-    there = known_scenes.Known.of(info for info in _infos(folder) if belongs(info, manifest))
-    rivals = known_scenes.rivals(names, there)
-    infos: list[Info] = []
-    plans: list[tile_parts.Plan] = []
-    failed: list[Failure] = []
-    alike = Likeness(manifest, config)
-    for path in scenes:
-        said = facts.get(path)
-        try:
-            if said is not None:
-                said.require()
-            exists(path)
-            if config.virtual and signed_urls.known(stacks.files(path)):
-                raise DataError(
-                    f"{path}: is signed for a time, and --virtual reads pixels later, by an address without "
-                    "signature. Leave --virtual out, or download the file."
-                )
-            if path in rivals:
-                raise tile_parts.same_name(path, rivals[path])
-            name = there.name(path) or names[path]
-            standing = known_scenes.standing(path, there.parts(name), said)
-            kept = [info for info in standing.kept if _is_intact(info, manifest)]
-            if config.virtual and not there.is_there(name):
-                kept = [tile_parts.moved(info, path) for info in kept]
-            infos += kept
-            with_missing = not kept or len(kept) < kept[0]["blocks"]
-            if with_missing:
-                made = {info["path"].name for info in kept}
-                intact = {i["path"].name: i["fingerprint"] for i in standing.alike if _is_intact(i, manifest)}
-                found = [plan for plan in _plans_of(path, name, config, alike, said) if plan.name not in made]
-                if standing.rival is not None and not {plan.name for plan in found} <= intact.keys():
-                    raise tile_parts.same_name(path, standing.rival)
-                plans += [replace(p, before=intact.get(p.name), rival=standing.rival) for p in found]
-        except Tile2VecError as error:
-            if strict:
-                raise
-            failed.append(Failure.of(path, error))
-    alike.remark()
-    return infos, plans, failed
-
-
-def _is_intact(info: Info, manifest: Info) -> bool:
-    written = {key: value for key, value in info.items() if key != "path"}
-    return part_of(info["path"], written, manifest).is_intact()
-
-
-def _plans_of(
-    path: str, name: str, config: TileConfig, alike: Likeness, facts: Facts | None
-) -> list[tile_parts.Plan]:
-    with open_scene(path, **config.reading(), facts=facts) as scene:
-        alike.require(scene)
-        return tile_parts.plans(scene, name, config, facts)
+    return any(info["tiles"] for info in planning.infos(folder))
 
 
 def _by_scene(folder: Path) -> dict[str, set[str]]:

@@ -65,8 +65,17 @@ class Plan:
         return (self.last - self.first) * len(self.grid.cols)
 
 
-def plans(scene: Scene, name: str, config: TileConfig, facts: Facts | None = None) -> list[Plan]:
-    """The parts that a scene becomes. A scene smaller than a tile becomes one part without tiles."""
+def plans(
+    scene: Scene,
+    name: str,
+    config: TileConfig,
+    facts: Facts | None = None,
+    found: dict[str, Any] | None = None,
+) -> list[Plan]:
+    """The parts that a scene becomes. A scene smaller than a tile becomes one part without tiles.
+
+    `found` is the identity of its file, where that has been asked for.
+    """
     raster = scene.raster
     grid = _grid(raster, config)
     rows, cols = len(grid.rows), len(grid.cols)
@@ -83,7 +92,7 @@ def plans(scene: Scene, name: str, config: TileConfig, facts: Facts | None = Non
     starts = [int(grid.rows[first]) if count > 1 else 0 for first in edges[:-1]]
     own = part_name(name)
     names = (own,) if count == 1 else tuple(f"{own}+{start:07d}" for start in starts)
-    found = identity(raster.path)
+    found = found or identity(raster.path)
     known: dict[str, Any] = {"facts": facts, "signed": signed_urls.known(stacks.files(raster.path))}
     return [
         Plan(part, name, raster.path, found, grid, raster, scene.alpha, first, last, names, **known)

@@ -106,7 +106,8 @@ def suggest(
     Where the labels are of fewer than two classes, the strategy is the one without labels. Raises InputError
     and DataError as `embeddings.read` and `labels.read`, DataError where every place has a label.
     """
-    total, done = 3 * embeddings.count(path), 0
+    rows, done = embeddings.count(path), 0
+    total = (3 if labels is None else 4) * rows  # to fit takes about as long as to go through the rows
 
     def advance(count: int) -> None:
         nonlocal done
@@ -130,6 +131,7 @@ def suggest(
     if found is not None and classes > 1:
         chosen = _unsure(path, ids, found, labelled, free, ground, places, config, advance)
     else:
+        advance(0 if found is None else rows)  # nothing is fitted
         chosen = _typical(path, ids, free, ground, config, advance)
     strategy = UNSURE if classes > 1 else TYPICAL
     return Suggested(tuple(chosen), places, strategy, found, classes)
@@ -151,7 +153,17 @@ def _unsure(
         labelled = np.sort(random.choice(labelled, kinds.SAMPLE, replace=False))
     blocks = spatial_blocks(places.lonlat[labelled], block_side_m(places, None))
     vectors = exemplars.vectors_of(path, labelled, config.part)
-    fitted = classification.fit(vectors, labels.codes[labelled], blocks, config.classifier, config.seed)
+    told = 0
+
+    def on_fit(done: int, fits: int) -> None:
+        nonlocal told
+        before, told = told, len(ids) * done // fits
+        advance(told - before)
+
+    fitted = classification.fit(
+        vectors, labels.codes[labelled], blocks, config.classifier, config.seed, on_progress=on_fit
+    )
+    advance(len(ids) - told)
     unsure = np.empty(len(ids), np.float32)
     start = 0
     for batch in exemplars.batches(path, config.part):
