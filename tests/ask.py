@@ -4,10 +4,11 @@ import json
 import os
 import socket
 import sys
+from pathlib import Path
 
 port, *argv = sys.argv[1:]
 with socket.create_connection(("127.0.0.1", int(port))) as there:
-    there.sendall(json.dumps([argv, os.getcwd(), dict(os.environ)]).encode() + b"\n")
+    there.sendall(json.dumps([argv, str(Path.cwd()), dict(os.environ)]).encode() + b"\n")
     code, out, err = json.loads(there.makefile().read())
 sys.stdout.write(out)
 sys.stderr.write(err)
