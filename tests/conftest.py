@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pytest
 import rasterio
@@ -21,7 +22,23 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: a thread ea
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+# The files that take longest, the longest first.
+LONG = ("test_end_to_end.py", "test_tutorials.py", "test_faults.py", "test_train_command.py")
+LONG += (
+    "test_compare_command.py",
+    "test_last_mile.py",
+    "test_api.py",
+    "test_signals.py",
+    "test_concurrency.py",
+)
+
 SceneWriter = Callable[..., Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: `--dist loadfile` gives a file to one worker, and a long one shall not come last."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
 
 
 @dataclass(frozen=True)
@@ -39,9 +56,13 @@ class Run:
 
 @pytest.fixture(scope="session")
 def tile2vec() -> Callable[..., Run]:
-    """Run the command line in a process of its own, as a user does."""
+    """Run the command line in a process of its own: started as a user does where its environment is another,
+    forked from one that has imported everything where it is ours."""
 
     def run(*arguments: object, cwd: Path | None = None, stdin: str | None = None, **env: str) -> Run:
+        if not env:
+            fork = forks.run(arguments, cwd=cwd, stdin=stdin, base=os.environ)
+            return Run(fork.code, fork.stdout, fork.stderr)
         command = [sys.executable, "-m", "tile2vec_cli", *map(str, arguments)]
         done = subprocess.run(
             command,

@@ -43,6 +43,17 @@ def run(data: tuple[Path, Path], tmp_path: Path) -> Train:
     return run
 
 
+@pytest.fixture(scope="module")
+def whole(data: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of an undisturbed run of CONFIG."""
+    tiles, triplets = data
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CPUS_PER_TASK", "1")
+        out = tmp_path_factory.mktemp("whole") / "model"
+        train(triplets, tiles, out, CONFIG)
+    return out
+
+
 @pytest.mark.parametrize("distants", ["in-batch", "saved"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_stopped_run_ends_with_the_same_bytes(
@@ -63,9 +74,8 @@ def test_a_stopped_run_ends_with_the_same_bytes(
 
 
 def test_a_step_given_up_half_way_leaves_no_trace(
-    run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(name="whole")
     calls = 0
 
     def pending() -> None:
@@ -78,12 +88,13 @@ def test_a_step_given_up_half_way_leaves_no_trace(
         patch.setattr(loop.interrupts, "raise_pending", pending)
         run(name="stopped")
     run(name="stopped")
-    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "stopped") == weights(whole)
 
 
-def test_killed_between_two_checkpoints(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_two_checkpoints(
+    run: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What `kill -9` leaves is the last checkpoint; the steps after it are made again."""
-    run(name="whole")
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
     monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
 
@@ -95,7 +106,7 @@ def test_killed_between_two_checkpoints(run: Train, tmp_path: Path, monkeypatch:
         run(name="killed", on_progress=die)
     assert json.loads((tmp_path / ".killed.training/last/state.json").read_text())["step"] == 10
     run(name="killed")
-    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "killed") == weights(whole)
 
 
 @pytest.mark.parametrize("lr", [1e30, 1e20])
@@ -110,16 +121,15 @@ def test_what_diverges_stops_and_keeps_the_last_good_weights(run: Train, tmp_pat
 
 
 def test_a_device_that_is_seldom_looked_at(
-    run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU: the same bytes, and back to the last look where a loss is NaN."""
-    run(name="whole")
     monkeypatch.setitem(optimise.LOOK_EVERY, "cpu", 7)
     with pytest.raises(Interrupted):
         run(name="later", on_progress=stop_at(16 * 16))
     run(name="later")
-    assert weights(tmp_path / "later") == weights(tmp_path / "whole")
-    kept = [models.metrics(tmp_path / name)[-1]["train_loss"] for name in ("later", "whole")]
+    assert weights(tmp_path / "later") == weights(whole)
+    kept = [models.metrics(path)[-1]["train_loss"] for path in (tmp_path / "later", whole)]
     assert kept[0] == kept[1]
     with pytest.raises(DataError, match=r"at step \d+; finite numbers are needed") as caught:
         run(replace(CONFIG, lr=1e30), name="diverged")
@@ -129,10 +139,11 @@ def test_a_device_that_is_seldom_looked_at(
     assert f"weights of step {model.scores['steps']} " in str(caught.value)
 
 
-def test_one_late_bad_step_is_undone(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_late_bad_step_is_undone(
+    run: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The moments of Adam too: the run goes on from the last look as if nothing had happened."""
     monkeypatch.setitem(optimise.LOOK_EVERY, "cpu", 7)
-    run(name="whole")
     turned, calls = draws.turned, 0
 
     def spoiled(*arguments: Any) -> torch.Tensor:
@@ -146,7 +157,7 @@ def test_one_late_bad_step_is_undone(run: Train, tmp_path: Path, monkeypatch: py
         patch.setattr(torch.Tensor, "nan_to_num", lambda tensor, *_: tensor)
         run(name="spoiled")
     run(name="spoiled")
-    assert weights(tmp_path / "spoiled") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "spoiled") == weights(whole)
 
 
 def test_minutes_are_a_budget(run: Train, tmp_path: Path) -> None:

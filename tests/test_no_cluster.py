@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import embedded
 import pytest
-from conftest import Run
 
 from tile2vec_cli.errors import DataError, InputError, UsageError
 from tile2vec_cli.workers import clusters, work
@@ -54,16 +54,17 @@ def test_what_is_no_address_is_wrong_usage(where: str) -> None:
         Cluster(where)
 
 
-def test_without_the_extra_a_line_says_what_to_install(tile2vec: Callable[..., Run], tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['distributed'] = None\n")
-    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[1])])
-    for command in (
-        ("tile", tmp_path),
-        ("embed", tmp_path, "--model", "m"),
-        ("map", tmp_path, "--model", "m"),
-    ):
-        done = tile2vec(*command, "--out", tmp_path / "out", "--dask", "local", PYTHONPATH=paths)
-        assert (done.code, done.out) == (2, "")
-        assert done.err.startswith("error: ") and done.err.count("\n") == 1
-        assert "pip install 'tile2vec-cli[dask]'" in done.err
+@pytest.mark.parametrize("command", [("tile",), ("embed", "--model", "m"), ("map", "--model", "m")])
+def test_without_the_extra_a_line_says_what_to_install(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: tuple[str, ...],
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    options = (tmp_path, "--out", tmp_path / "out", "--dask", "local")
+    done = embedded.call(capsys, monkeypatch, *command, *options)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: ") and done.err.count("\n") == 1
+    assert "pip install 'tile2vec-cli[dask]'" in done.err
     assert not (tmp_path / "out").exists()

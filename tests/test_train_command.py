@@ -10,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import forks
 import landscapes
 import pytest
 
 ENVIRONMENT = {**os.environ, "SLURM_CPUS_PER_TASK": "1", "OMP_NUM_THREADS": "1"}
+PROGRAM = [sys.executable, "-m", "tile2vec_cli"]
 
 
 @pytest.fixture(scope="module")
@@ -23,17 +25,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def command(data: tuple[Path, Path], out: Path, *options: str) -> list[str]:
     tiles, triplets = data
-    program = [sys.executable, "-m", "tile2vec_cli", "train", str(triplets), "--tiles", str(tiles)]
-    return [*program, "--out", str(out), "--encoder", "small", "--batch-size", "16", *options]
-
-
-def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    arguments = ["train", str(triplets), "--tiles", str(tiles), "--out", str(out)]
+    return [*arguments, "--encoder", "small", "--batch-size", "16", *options]
 
 
 def test_the_report_has_the_contract_s_keys(data: tuple[Path, Path], tmp_path: Path) -> None:
     arguments = command(data, tmp_path / "model", "--steps", "4", "--json", "--quiet")
-    done = run(arguments)
+    done = subprocess.run(
+        [*PROGRAM, *arguments], capture_output=True, text=True, check=False, env=ENVIRONMENT
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     report = json.loads(done.stdout)
@@ -52,8 +52,8 @@ def test_the_report_has_the_contract_s_keys(data: tuple[Path, Path], tmp_path: P
     assert report["outputs"] == [str(tmp_path / "model")]
     assert not report["up_to_date"]
 
-    again = run([item for item in arguments if item not in {"--json", "--quiet"}])
-    assert again.returncode == 0
+    again = forks.run([item for item in arguments if item not in {"--json", "--quiet"}])
+    assert again.code == 0
     assert "up to date" in again.stderr
 
 
@@ -81,8 +81,8 @@ def test_the_report_has_the_contract_s_keys(data: tuple[Path, Path], tmp_path: P
 def test_bad_input_is_one_line(
     data: tuple[Path, Path], tmp_path: Path, options: list[str], code: int, words: str
 ) -> None:
-    done = run(command(data, tmp_path / "model", *options))
-    assert done.returncode == code, done.stderr
+    done = forks.run(command(data, tmp_path / "model", *options))
+    assert done.code == code, done.stderr
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if not line.startswith("Train: ")]
     assert len(lines) == 1
@@ -94,10 +94,10 @@ def test_bad_input_is_one_line(
 def test_files_that_are_no_input(data: tuple[Path, Path], tmp_path: Path) -> None:
     tiles, _ = data
     (tmp_path / "text").write_text("no triplets")
-    assert run(command((tiles, tmp_path / "none"), tmp_path / "model")).returncode == 66
-    assert run(command((tiles, tmp_path / "text"), tmp_path / "model")).returncode == 65
-    done = run(command(data, tmp_path / "text", "--steps", "1"))
-    assert done.returncode == 73
+    assert forks.run(command((tiles, tmp_path / "none"), tmp_path / "model")).code == 66
+    assert forks.run(command((tiles, tmp_path / "text"), tmp_path / "model")).code == 65
+    done = forks.run(command(data, tmp_path / "text", "--steps", "1"))
+    assert done.code == 73
     assert (tmp_path / "text").read_text() == "no triplets"
 
 
@@ -107,7 +107,7 @@ STOPPABLE = ("--steps", "200", "--dim", "16", "--quiet")
 @pytest.fixture(scope="module")
 def whole(data: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "model"
-    assert run(command(data, out, *STOPPABLE)).returncode == 0
+    assert forks.run(command(data, out, *STOPPABLE)).code == 0
     return out
 
 
@@ -120,7 +120,7 @@ def test_a_stopped_run_is_resumed_to_the_same_bytes(
 ) -> None:
     out = tmp_path / "model"
     arguments = command(data, out, *STOPPABLE)
-    process = subprocess.Popen(arguments, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*PROGRAM, *arguments], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     state = tmp_path / ".model.training" / "last" / "state.json"
     deadline = time.monotonic() + 60
     while not state.exists() and time.monotonic() < deadline:
@@ -134,7 +134,7 @@ def test_a_stopped_run_is_resumed_to_the_same_bytes(
         assert text.count("\n") == 1
         assert json.loads(state.read_text())["step"] > 0
 
-    assert run(arguments).returncode == 0
+    assert forks.run(arguments).code == 0
     for name in ("model.safetensors", "model.json"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
     assert not list(tmp_path.glob(".*"))

@@ -33,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         block(README, "sample-triplets")
         .replace("--count 100000", "--count 2000")
         .replace("--out model", "--steps 3 --out model", 1)
-        .replace("--out probe", "--n-labels 100 --repeats 2 --out probe")
+        .replace("--out probe", "--n-labels 100 --repeats 2 --classifier logistic --out probe")
     )
     done = run_script(text, folder)
     assert done.returncode == 0, done.stderr
@@ -75,7 +75,7 @@ def test_vectors_are_looked_at(project: Path) -> None:
 def test_two_dates_are_compared_and_vectors_looked_into(project: Path) -> None:
     for command in ("tile2vec change", "tile2vec inspect"):
         done = run_script(
-            block(VIEWS, command).replace("--out inspect", "--sample 300 --out inspect"), project
+            block(VIEWS, command).replace("--out inspect", "--sample 100 --out inspect"), project
         )
         assert done.returncode == 0, done.stderr
     made = {"change.tif", "change.parquet", "change.png", "inspect"}
@@ -83,7 +83,8 @@ def test_two_dates_are_compared_and_vectors_looked_into(project: Path) -> None:
 
 
 def test_ways_to_learn_are_compared(project: Path) -> None:
-    short = "--minutes 0.01 --objectives triplet,rotation --n-labels 100 --repeats 2 --end-to-end-repeats 1"
+    short = "--minutes 0.01 --objectives triplet,rotation --classifier logistic --n-labels 100 --repeats 2"
+    short += " --end-to-end-repeats 1"
     done = run_script(block(LEARNING, "tile2vec compare").replace("--minutes 10", short), project)
     assert done.returncode == 0, done.stderr
     assert (project / "comparison/compare.png").exists()
@@ -111,7 +112,9 @@ def test_somebody_elses_embeddings_are_judged_beside_ours(project: Path) -> None
     theirs = pd.DataFrame(vectors[:, :8], columns=[f"A{k:02d}" for k in range(8)])
     theirs.assign(longitude=centres.x, latitude=centres.y).to_parquet(project / "theirs.parquet")
     for command in ("tile2vec probe theirs", "--beside", "tile2vec similar"):
-        text = block(FOREIGN, command).replace("--out probe", "--n-labels 50 --repeats 2 --out probe")
+        text = block(FOREIGN, command).replace(
+            "--out probe", "--n-labels 50 --repeats 2 --classifier logistic --out probe"
+        )
         done = run_script(text.replace("--n-labels 100,1000 ", ""), project)
         assert done.returncode == 0, done.stderr
     assert {"probe-theirs", "probe-both", "inspect-theirs"} <= {path.name for path in project.iterdir()}
