@@ -23,7 +23,7 @@ from tile2vec_cli.outputs.stamps import Stamp, refusal
 Keys = dict[str, Any]
 Input = str | Path | LabelSource | None
 """What is read, by its path; None: it is not used."""
-Maker = Callable[[Path], None]
+Maker = Callable[[Path], object]
 """Writes a file to the path it is given."""
 
 
