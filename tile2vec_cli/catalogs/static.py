@@ -18,6 +18,7 @@ from tile2vec_cli.errors import DataError, OutputError, UsageError
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
+from tile2vec_cli.outputs.stamps import Stamp
 
 FORMAT = "tile2vec-stac/1"
 CATALOG = "catalog.json"
@@ -114,16 +115,16 @@ def _is_up_to_date(out: Path, settings: Json, contents: Json, overwrite: bool) -
         if overwrite:
             return False
         raise
-    if found["settings"] == settings and found["content"] == contents:
+    if Stamp(settings, contents=contents).stays(
+        out, Stamp(found["settings"], contents=found["content"]), overwrite
+    ):
         return _is_whole(out, found["files"])
-    if not overwrite:
-        parts.require_same_settings(out, found["settings"], settings)
-        gone = sorted(found["content"].keys() - contents.keys())
-        if gone:
-            raise DataError(
-                f"{out}: holds {gone[0]}, which this run is not given ({len(gone)} such); all that it is to "
-                "hold is needed. Name it, too, choose another output, or --overwrite to replace it."
-            )
+    gone = sorted(found["content"].keys() - contents.keys())
+    if gone and not overwrite:
+        raise DataError(
+            f"{out}: holds {gone[0]}, which this run is not given ({len(gone)} such); all that it is to "
+            "hold is needed. Name it, too, choose another output, or --overwrite to replace it."
+        )
     return False
 
 
