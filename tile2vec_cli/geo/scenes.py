@@ -91,8 +91,8 @@ class Scene:
         window = ((row0, row1), (col0, col1))
         pixels = self._read(list(self.bands), window)
         valid: Mask | None = None
-        for layer, fills in zip(pixels, self._fills, strict=True):
-            for fill in fills:
+        for layer, own in zip(pixels, self._fills, strict=True):
+            for fill in own:
                 valid = _both(valid, ~fill.masks(layer))
             if layer.dtype.kind == "f":
                 valid = _both(valid, np.isfinite(layer))
