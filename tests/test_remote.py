@@ -223,8 +223,8 @@ def test_a_virtual_raster_in_disguise_is_refused(
 
 
 def test_identity(server: Server) -> None:
-    found = locations.identity(f"/vsicurl/{server.url}")
+    found = locations.server_identity(f"/vsicurl/{server.url}")
     assert found == {"size": len(server.content), "mtime": None, "etag": '"1"'}
-    assert locations.identity("s3://bucket/key.tif") == {"size": None, "mtime": None, "etag": None}
+    assert locations.server_identity("s3://bucket/key.tif") == {"size": None, "mtime": None, "etag": None}
     with pytest.raises(InputError, match="404"):
-        locations.identity(server.url + ".none")
+        locations.server_identity(server.url + ".none")

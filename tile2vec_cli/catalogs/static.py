@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tile2vec_cli.catalogs import embedding_items, sources
+from tile2vec_cli.catalogs import entries
 from tile2vec_cli.catalogs.items import STAC_VERSION, Item, Json
 from tile2vec_cli.config.pipeline import StacConfig
 from tile2vec_cli.errors import DataError, OutputError, UsageError
@@ -56,7 +56,7 @@ def write(
     Raises InputError for what is missing, DataError for what is no kind of output that belongs into a
     catalog, two items of one id, or a catalog made with other settings or of items that are not given.
     """
-    found = sources.found(paths)
+    found = entries.found(paths)
     for source in found:
         if out.resolve() in (source.path.resolve(), *source.path.resolve().parents):
             raise UsageError(f"{out}: holds {source.path}; a folder of its own is needed. Choose another.")
@@ -210,7 +210,7 @@ def _collection(one: _Collection, title: str, config: StacConfig, models: dict[s
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,
-        "stac_extensions": [embedding_items.EMBEDDINGS] if one.kind == "embeddings" else [],
+        "stac_extensions": [entries.EMBEDDINGS] if one.kind == "embeddings" else [],
         "id": f"{config.id}-{one.folder}",
         "title": title,
         "description": f"{title} of {config.title or config.id}.",

@@ -132,7 +132,7 @@ def _content(scene: str, facts: Facts | None) -> str | None:
     """Of the bytes of the scene's files; None where a server has them."""
     if is_remote(scene):
         return None
-    files = (locations.parts(file)[1] for file in stacks.files(scene))
+    files = (locations.pieces(file)[1] for file in stacks.files(scene))
     said = () if facts is None else (dump_json(facts.as_json()),)
     return fingerprint(*(sha256_file(Path(file)) for file in files), *said)
 
