@@ -59,7 +59,7 @@ class Judge:
         return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
 
     def _recall(self, vectors: Vectors, own: Labels) -> list[float]:
-        task = splits.choose(self._with(vectors), own, self.config)
+        task = splits.choose_task(self._with(vectors), own, self.config)
         queries = _some(len(task.rows))
         classes, blocks = task.classes, self._blocks[task.rows]
         right = np.empty(len(queries))

@@ -69,7 +69,7 @@ class Play:
         found = labels.read(
             LabelSource.of(options.labels), every.geometry, every.tile_id, field=options.field, min_purity=0.8
         )
-        self.task = splits.choose(every, found, config)
+        self.task = splits.choose_task(every, found, config)
         own = every.take(self.task.rows)
         self.vectors, self.ground = own.vectors, Ground.of(own)
         self.overlaps = splits.overlapping(own.geometry, self.task.units)

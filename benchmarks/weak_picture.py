@@ -20,8 +20,8 @@ from rasterio.warp import Resampling, reproject
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.figures import figure_file
 from tile2vec_cli.segmentation import weak_draws, weak_labels
-from tile2vec_cli.segmentation.states import UNKNOWN
 from tile2vec_cli.segmentation.weak_draws import Task
+from tile2vec_cli.segmentation.weak_labels import UNKNOWN
 from tile2vec_cli.tiling.tiles import TileSet
 
 ROOT = Path(__file__).resolve().parents[1]

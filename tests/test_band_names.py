@@ -22,12 +22,12 @@ S2: Names = ("B02", "B03", "B04", "B08")
     ],
 )
 def test_names_agree_as_far_as_both_are_known(found: Names, same: bool) -> None:
-    assert scene_facts.agree(found, S2) == scene_facts.agree(S2, found) == same
+    assert scene_facts.bands_agree(found, S2) == scene_facts.bands_agree(S2, found) == same
 
 
 def test_where_the_wanted_bands_stand() -> None:
-    assert scene_facts.numbers((None, "b08", "B04", "B03", "B02"), S2) == [5, 4, 3, 2]
-    assert scene_facts.numbers(S2[:3], S2) is None
-    assert scene_facts.numbers((*S2, "B02"), S2) is None
-    assert scene_facts.numbers(S2, (None, "B03")) is None
-    assert scene_facts.listed(("B02", None)) == "B02, ?"
+    assert scene_facts.band_numbers((None, "b08", "B04", "B03", "B02"), S2) == [5, 4, 3, 2]
+    assert scene_facts.band_numbers(S2[:3], S2) is None
+    assert scene_facts.band_numbers((*S2, "B02"), S2) is None
+    assert scene_facts.band_numbers(S2, (None, "B03")) is None
+    assert scene_facts.band_list(("B02", None)) == "B02, ?"

@@ -16,7 +16,7 @@ from scipy.io import netcdf_file
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo.locations import parts
+from tile2vec_cli.geo.locations import pieces
 from tile2vec_cli.geo.rasters import describe, identity
 from tile2vec_cli.geo.scene_lists import expand, scene_name
 from tile2vec_cli.geo.scenes import open_scene
@@ -68,7 +68,7 @@ def folder(tmp_path: Path, write_scene: SceneWriter, noise: Noise, monkeypatch: 
 )
 def test_they_open_as_rasterio_opens_them(folder: Path, path: str, file: str, name: str) -> None:
     (found,) = expand([path])
-    assert parts(found)[1] == str(folder / file) and scene_name(found) == name
+    assert pieces(found)[1] == str(folder / file) and scene_name(found) == name
     with rasterio.open(path.replace("zip://two.zip!", f"zip://{folder}/two.zip!/")) as source:
         expected = source.read()
     os.chdir("/")  # from everywhere

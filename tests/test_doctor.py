@@ -157,8 +157,8 @@ def test_a_processor_without_bfloat16_is_slow(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_little_memory_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "granted", lambda: 4 << 30)
-    monkeypatch.setattr(resources, "free", lambda: 1 << 30)
+    monkeypatch.setattr(resources, "granted_memory", lambda: 4 << 30)
+    monkeypatch.setattr(resources, "free_memory", lambda: 1 << 30)
     found = only(machine._memory())
     assert (found.state, found.found) == ("slow", "4.0 GiB granted, 1.0 GiB free")
 

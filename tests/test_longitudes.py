@@ -21,7 +21,7 @@ from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.segmentation import weak_labels
-from tile2vec_cli.segmentation.states import UNKNOWN
+from tile2vec_cli.segmentation.weak_labels import UNKNOWN
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 

@@ -38,9 +38,9 @@ def group(folder: Path, limit: object, used: int = 0, cached: int = 0, *, versio
 
 
 def test_alone_it_is_the_machines(machine: Path) -> None:
-    assert (resources.granted(), resources.free()) == (64 * GIB, 48 * GIB)
+    assert (resources.granted_memory(), resources.free_memory()) == (64 * GIB, 48 * GIB)
     (machine / "proc" / "meminfo").unlink()
-    assert resources.free() == 64 * GIB
+    assert resources.free_memory() == 64 * GIB
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,10 @@ def test_slurms_grant(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    assert resources.granted() == expected * GIB
-    assert resources.free() == (48 if expected == 64 else expected - 1) * GIB  # this process holds 1 GiB
+    assert resources.granted_memory() == expected * GIB
+    assert (
+        resources.free_memory() == (48 if expected == 64 else expected - 1) * GIB
+    )  # this process holds 1 GiB
 
 
 def test_the_least_of_the_groups_holds(machine: Path) -> None:
@@ -68,20 +70,20 @@ def test_the_least_of_the_groups_holds(machine: Path) -> None:
     group(machine / "cgroup" / "slurm" / "job_7" / "step_0", "max")
     group(machine / "cgroup" / "slurm" / "job_7", 8 * GIB, used=5 * GIB, cached=2 * GIB)
     group(machine / "cgroup" / "slurm", 32 * GIB)
-    assert (resources.granted(), resources.free()) == (8 * GIB, 5 * GIB)
+    assert (resources.granted_memory(), resources.free_memory()) == (8 * GIB, 5 * GIB)
 
 
 def test_inside_a_container_the_root_is_the_group(machine: Path) -> None:
     (machine / "proc" / "self" / "cgroup").write_text("0::/docker/abc\n")
     group(machine / "cgroup", 2 * GIB, used=3 * GIB)
-    assert (resources.granted(), resources.free()) == (2 * GIB, 0)
+    assert (resources.granted_memory(), resources.free_memory()) == (2 * GIB, 0)
 
 
 def test_groups_of_version_1(machine: Path) -> None:
     (machine / "proc" / "self" / "cgroup").write_text("5:cpu:/job\n4:memory:/job\n")
     group(machine / "cgroup" / "memory" / "job", 3 * GIB, used=2 * GIB, cached=GIB, version=1)
     group(machine / "cgroup" / "memory", 2**63 - 4096, version=1)  # none
-    assert (resources.granted(), resources.free()) == (3 * GIB, 2 * GIB)
+    assert (resources.granted_memory(), resources.free_memory()) == (3 * GIB, 2 * GIB)
 
 
 @pytest.mark.parametrize(("gib", "expected"), [(1, 64), (4, 128), (64, 256)])
@@ -93,4 +95,4 @@ def test_gdals_cache_follows_the_grant(
 
 
 def test_on_this_machine() -> None:
-    assert 0 < resources.free() <= resources.granted() < 1 << 60
+    assert 0 < resources.free_memory() <= resources.granted_memory() < 1 << 60

@@ -121,12 +121,6 @@ def test_json_refuses_nan_and_other_formats(tmp_path: Path) -> None:
         parts.read_json(tmp_path / "none.json", "x/1")
 
 
-def test_the_first_setting_that_differs_is_named() -> None:
-    with pytest.raises(DataError, match="margin = 10; this run has 5"):
-        parts.require_same_settings(Path("m"), {"dim": 2, "margin": 10}, {"dim": 2, "margin": 5})
-    parts.require_same_settings(Path("m"), {"dim": 2, "more": 1}, {"dim": 2})
-
-
 @given(st.integers(0, 50), st.integers(1, 9))
 def test_shards_take_each_unit_once(units: int, count: int) -> None:
     taken = [Shard(index, count).take(range(units)) for index in range(1, count + 1)]

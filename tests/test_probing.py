@@ -141,11 +141,11 @@ def test_one_class_is_too_few() -> None:
 def test_blocks_are_twenty_tiles_wide_unless_said_otherwise() -> None:
     vectors, codes = task(900)
     own = embeddings(vectors, grid())
-    assert splits.choose(own, labels(codes), replace(QUICK, block_m=None)).block_m == pytest.approx(
+    assert splits.choose_task(own, labels(codes), replace(QUICK, block_m=None)).block_m == pytest.approx(
         2000, rel=0.01
     )
     points = replace(own, geometry=shapely.centroid(own.geometry))
-    assert splits.choose(points, labels(codes), replace(QUICK, block_m=None)).block_m == 1000
+    assert splits.choose_task(points, labels(codes), replace(QUICK, block_m=None)).block_m == 1000
 
 
 def by_region(wanted: ProbeConfig, regions: np.ndarray, codes: np.ndarray, vectors: np.ndarray) -> Any:

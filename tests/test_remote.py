@@ -287,8 +287,8 @@ def test_what_gdal_says_in_its_own_threads_goes_where_the_user_wants_it(
 
 
 def test_identity(server: Server) -> None:
-    found = locations.identity(f"/vsicurl/{server.url}")
+    found = locations.server_identity(f"/vsicurl/{server.url}")
     assert found == {"size": len(server.content), "mtime": None, "etag": '"1"'}
-    assert locations.identity("s3://bucket/key.tif") == {"size": None, "mtime": None, "etag": None}
+    assert locations.server_identity("s3://bucket/key.tif") == {"size": None, "mtime": None, "etag": None}
     with pytest.raises(InputError, match="404"):
-        locations.identity(server.url + ".none")
+        locations.server_identity(server.url + ".none")

@@ -157,7 +157,7 @@ def _columns(rows: Rows) -> tuple[Any, Any, Any, Any]:
 
 
 def _room(shape: tuple[int, int]) -> Vectors:
-    if 4 * shape[0] * shape[1] <= resources.free() // _SHARE:
+    if 4 * shape[0] * shape[1] <= resources.free_memory() // _SHARE:
         return np.empty(shape, np.float32)
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, np.float32, "w+", shape=shape)

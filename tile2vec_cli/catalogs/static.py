@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tile2vec_cli.catalogs import embedding_items, sources
+from tile2vec_cli.catalogs import entries
 from tile2vec_cli.catalogs.items import STAC_VERSION, Item, Json
 from tile2vec_cli.config.pipeline import StacConfig
 from tile2vec_cli.errors import DataError, OutputError, UsageError
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
+from tile2vec_cli.outputs.stamps import Stamp
 
 FORMAT = "tile2vec-stac/1"
 CATALOG = "catalog.json"
@@ -55,7 +56,7 @@ def write(
     Raises InputError for what is missing, DataError for what is no kind of output that belongs into a
     catalog, two items of one id, or a catalog made with other settings or of items that are not given.
     """
-    found = sources.found(paths)
+    found = entries.found(paths)
     for source in found:
         if out.resolve() in (source.path.resolve(), *source.path.resolve().parents):
             raise UsageError(f"{out}: holds {source.path}; a folder of its own is needed. Choose another.")
@@ -114,16 +115,16 @@ def _is_up_to_date(out: Path, settings: Json, contents: Json, overwrite: bool) -
         if overwrite:
             return False
         raise
-    if found["settings"] == settings and found["content"] == contents:
+    if Stamp(settings, contents=contents).stays(
+        out, Stamp(found["settings"], contents=found["content"]), overwrite
+    ):
         return _is_whole(out, found["files"])
-    if not overwrite:
-        parts.require_same_settings(out, found["settings"], settings)
-        gone = sorted(found["content"].keys() - contents.keys())
-        if gone:
-            raise DataError(
-                f"{out}: holds {gone[0]}, which this run is not given ({len(gone)} such); all that it is to "
-                "hold is needed. Name it, too, choose another output, or --overwrite to replace it."
-            )
+    gone = sorted(found["content"].keys() - contents.keys())
+    if gone and not overwrite:
+        raise DataError(
+            f"{out}: holds {gone[0]}, which this run is not given ({len(gone)} such); all that it is to "
+            "hold is needed. Name it, too, choose another output, or --overwrite to replace it."
+        )
     return False
 
 
@@ -209,7 +210,7 @@ def _collection(one: _Collection, title: str, config: StacConfig, models: dict[s
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,
-        "stac_extensions": [embedding_items.EMBEDDINGS] if one.kind == "embeddings" else [],
+        "stac_extensions": [entries.EMBEDDINGS] if one.kind == "embeddings" else [],
         "id": f"{config.id}-{one.folder}",
         "title": title,
         "description": f"{title} of {config.title or config.id}.",

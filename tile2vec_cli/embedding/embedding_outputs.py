@@ -8,7 +8,7 @@ same tiles, model and settings make the same bytes wherever they lie.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.errors import DataError, OutputError, Tile2VecError
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.outputs import parts
-from tile2vec_cli.outputs.provenance import elsewhere, relative
+from tile2vec_cli.outputs.provenance import relative
+from tile2vec_cli.outputs.stamps import Stamp, refusal
 from tile2vec_cli.tiling.tile_files import Part
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -94,14 +95,23 @@ def _header_of(path: Path) -> Header:
         return {}
 
 
-def _agrees(found: Header, header: Header) -> bool:
-    return all(found.get(key) == value for key, value in header.items())
+def _stamp(said: Header, names: Iterable[str], place: str | None) -> Stamp:
+    """What a header says under these names; place: where the model lies."""
+    contents = {name: said.get(name) for name in names if name != "settings"}
+    return Stamp(said.get("settings", {}), {"model": place}, contents, by_content=True)
+
+
+def _stays(path: Path, found: Header, header: Header, overwrite: bool) -> bool:
+    """Whether a file of vectors is of this header; another model is refused: where its own lay is unsaid."""
+    was, now = (_stamp(said, header, said.get("model")) for said in (found, header))
+    return now.stays(path, was, overwrite)
 
 
 def is_made(out: Path, part: Part, header: Header) -> bool:
     """Whether a folder holds the part's file, made of these very tiles with this header."""
     path = file(out, part)
-    return path.exists() and _agrees(_header_of(path), {**header, "parts": names([part])})
+    wanted = {**header, "parts": names([part])}
+    return path.exists() and _stays(path, _header_of(path), wanted, overwrite=True)
 
 
 def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bool) -> bool:
@@ -114,34 +124,21 @@ def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bo
     if not out.exists():
         return False
     found = _header_of(out)
-    if not overwrite:
-        if not found:
-            raise DataError(
-                f"{out}: exists and does not hold tile2vec embeddings; nothing else is replaced. "
-                "Choose another output, or --overwrite to replace it."
-            )
-        _require_same(out, found, header, {})
-    return _agrees(found, {**header, "parts": names(present)})
-
-
-def _require_same(path: Path, found: Header, header: Header, places: dict[str, str | None]) -> None:
-    model = elsewhere({"model": header["model"]}, places, {"model": found.get("model_path")})
-    parts.require_same_settings(path, found, model)
-    parts.require_same_settings(path, found["settings"], header["settings"])
+    if not (found or overwrite):
+        raise refusal(f"{out}: exists and does not hold tile2vec embeddings; nothing else is replaced.")
+    return _stays(out, found, {**header, "parts": names(present)}, overwrite)
 
 
 def open_folder(out: Path, header: Header, model_path: Path, overwrite: bool) -> None:
     """Write the folder's manifest, or find the same one there; sweep what killed runs have left."""
     place = relative(str(model_path), out)
-    parts.make_folder(out)
-    parts.sweep(out)
+    parts.sweep(parts.make_folder(out))
     path = out / MANIFEST
     if path.exists():
         found = parts.read_json(path, embedding_files.FORMAT, {"settings": dict})
-        if _agrees(found, header):
+        was = _stamp(found, header, found.get("model_path"))
+        if _stamp(header, header, place).stays(out, was, overwrite):
             return
-        if not overwrite:
-            _require_same(out, found, header, {"model": place})
     parts.write_json(path, {"format": embedding_files.FORMAT, **header, "model_path": place})
 
 

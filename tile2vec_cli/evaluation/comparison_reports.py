@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from tile2vec_cli.evaluation.comparison import Bench, Comparison
 from tile2vec_cli.evaluation.scores import NETWORK
 from tile2vec_cli.figures import CLASSIFIERS, GREY, NAMES, figure_file
 from tile2vec_cli.outputs import records
-from tile2vec_cli.outputs.parts import dump_json, make_folder, new_file, remove, sweep
+from tile2vec_cli.outputs.records import Folder, Maker
 from tile2vec_cli.tiling.tiles import TileSet
 
 FORMAT = "tile2vec-compare/1"
@@ -71,7 +70,8 @@ def run(bench: Bench) -> Report:
     }
     tiles = TileSet.open(bench.tiles)
     made_from = records.made_from(folder, settings, inputs, {"tiles": tiles.fingerprint})
-    before = records.reported(files[0], FORMAT, made_from, files, bench.overwrite, {"objectives": dict})
+    written = Folder(files[0], FORMAT, made_from)
+    before = written.current(files, bench.overwrite, {"objectives": dict})
     if before is not None and config.objectives is not None:
         known = {*config.objectives, *before["objectives"]}
         config = replace(config, objectives=tuple(name for name in COMPARED if name in known))
@@ -81,7 +81,7 @@ def run(bench: Bench) -> Report:
     if not keys["scores"]:
         files = ()
     elif not up_to_date:
-        _write(files, keys, made_from)
+        written.write(dict(zip(files[1:], _makers(keys), strict=True)), keys)
     kept = len(found.probes) + (found.rivals is not None) - len(found.made)
     told = next(iter(found.probes.values()), {}).get("left_out", {})
     return Report(keys, files, found.failed, len(found.made), kept, up_to_date, told)
@@ -119,19 +119,15 @@ def _ranking(scores: Sequence[Score]) -> list[str]:
 
 
 # --- files -------------------------------------------------------------------------------------
-def _write(files: Sequence[Path], keys: Mapping[str, Any], made_from: Mapping[str, Any]) -> None:
-    """The report goes first and comes back last: where it is, the others belong to it."""
-    report, table, text, picture = files
-    make_folder(report.parent)
-    sweep(report.parent)
-    remove(report)
-    with ExitStack() as stack:
-        new = {file: stack.enter_context(new_file(file)) for file in (table, text, picture)}
-        _write_csv(new[table], keys)
-        new[text].write_text(markdown(keys), encoding="utf-8")
-        scores(new[picture], keys["scores"], keys["objectives"], keys["majority_class"])
-    with new_file(report) as path:
-        path.write_text(dump_json({"format": FORMAT, **keys, "made_from": made_from}), encoding="utf-8")
+
+
+def _makers(keys: Mapping[str, Any]) -> tuple[Maker, Maker, Maker]:
+    """Of the two tables and the picture."""
+    return (
+        lambda path: _write_csv(path, keys),
+        lambda path: path.write_text(markdown(keys), encoding="utf-8"),
+        lambda path: scores(path, keys["scores"], keys["objectives"], keys["majority_class"]),
+    )
 
 
 def _write_csv(path: Path, keys: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +24,8 @@ from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs import records
-from tile2vec_cli.outputs.parts import (
-    Progress,
-    dump_json,
-    make_folder,
-    new_file,
-    remove,
-    silent,
-    sweep,
-)
-from tile2vec_cli.outputs.records import Report
+from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.outputs.records import Folder, Maker, Report
 from tile2vec_cli.tiling.tiles import TileSet
 
 FORMAT = "tile2vec-probe/1"
@@ -80,14 +71,14 @@ def run(
     }
     known = {} if tile_set is None else {"tiles": tile_set.fingerprint}
     settings = config.settings() if model else {**config.settings(), "model": None}
-    made_from = records.made_from(out, settings, inputs, known)
-    fits = Fits.open(out, made_from)
-    found = records.reported(files[0], FORMAT, made_from, files, overwrite)
+    folder = Folder(files[0], FORMAT, records.made_from(out, settings, inputs, known))
+    fits = Fits.open(out, folder.made_from)
+    found = folder.current(files, overwrite)
     if found is not None:
         fits.discard()
         return Report(found, files, True)
     verdict = _judge(embeddings, source, config, tile_set, model, others, fits, on_progress)
-    _write(files, verdict, made_from)
+    folder.write(dict(zip(files[1:], _makers(verdict), strict=True)), verdict.report())
     fits.discard()
     return Report(verdict.report(), files, False)
 
@@ -134,22 +125,14 @@ def _regions(
 # --- files -------------------------------------------------------------------------------------
 
 
-def _write(files: tuple[Path, ...], verdict: Verdict, made_from: Mapping[str, Any]) -> None:
-    """The report goes first and comes back last: where it is, the others belong to it."""
-    report, confusion, curve, picture = files
-    make_folder(report.parent)
-    sweep(report.parent)
-    remove(report)
-    with new_file(confusion) as path:
-        _write_confusion(path, verdict.classes, verdict.confusion)
-    with new_file(curve) as path:
-        repeats = verdict.scores[0].repeats
-        figures.curves(path, _curves(verdict), verdict.majority_class, repeats, _notes(verdict))
-    with new_file(picture) as path:
-        figures.confusion(path, verdict.confusion, verdict.classes)
-    with new_file(report) as path:
-        text = dump_json({"format": FORMAT, **verdict.report(), "made_from": made_from})
-        path.write_text(text, encoding="utf-8")
+def _makers(verdict: Verdict) -> tuple[Maker, Maker, Maker]:
+    """Of the table of confusion, the curves, and the picture of confusion."""
+    repeats = verdict.scores[0].repeats
+    return (
+        lambda path: _write_confusion(path, verdict.classes, verdict.confusion),
+        lambda path: figures.curves(path, _curves(verdict), verdict.majority_class, repeats, _notes(verdict)),
+        lambda path: figures.confusion(path, verdict.confusion, verdict.classes),
+    )
 
 
 def _curves(verdict: Verdict) -> figures.Curves:

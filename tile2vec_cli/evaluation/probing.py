@@ -19,7 +19,7 @@ from tile2vec_cli.evaluation.beside import Common
 from tile2vec_cli.evaluation.classifiers import Training, each, predict
 from tile2vec_cli.evaluation.fits import Fits
 from tile2vec_cli.evaluation.scores import Score, Verdict, confusion
-from tile2vec_cli.evaluation.splits import Split, Task, choose
+from tile2vec_cli.evaluation.splits import Split, Task, choose_task
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs.parts import Progress, silent
@@ -62,7 +62,7 @@ def probe(
     seconds of training where networks are trained.
     Raises DataError where labels or blocks are too few, or tiles or model are not the embeddings' own.
     """
-    task = choose(embeddings, labels, config, regions)
+    task = choose_task(embeddings, labels, config, regions)
     others = {} if common is None else {name: one[task.rows] for name, one in common.others.items()}
     own = embeddings.vectors[task.rows]
     parts = _parts(embeddings, own) if config.parts else {}

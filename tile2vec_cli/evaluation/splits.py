@@ -49,7 +49,7 @@ def block_side_m(embeddings: Embeddings, chosen: float | None) -> float:
     return chosen or BLOCK_SIDES * embeddings.side_m or POINT_BLOCK_M
 
 
-def choose(
+def choose_task(
     embeddings: Embeddings, labels: Labels, config: ProbeConfig, regions: Labels | None = None
 ) -> Task:
     """The labelled tiles of the classes that can be learned and asked for.

@@ -47,7 +47,7 @@ def is_inside(path: str) -> bool:
     return _mark(path) is not None
 
 
-def parts(path: str) -> tuple[str, str, str]:
+def pieces(path: str) -> tuple[str, str, str]:
     """What stands before the local file's own path, that path, and what stands behind it."""
     found = _mark(path)
     if found is None:
@@ -70,7 +70,7 @@ def parts(path: str) -> tuple[str, str, str]:
 
 def absolute(path: str, base: str) -> str:
     """The same with the local file's own path seen from the root; in an archive, as GDAL spells it."""
-    before, file, behind = parts(path)
+    before, file, behind = pieces(path)
     file = os.path.normpath(Path(base) / file)
     if _ARCHIVE.match(path):
         kind = next(kind for kind in ("gzip", "zip", "tar") if kind in before)
@@ -81,7 +81,7 @@ def absolute(path: str, base: str) -> str:
 
 def own_name(path: str) -> str:
     """What a raster inside a file is called: its own name in an archive, else the file's and its own."""
-    _, file, behind = parts(path)
+    _, file, behind = pieces(path)
     if _ARCHIVE.match(path):
         return re.split("[/!]", behind.rstrip("/") or file)[-1] or Path(file).name
     inner = re.sub(r"\W+", "_", behind).strip("_")
@@ -93,7 +93,7 @@ def reader(path: str) -> str | None:
     return _READERS.get(Path(path).suffix.lower())
 
 
-def listed(archive: str) -> list[str]:
+def members(archive: str) -> list[str]:
     """Paths of all that a local .zip or .tar holds, as GDAL reads them. Raises DataError."""
     try:
         if archive.lower().endswith(".zip"):
@@ -134,7 +134,7 @@ def is_remote(path: str) -> bool:
     return (path.startswith("/vsi") or "://" in path) and not is_inside(path)
 
 
-def identity(path: str) -> dict[str, Any]:
+def server_identity(path: str) -> dict[str, Any]:
     """Size, modification time and ETag, as far as the server tells; all None for stores other than HTTP.
 
     Raises InputError, naming the path, when the server refuses or does not answer after several tries.

@@ -47,7 +47,7 @@ def exists(path: str) -> None:
     for number, part in enumerate((path,) if stack is None else stack.files):
         if is_remote(part):
             continue
-        file = locations.parts(part)[1]
+        file = locations.pieces(part)[1]
         if not Path(file).exists():
             if stack is not None:
                 raise InputError(
@@ -61,7 +61,7 @@ def exists(path: str) -> None:
 
 def is_there(path: str) -> bool:
     """Whether a local path leads to something; a server's always, for all one can tell without asking."""
-    return all(is_remote(file) or Path(locations.parts(file)[1]).exists() for file in stacks.files(path))
+    return all(is_remote(file) or Path(locations.pieces(file)[1]).exists() for file in stacks.files(path))
 
 
 def identity(path: str) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def identity(path: str) -> dict[str, Any]:
 
 def _identity(path: str) -> dict[str, Any]:
     if is_remote(path):
-        return locations.identity(path)
-    found = Path(locations.parts(path)[1]).stat()
+        return locations.server_identity(path)
+    found = Path(locations.pieces(path)[1]).stat()
     return {"size": found.st_size, "mtime": found.st_mtime}
 
 
@@ -239,7 +239,7 @@ def _reason(error: BaseException) -> str:
 def cache_bytes() -> int:
     """For GDAL's cache of blocks: a small share of what this job may use."""
     low, high = _CACHE_BYTES
-    return max(low, min(high, resources.granted() // 32))
+    return max(low, min(high, resources.granted_memory() // 32))
 
 
 @cache

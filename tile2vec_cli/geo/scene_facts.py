@@ -117,28 +117,28 @@ def _tagged(text: str) -> datetime | None:
         return None
 
 
-def agree(found: Names, wanted: Names) -> bool:
+def bands_agree(found: Names, wanted: Names) -> bool:
     """Whether no band is called otherwise than the one in its place, as far as both have names."""
-    if is_known(found) and is_known(wanted):
+    if bands_known(found) and bands_known(wanted):
         return _plain(found) == _plain(wanted)
     both = zip(_plain(found), _plain(wanted), strict=False)
     return all(one == other for one, other in both if one and other)
 
 
-def is_known(names: Names) -> bool:
+def bands_known(names: Names) -> bool:
     """Whether every band has a name."""
     return bool(names) and all(_plain(names))
 
 
-def numbers(names: Names, wanted: Names) -> list[int] | None:
+def band_numbers(names: Names, wanted: Names) -> list[int] | None:
     """Where in `names`, from 1, the wanted ones stand; None where one is missing or there twice."""
     plain = _plain(names)
-    if not is_known(wanted) or any(plain.count(name) != 1 for name in _plain(wanted)):
+    if not bands_known(wanted) or any(plain.count(name) != 1 for name in _plain(wanted)):
         return None
     return [plain.index(name) + 1 for name in _plain(wanted)]
 
 
-def listed(names: Sequence[object]) -> str:
+def band_list(names: Sequence[object]) -> str:
     return ", ".join("?" if name is None else str(name) for name in names)
 
 

@@ -89,7 +89,7 @@ def _components(path: str) -> list[str]:
     if stack is not None:
         path = stack.name
     if locations.is_inside(path):
-        _, file, _ = locations.parts(path)
+        _, file, _ = locations.pieces(path)
         path = f"{file}/{locations.own_name(path)}"
     elif is_remote(path):
         path = re.split(r"[?#]", path)[0].replace("://", "/")
@@ -153,7 +153,7 @@ def _expand_one(argument: str, recursive: bool) -> Iterator[tuple[str, str | Non
             raise InputError(f"{argument}: no rasters in this folder ({_KINDS}).{deeper}")
         yield from ((raster, str(folder)) for raster in rasters)
     elif (archive := _whole_archive(argument)) is not None:
-        rasters = sorted(f for f in locations.listed(archive) if f.lower().endswith(SUFFIXES))
+        rasters = sorted(f for f in locations.members(archive) if f.lower().endswith(SUFFIXES))
         if not rasters:
             raise InputError(f"{argument}: no rasters in this archive ({_KINDS}). Name another file.")
         yield from ((raster, archive) for raster in rasters)
@@ -176,7 +176,7 @@ def _listed(text: str) -> Iterator[tuple[str, None]]:
 
 def _whole_archive(path: str) -> str | None:
     """The archive, where a path names one that is there and nothing in it."""
-    _, file, behind = locations.parts(path)
+    _, file, behind = locations.pieces(path)
     if behind.strip("!/") or is_remote(path) or locations.reader(file) is None or not Path(file).is_file():
         return None
     return _absolute(file)
@@ -280,7 +280,7 @@ def file_key(path: str) -> tuple[tuple[int, int, str] | str, ...]:
 def _key(path: str) -> tuple[int, int, str] | str:
     if is_remote(path):
         return signed_urls.unsigned(path)  # as older tile sets have it
-    before, file, behind = locations.parts(path)
+    before, file, behind = locations.pieces(path)
     try:
         found = Path(file).stat()
     except OSError:

@@ -153,7 +153,7 @@ def _threads() -> Iterator[Finding]:
 
 
 def _memory() -> Iterator[Finding]:
-    granted, free = resources.granted(), resources.free()
+    granted, free = resources.granted_memory(), resources.free_memory()
     said = f"{_gib(granted)} granted, {_gib(free)} free"
     if free < LEAST_MEMORY:
         advice = "Ask the queue for more (--mem), or end other programs."

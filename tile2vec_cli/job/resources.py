@@ -21,13 +21,13 @@ _BRIEF = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
 _WAITING = {"OMP_WAIT_POLICY", *_BRIEF}
 
 
-def granted() -> int:
+def granted_memory() -> int:
     """Bytes that this job may use in all: of the machine, Slurm's grant and the control groups the least."""
     limits = [limit for limit, _ in _groups()]
     return min([_pages("SC_PHYS_PAGES"), *_slurm(), *limits])
 
 
-def free() -> int:
+def free_memory() -> int:
     """Bytes that can still be taken. What the system only keeps of files, and gives back, counts as free."""
     left = [limit - used for limit, used in _groups()]
     left += [limit - _own() for limit in _slurm()]

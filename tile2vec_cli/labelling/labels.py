@@ -18,9 +18,9 @@ from tile2vec_cli.errors import DataError, InputError, UsageError
 from tile2vec_cli.geo import locations, rasters, scene_lists, signed_urls, stac_catalogs, tables, vectors
 from tile2vec_cli.geo.stac_catalogs import Document
 from tile2vec_cli.geo.stac_items import Found
-from tile2vec_cli.labelling import label_tables, label_vectors
+from tile2vec_cli.labelling import label_features
+from tile2vec_cli.labelling.label_features import Bounds
 from tile2vec_cli.labelling.label_rasters import LabelRasters
-from tile2vec_cli.labelling.label_vectors import Bounds
 from tile2vec_cli.labelling.votes import UNLABELLED, Votes
 
 Geometry = NDArray[np.object_]
@@ -193,9 +193,9 @@ def read(
     path, places = Path(source.files[0]), (source.layer, source.crs)
     bounds: Bounds | None
     if tables.is_table(path):
-        votes, kind, bounds = label_tables.votes(path, geometry, tile_id, field, *places)
+        votes, kind, bounds = label_features.table_votes(path, geometry, tile_id, field, *places)
     else:
-        votes, kind, bounds = label_vectors.votes(path, geometry, field, *places)
+        votes, kind, bounds = label_features.vector_votes(path, geometry, field, *places)
     return _labels(str(source), votes, kind, None if bounds is None else lambda: bounds, geometry, 0.0)
 
 

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.labels import UNSAID, LabelSource
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.geo import rasters
 from tile2vec_cli.neural import models
-from tile2vec_cli.outputs.parts import require_same_settings, sha256_file
-from tile2vec_cli.outputs.provenance import content, elsewhere, place
+from tile2vec_cli.outputs.parts import sha256_file
+from tile2vec_cli.outputs.provenance import content, place
+from tile2vec_cli.outputs.stamps import Stamp
+
+_READ = ("triplets", "labels", "init")
+_ONCE = {**UNSAID, "objective": TrainConfig.objective, "place": False, "local_share": 0.0}
+"""What models without these settings were made with."""
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What a model is made from."""
+def asked(triplets_path: Path, out: Path, config: TrainConfig) -> Stamp:
+    """Of the model that is to be made."""
+    read: dict[str, str | Path | LabelSource] = {"triplets": triplets_path}
+    states = {"triplets": sha256_file(triplets_path)[:32]}
+    if config.labels is not None:
+        labels = LabelSource.of(config.labels)
+        for file in labels.files:
+            rasters.exists(file)
+        read["labels"] = labels
+        states["labels"] = content(labels) or str(labels)
+    if config.init is not None:
+        read["init"] = config.init
+        states["init"] = models.start_fingerprint(Path(config.init), out)
+    paths = {name: place(source, out) for name, source in read.items()}
+    return Stamp(config.settings(), paths, states, by_content=True)
 
-    settings: dict[str, Any]  # and fingerprints of the files that are read
-    paths: dict[str, Any]  # of these files, seen from the model
 
-    @classmethod
-    def of(cls, triplets_path: Path, out: Path, config: TrainConfig) -> Origin:
-        read: dict[str, str | Path | LabelSource] = {"triplets": triplets_path}
-        states = {"triplets": sha256_file(triplets_path)[:32]}
-        if config.labels is not None:
-            labels = LabelSource.of(config.labels)
-            for file in labels.files:
-                rasters.exists(file)
-            read["labels"] = labels
-            states["labels"] = content(labels) or str(labels)
-        if config.init is not None:
-            read["init"] = config.init
-            states["init"] = models.start_fingerprint(Path(config.init), out)
-        paths = {name: place(source, out) for name, source in read.items()}
-        return cls({**config.settings(), **states}, paths)
+def stays(path: Path, found: models.Model, origin: Stamp, overwrite: bool) -> bool:
+    """Whether a model, or a checkpoint, is of this origin; False where a file has changed in its place.
 
-    def made(self, path: Path, found: models.Model) -> bool:
-        """Whether a model was made from this; False where a file has changed since, in its place.
-
-        Raises DataError for other settings, or files of other places.
-        """
-        unsaid = {
-            "objective": TrainConfig.objective,
-            "init": None,
-            "place": False,
-            "local_share": 0.0,
-        }  # in models that say nothing of them
-        were, now = {**unsaid, **found.settings}, {**unsaid, **self.settings}
-        require_same_settings(path, were, elsewhere(now, self.paths, found.provenance.get("paths", {})))
-        return all(were.get(name) == now[name] for name in self.paths)
+    Raises DataError for other settings, or files of other places, unless it is to be overwritten then.
+    """
+    now = {**_ONCE, **origin.settings}
+    # Models of older versions may have settings that are none any more.
+    before = {name: found.settings.get(name, _ONCE.get(name)) for name in now}
+    states = {name: found.settings[name] for name in _READ if name in found.settings}
+    was = Stamp(before, found.provenance.get("paths", {}), states)
+    return replace(origin, settings=now).stays(path, was, overwrite)

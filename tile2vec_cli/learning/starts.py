@@ -18,13 +18,13 @@ from tile2vec_cli.learning.examples import Source
 from tile2vec_cli.learning.heads import Sizes
 from tile2vec_cli.learning.loop import Run
 from tile2vec_cli.learning.objectives import Task
-from tile2vec_cli.learning.origins import Origin
 from tile2vec_cli.learning.ranks import Ranks
 from tile2vec_cli.neural import batches, encoders, models
 from tile2vec_cli.neural.batches import Pixels
 from tile2vec_cli.neural.device import Runtime, choose
 from tile2vec_cli.neural.encoders import Encoder
 from tile2vec_cli.outputs.parts import fingerprint
+from tile2vec_cli.outputs.stamps import Stamp
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.tiling.triplets import Triplets
 
@@ -50,7 +50,7 @@ class Start:
         tiles: TileSet,
         triplets: Triplets,
         config: TrainConfig,
-        origin: Origin,
+        origin: Stamp,
         checkpoint: Path,
         team: Ranks,
     ) -> Start:
@@ -89,10 +89,10 @@ class Start:
             scaling=tiles.scaling,
             size=tiles.size,
             normalisation={"mean": mean, "std": std},
-            settings=origin.settings,
+            settings={**origin.settings, **origin.contents},
             provenance={
-                **{name: origin.settings[name] for name in origin.paths},
-                "paths": origin.paths,
+                **origin.contents,
+                "paths": origin.inputs,
                 "tiles": _fingerprint(tiles, source.used),
             },
         )

@@ -10,13 +10,13 @@ from typing import Any
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.job.launch import ALONE, Launch
-from tile2vec_cli.learning import closed_form, losses, ranks
+from tile2vec_cli.learning import closed_form, losses, origins, ranks
 from tile2vec_cli.learning.loop import Run, held_out_vectors
-from tile2vec_cli.learning.origins import Origin
 from tile2vec_cli.learning.starts import Start
 from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.outputs import workspaces
 from tile2vec_cli.outputs.parts import Progress, new_folder, remove, silent
+from tile2vec_cli.outputs.stamps import Stamp
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.tiling.triplets import load as load_triplets
 
@@ -65,7 +65,7 @@ def train(
         with team.agreed() as claimed:
             tiles = TileSet.open(tiles_path)
             triplets = load_triplets(triplets_path, tiles)
-            origin = Origin.of(triplets_path, out, config)
+            origin = origins.asked(triplets_path, out, config)
             if team.first:
                 claimed.append(_claim(out, origin, overwrite, held))
         if not claimed[0]:
@@ -99,29 +99,27 @@ def train(
     return _report(model, metrics)
 
 
-def _claim(out: Path, origin: Origin, overwrite: bool, held: ExitStack) -> bool:
+def _claim(out: Path, origin: Stamp, overwrite: bool, held: ExitStack) -> bool:
     """Whether there is something to train; no other run then trains it until `held` is closed."""
     if _is_made(out, origin, overwrite):
         return False
     checkpoint = held.enter_context(workspaces.opened(out))
     if _is_made(out, origin, overwrite):  # by another run that has just ended
         return False
-    if checkpoint.exists() and not _stands(checkpoint, models.describe(checkpoint), origin, overwrite):
+    if checkpoint.exists() and not origins.stays(checkpoint, models.describe(checkpoint), origin, overwrite):
         remove(checkpoint)
     return True
 
 
-def _is_made(out: Path, origin: Origin, overwrite: bool) -> bool:
+def _is_made(out: Path, origin: Stamp, overwrite: bool) -> bool:
     """Whether the model is there; DataError where one of other settings is, and may not be replaced."""
-    found = _existing(out)
-    if found is None or not _stands(out, found, origin, overwrite):
+    models.require_room(out)
+    if not (out / models.DESCRIPTION).exists():
+        return False
+    if not origins.stays(out, models.describe(out), origin, overwrite):
         return False
     workspaces.discard(out)
     return True
-
-
-def _stands(path: Path, found: models.Model, origin: Origin, overwrite: bool) -> bool:
-    return found.settings == origin.settings if overwrite else origin.made(path, found)
 
 
 def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str, Any]]]:
@@ -156,12 +154,6 @@ def _write(out: Path, start: Start, model: models.Model, metrics: list[dict[str,
         models.write(folder, model, start.encoder.state_dict(), metrics)
     if start.checkpoint.exists():
         remove(start.checkpoint)
-
-
-def _existing(out: Path) -> models.Model | None:
-    """What model.json of an older run says; None where a model may be written."""
-    models.require_room(out)
-    return models.describe(out) if (out / models.DESCRIPTION).exists() else None
 
 
 def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: bool = False) -> TrainReport:

@@ -63,7 +63,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes that can still be taken on the device; for the CPU within this job's own limit."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return resources.free()
+    return resources.free_memory()
 
 
 def _has_bf16(device: str) -> bool:

@@ -20,9 +20,9 @@ def agreements(model: Model, tiles: TileSet) -> Iterator[tuple[str, object, obje
     Bands by what both call them, wherever their scenes hold them; where names are missing, by number.
     """
     names, others = model.band_names, tiles.band_names
-    if not scene_facts.agree(names, others):
-        yield "bands", scene_facts.listed(names), scene_facts.listed(others)
-    elif not (scene_facts.is_known(names) and scene_facts.is_known(others)):
+    if not scene_facts.bands_agree(names, others):
+        yield "bands", scene_facts.band_list(names), scene_facts.band_list(others)
+    elif not (scene_facts.bands_known(names) and scene_facts.bands_known(others)):
         yield "bands", _listed(model.bands), _listed(tiles.bands)
     yield "--scaled", _ON_OFF[model.scaled], _ON_OFF[tiles.is_scaled]
     yield "dtype", model.dtype, tiles.dtype.name
@@ -30,8 +30,8 @@ def agreements(model: Model, tiles: TileSet) -> Iterator[tuple[str, object, obje
 
 def bands_option(model: Model, tiles: TileSet) -> str:
     """The option that would cut the model's bands, by their names; empty where that does not help."""
-    numbers = scene_facts.numbers(tiles.band_names, model.band_names)
-    if numbers is None or scene_facts.agree(tiles.band_names, model.band_names):
+    numbers = scene_facts.band_numbers(tiles.band_names, model.band_names)
+    if numbers is None or scene_facts.bands_agree(tiles.band_names, model.band_names):
         return ""
     return f" with --bands {_listed([tiles.bands[number - 1] for number in numbers])}"
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tile2vec_cli.config.labels import UNSAID
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
 
 Progress = Callable[[int, int], None]
@@ -256,14 +255,6 @@ def sha256_file(path: Path, skip: int = 0) -> str:
 def fingerprint(*texts: str) -> str:
     """A short name for what the texts say together."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]
-
-
-def require_same_settings(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise DataError that names the first setting in which existing output differs."""
-    for key, value in {**UNSAID, **wanted}.items():
-        if found.get(key) != value:
-            said = f"{path}: made with {key} = {found.get(key)!r}; this run has {value!r}."
-            raise DataError(f"{said} Choose another output, or --overwrite to replace it.")
 
 
 # --- sharing the work ------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,21 +50,6 @@ def content(source: str | Path | LabelSource) -> str | None:
     else:
         files = [file for file in (own, Path(f"{path}.aux.xml")) if file.exists()]
     return fingerprint(*(f"{file.name}={_state(file)}" for file in sorted(files)))
-
-
-def elsewhere(
-    fingerprints: Mapping[str, Any], places: Mapping[str, Any], before: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What of this counts as a setting: all but inputs that lie where they lay `before`, by name.
-
-    An input that has changed in its place makes its output out of date. One of another place may be a
-    slip, and is refused as another setting is.
-    """
-    return {
-        name: value
-        for name, value in fingerprints.items()
-        if name not in places or places[name] != before.get(name)
-    }
 
 
 def _state(file: Path) -> str:

@@ -18,11 +18,12 @@ from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.provenance import content, place
+from tile2vec_cli.outputs.stamps import Stamp, refusal
 
 Keys = dict[str, Any]
 Input = str | Path | LabelSource | None
 """What is read, by its path; None: it is not used."""
-Maker = Callable[[Path], None]
+Maker = Callable[[Path], object]
 """Writes a file to the path it is given."""
 
 
@@ -92,38 +93,47 @@ def made_from(
     return dict(json.loads(json.dumps({"settings": {**places, **settings}, "content": states})))
 
 
-def at_home(wanted: Keys, before: Keys) -> Keys:
-    """What an output is to be made from, with the places of `before` for inputs that hold what those held.
+@dataclass(frozen=True)
+class Folder:
+    """Files that belong together, and a report in JSON that says what they were made from."""
 
-    An input that only lies elsewhere, as a link does once the project has moved, is the same input.
-    """
-    places, states = before.get("settings", {}), before.get("content", {})
-    same = {name for name, state in wanted["content"].items() if state and states.get(name) == state}
-    moved = {name: places[name] for name in same & places.keys() & wanted["settings"].keys()}
-    return {**wanted, "settings": {**wanted["settings"], **moved}}
+    report: Path
+    format: str
+    made_from: Keys
+
+    def current(
+        self, files: Sequence[Path], overwrite: bool, keys: Mapping[str, type] | None = None
+    ) -> Keys | None:
+        """What the report says, where it is of what is wanted now and the files are there.
+
+        keys: what it has to say, and of which type. Raises DataError where it was made with other settings,
+        or is no such report.
+        """
+        if not self.report.exists() or overwrite:
+            return None
+        found = parts.read_json(self.report, self.format, {"made_from": dict, **(keys or {})})
+        was = Stamp.read(found["made_from"])
+        if not Stamp.read(self.made_from).stays(self.report.parent, was):
+            return None
+        return said(found) if all(file.exists() for file in files) else None
+
+    def write(self, makers: Mapping[Path, Maker], keys: Keys, old: Sequence[Path] = ()) -> None:
+        """The report is deleted first and written last: where it is, the other files belong to it.
+
+        old: files that go, whether or not they are made again.
+        """
+        parts.sweep(parts.make_folder(self.report.parent))
+        for path in (self.report, *old):
+            parts.remove(path)
+        for path, make in makers.items():
+            with parts.new_file(path) as temporary:
+                make(temporary)
+        parts.write_json(self.report, {"format": self.format, **keys, "made_from": self.made_from})
 
 
-def reported(
-    report: Path,
-    format: str,
-    wanted: Keys,
-    files: Sequence[Path],
-    overwrite: bool,
-    keys: Mapping[str, type] | None = None,
-) -> Keys | None:
-    """What a folder's report says, where it was made from what is wanted and its files are there.
-
-    keys: what it has to say, and of which type. Raises DataError where it was made with other settings,
-    or is no such report.
-    """
-    if not report.exists() or overwrite:
-        return None
-    found = parts.read_json(report, format, {"made_from": dict, **(keys or {})})
-    wanted = at_home(wanted, found["made_from"])
-    _require_same(report.parent, found["made_from"].get("settings", {}), wanted["settings"])
-    if found["made_from"] != wanted or not all(file.exists() for file in files):
-        return None
-    return {key: value for key, value in found.items() if key not in {"format", "made_from"}}
+def said(report: Keys) -> Keys:
+    """What a report found, without what it says of itself."""
+    return {name: value for name, value in report.items() if name not in {"format", "made_from"}}
 
 
 def current(output: Output, overwrite: bool) -> Keys | None:
@@ -141,19 +151,13 @@ def current(output: Output, overwrite: bool) -> Keys | None:
     if not present:
         return None
     foreign = [path for path in present if files[path] != parts.sha256_file(path)]
-    made_from = at_home(output.made_from, record["made_from"]) if record else output.made_from
-    same = bool(record) and record["made_from"] == made_from
-    if overwrite and (foreign or not same):
-        return None
     if foreign:
+        if overwrite:
+            return None
         raise _unrelated(output, foreign[0])
-    _require_same(output.path, record["made_from"]["settings"], made_from["settings"])
-    return dict(record["found"]) if same and len(present) == len(files) else None
-
-
-def _require_same(path: Path, before: Keys, wanted: Keys) -> None:
-    # What it was made with and is not given now differs as well.
-    parts.require_same_settings(path, before, {**dict.fromkeys(before), **wanted})
+    was = Stamp.read(record["made_from"])
+    stays = Stamp.read(output.made_from).stays(output.path, was, overwrite)
+    return dict(record["found"]) if stays and len(present) == len(files) else None
 
 
 def write(output: Output, makers: Mapping[Path, Maker], found: Keys, overwrite: bool) -> None:
@@ -194,7 +198,4 @@ def _record(output: Output) -> Keys:
 
 
 def _unrelated(output: Output, path: Path) -> DataError:
-    return DataError(
-        f"{path}: exists and is not what `{output.command}` wrote; nothing else is replaced. "
-        "Choose another output, or --overwrite to replace it."
-    )
+    return refusal(f"{path}: exists and is not what `{output.command}` wrote; nothing else is replaced.")

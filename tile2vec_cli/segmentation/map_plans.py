@@ -16,13 +16,15 @@ from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.rasters import Raster, describe, identity
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.outputs import cogs
-from tile2vec_cli.outputs.parts import dump_json, fingerprint, require_same_settings, sha256_file
-from tile2vec_cli.outputs.provenance import elsewhere, relative
+from tile2vec_cli.outputs.parts import dump_json, fingerprint, sha256_file
+from tile2vec_cli.outputs.provenance import relative
+from tile2vec_cli.outputs.stamps import Stamp
 
 FORMAT = "tile2vec-map/1"
 _TAG = "TILE2VEC_"
 _MODEL, _MODEL_PATH, _SETTINGS = (f"{_TAG}{name}" for name in ("MODEL", "MODEL_PATH", "SETTINGS"))
 _SCENE, _CONTENT = f"{_TAG}SCENE", f"{_TAG}SCENE_CONTENT"
+_CLASSES = f"{_TAG}CLASS_0", f"{_TAG}CLASS_1"
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,7 @@ def plans(
             _MODEL: mapper.model,
             _MODEL_PATH: str(relative(str(mapper.path), path.parent)),
             _SETTINGS: json.dumps(mapper.settings),
-            f"{_TAG}CLASS_0": "other",
-            f"{_TAG}CLASS_1": mapper.name,
+            **dict(zip(_CLASSES, ("other", mapper.name), strict=True)),
         }
         signed = signed_urls.known(stacks.files(scene))
         plans.append(Plan(scene, path, beside, tags, facts.get(scene), signed))
@@ -131,7 +132,7 @@ def _content(scene: str, facts: Facts | None) -> str | None:
     """Of the bytes of the scene's files; None where a server has them."""
     if is_remote(scene):
         return None
-    files = (locations.parts(file)[1] for file in stacks.files(scene))
+    files = (locations.pieces(file)[1] for file in stacks.files(scene))
     said = () if facts is None else (dump_json(facts.as_json()),)
     return fingerprint(*(sha256_file(Path(file)) for file in files), *said)
 
@@ -143,14 +144,13 @@ def _is_up_to_date(path: Path, tags: dict[str, str], plan: Plan, overwrite: bool
     found = cogs.tags(path) if path.is_file() else {}
     if found.get(f"{_TAG}FORMAT") != FORMAT:
         raise DataError(f"{path}: exists and is not a map of tile2vec; it is kept. Choose another --out.")
-    if not overwrite:
-        place, before = ({"model": one.get(_MODEL_PATH)} for one in (tags, found))
-        model = elsewhere({"model": tags[_MODEL]}, place, before)
-        require_same_settings(path, {"model": found.get(_MODEL)}, model)
-        unsaid = {"bands": None}  # in maps of the model's own bands
-        both = ({**unsaid, **json.loads(one.get(_SETTINGS, "{}"))} for one in (found, tags))
-        require_same_settings(path, *both)
-    if not all(found.get(name) == value for name, value in tags.items() if name not in {_MODEL_PATH, _SCENE}):
+    if not _stamp(tags).stays(path, _stamp(found), overwrite):
         return False
     same = found.get(_SCENE) == tags[_SCENE]
     return same or (_CONTENT in found and found[_CONTENT] == _content(plan.scene, plan.facts))
+
+
+def _stamp(tags: Mapping[str, str]) -> Stamp:
+    contents = {"model": tags.get(_MODEL), "classes": [tags.get(name) for name in _CLASSES]}
+    settings = json.loads(tags.get(_SETTINGS, "{}"))
+    return Stamp(settings, {"model": tags.get(_MODEL_PATH)}, contents, by_content=True)

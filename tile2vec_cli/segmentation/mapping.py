@@ -217,12 +217,12 @@ def _read(scene: Scene, rows: Span, cols: Span) -> tuple[Pixels, Mask]:
 
 def _require_fit(scene: Scene, machine: _Machine) -> None:
     model, config = machine.model, machine.config
-    if not config.any_names and not scene_facts.agree(scene.names, model.band_names):
-        numbers = scene_facts.numbers(scene.raster.descriptions, model.band_names)
+    if not config.any_names and not scene_facts.bands_agree(scene.names, model.band_names):
+        numbers = scene_facts.band_numbers(scene.raster.descriptions, model.band_names)
         choice = f"Map it with --bands {_list(numbers, ',')}" if numbers else "Choose --bands"
         raise DataError(
-            f"{scene.path}: its bands are {scene_facts.listed(scene.names)}; the model is for "
-            f"{scene_facts.listed(model.band_names)}. {choice}, or insist with --any-names that they mean "
+            f"{scene.path}: its bands are {scene_facts.band_list(scene.names)}; the model is for "
+            f"{scene_facts.band_list(model.band_names)}. {choice}, or insist with --any-names that they mean "
             "the same."
         )
     # Bands of a file that were chosen by their names stand wherever they do in it.

@@ -19,7 +19,7 @@ from scipy.special import expit, logit, softmax
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.segmentation.pixel_classifiers import KINDS, Classifier, Features, features, fit
-from tile2vec_cli.segmentation.states import UNKNOWN, States
+from tile2vec_cli.segmentation.weak_labels import UNKNOWN, States
 from tile2vec_cli.tiling.tiles import TileSet
 
 _FOLDS = 5

@@ -18,10 +18,9 @@ from tile2vec_cli.outputs.parts import Progress
 from tile2vec_cli.segmentation import teachers, weak_labels, weak_recipes
 from tile2vec_cli.segmentation.pixel_classifiers import RIVALS, fit
 from tile2vec_cli.segmentation.segmenters import Counts, probabilities
-from tile2vec_cli.segmentation.states import UNKNOWN, States
 from tile2vec_cli.segmentation.teachers import MOST_TILES
 from tile2vec_cli.segmentation.unet import Segmenter
-from tile2vec_cli.segmentation.weak_labels import WeakLabels
+from tile2vec_cli.segmentation.weak_labels import UNKNOWN, States, WeakLabels
 from tile2vec_cli.segmentation.weak_recipes import Learned, Told
 from tile2vec_cli.tiling.tiles import TileSet
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.geo.grid import Ints
@@ -17,10 +18,10 @@ from tile2vec_cli.neural import models
 from tile2vec_cli.neural.batches import Standardise, normalisation
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.segmentation import segmenters, teachers, thresholds, weak_training
+from tile2vec_cli.segmentation import segmenters, teachers, weak_training
 from tile2vec_cli.segmentation.segmenters import probabilities
-from tile2vec_cli.segmentation.states import States
 from tile2vec_cli.segmentation.unet import Segmenter, UNet
+from tile2vec_cli.segmentation.weak_labels import States
 from tile2vec_cli.segmentation.weak_training import Lessons, Schedule
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -45,6 +46,11 @@ _LABEL_WEIGHTS = {"pixel": 0.2, "image": 3.0, "full": 1.0}
 # Labels of whole tiles are about all of the tile.
 _WINDOWS = {"pixel": 0.7, "image": 1.0, "full": 1.0}
 _MOST_STEPS = 4  # times as many, where there are many labels
+
+Probabilities = NDArray[np.float32]
+EVEN = 0.5
+CANDIDATES = np.linspace(0.02, 0.98, 97)
+_WORTH = 0.02  # of expected F1, below which 0.5 stays
 
 
 @dataclass(frozen=True)
@@ -145,15 +151,51 @@ def _threshold(
     """From the labels given, or from what the network thinks of tiles of the training blocks."""
     if told.states.ndim == 1:
         shares = [
-            thresholds.shares(found, tiles.valid(told.ids[rows.start : rows.stop]))
+            tile_shares(found, tiles.valid(told.ids[rows.start : rows.stop]))
             for rows, found in probabilities(segmenter, tiles, told.ids, runtime)
         ]
-        return thresholds.for_tiles(np.concatenate(shares), told.states)
+        return threshold_for_tiles(np.concatenate(shares), told.states)
     if config.recipe == "paper":
-        return thresholds.EVEN
+        return EVEN
     ids = np.concatenate([told.ids, told.others])[: teachers.MOST_TILES]
     found = [
         part[tiles.valid(ids[rows.start : rows.stop])]
         for rows, part in probabilities(segmenter, tiles, ids, runtime)
     ]
-    return thresholds.for_f1(np.concatenate(found))
+    return threshold_for_f1(np.concatenate(found))
+
+
+def threshold_for_f1(probability: Probabilities) -> float:
+    """The threshold with the highest F1 to be expected, if it is clearly better than 0.5.
+
+    `probability` (M,) of unlabelled pixels, taken at its word: so many of the pixels above a threshold
+    are hits. Where the class is rare, far fewer than half of the pixels that are worth finding reach
+    0.5 (Lipton et al. 2014, "Optimal thresholding of classifiers to maximize F1 measure"). But never
+    more pixels are marked than there should be of the class: who is unsure of all pixels, as after
+    wrong labels, could expect to do best by marking most of them.
+    """
+    ranked = np.sort(probability.astype(np.float64))[::-1]
+    hits = np.concatenate([[0.0], np.cumsum(ranked)])
+    above = np.searchsorted(-ranked, -np.append(CANDIDATES, EVEN), side="right")
+    expected = 2 * hits[above] / np.maximum(hits[-1] + above, 1e-9)
+    expected[:-1][above[:-1] > hits[-1]] = 0.0
+    best = int(np.argmax(expected))
+    return float(CANDIDATES[best]) if expected[best] > expected[-1] + _WORTH else EVEN
+
+
+def tile_shares(probability: Probabilities, valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(B, K) share of each tile's valid pixels that reach each of the candidate thresholds."""
+    known = np.maximum(valid.sum(axis=(1, 2)), 1)
+    reached = [((probability >= bound) & valid).sum(axis=(1, 2)) / known for bound in CANDIDATES]
+    return np.stack(reached, axis=1)
+
+
+def threshold_for_tiles(shares: NDArray[np.float64], states: NDArray[np.uint8]) -> float:
+    """The threshold by which most tiles (n,) are told right, the nearest to 0.5 of several.
+
+    shares: (n, K), see `shares`. A tile is of the class where most of its pixels are: this is how the
+    class activation map of Wang et al. 2020 is cut.
+    """
+    right = ((shares > 0.5) == (states == 1)[:, None]).mean(axis=0)
+    best = np.flatnonzero(right == right.max())
+    return float(CANDIDATES[best[np.argmin(np.abs(CANDIDATES[best] - EVEN))]])

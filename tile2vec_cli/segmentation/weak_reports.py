@@ -23,13 +23,13 @@ from tile2vec_cli.outputs.parts import (
     new_folder,
     read_json,
     remove,
-    require_same_settings,
     silent,
     sweep,
     write_json,
 )
 from tile2vec_cli.outputs.provenance import content, place
 from tile2vec_cli.outputs.records import Input, Report
+from tile2vec_cli.outputs.stamps import Stamp, Verdict
 from tile2vec_cli.segmentation import segmenters, weak_draws, weak_labels, weak_recipes, weak_study
 from tile2vec_cli.segmentation.weak_draws import Task
 from tile2vec_cli.segmentation.weak_labels import WeakLabels
@@ -76,24 +76,19 @@ def run(
     out, source = out.absolute(), LabelSource.of(labels)
     tiles = TileSet.open(tiles_path)
     made_from = _made_from(tiles, source, out, config)
+    stamp = Stamp.read(made_from)
     sweep(out.parent)
     found = _existing(out)
-    if found is not None:
-        made_from = records.at_home(made_from, found["made_from"])
-    if found is not None and not overwrite:
-        unsaid = {"init": None}
-        settings = (unsaid | one["settings"] for one in (found["made_from"], made_from))
-        require_same_settings(out, *settings)
-    if found is not None and found["made_from"] == made_from:
+    if found is not None and stamp.stays(out, Stamp.read(found["made_from"]), overwrite):
         workspaces.discard(out)
-        return Report(_keys(found), _files(out), True)
+        return Report(records.said(found), _files(out), True)
     task = _task(tiles, source, config)
     units = weak_study.units(config)
     runtime = choose(config.device, config.precision)
     with workspaces.opened(out) as room:
         found = _existing(out)  # another run may just have ended
-        if found is not None and found["made_from"] == made_from:
-            return Report(_keys(found), _files(out), True)
+        if found is not None and stamp.verdict(Stamp.read(found["made_from"])) is Verdict.KEEP:
+            return Report(records.said(found), _files(out), True)
         _begin(room, made_from)
         results, learned = _results(units, task, room, runtime, on_progress)
         keys = {**weak_study.report(results, config), **_counts(task.labels)}
@@ -127,10 +122,6 @@ def _existing(out: Path) -> dict[str, Any] | None:
         kind = models.describe(out).kind
         raise DataError(f"{out}: holds a model of kind {kind!r}; it is not replaced. Choose another --out.")
     return None
-
-
-def _keys(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if name not in {"format", "made_from"}}
 
 
 def _counts(labels: WeakLabels) -> dict[str, Any]:

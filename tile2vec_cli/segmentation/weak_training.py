@@ -20,8 +20,8 @@ from tile2vec_cli.learning.optimise import Course, Descent
 from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.segmentation.states import UNKNOWN
 from tile2vec_cli.segmentation.unet import UNet, padded
+from tile2vec_cli.segmentation.weak_labels import UNKNOWN
 from tile2vec_cli.tiling.tiles import TileSet
 
 _LOG_EVERY = 25  # steps per line of metrics

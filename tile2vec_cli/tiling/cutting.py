@@ -20,6 +20,7 @@ from tile2vec_cli.geo.scene_lists import part_name, scene_name
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, Shard, silent
+from tile2vec_cli.outputs.stamps import Stamp, Verdict
 from tile2vec_cli.tiling import likeness, planning, tile_parts
 from tile2vec_cli.tiling.tile_files import (
     FORMAT,
@@ -135,12 +136,10 @@ def _manifest(
     path = out / MANIFEST
     if path.exists():
         found = read_manifest(out)
-        if found["settings"] == settings:
+        was, now = (Stamp({"scaled": False, **one}) for one in (found["settings"], settings))
+        if now.verdict(was) is Verdict.KEEP:
             return found
-        if not overwrite and _holds_tiles(out / "parts"):
-            # What this version writes only where it is asked for is None where it is not.
-            before, now = ({"scaled": False, **one} for one in (found["settings"], settings))
-            parts.require_same_settings(out, before, {**dict.fromkeys(before), **now})
+        now.stays(out, was, overwrite or not _holds_tiles(out / "parts"))
     manifest = {
         "format": FORMAT,
         "settings": settings,

@@ -58,13 +58,13 @@ class Likeness:
         remark_scaling(self._otherwise, self._scaling, "the tile set's first")
 
     def _require_names(self, scene: Scene) -> None:
-        if scene_facts.agree(scene.names, self._names):
+        if scene_facts.bands_agree(scene.names, self._names):
             return
-        numbers = scene_facts.numbers(scene.raster.descriptions, self._names)
+        numbers = scene_facts.band_numbers(scene.raster.descriptions, self._names)
         choice = f" with --bands {','.join(map(str, numbers))}" if numbers else ""
         raise DataError(
-            f"{scene.path}: its bands are {scene_facts.listed(scene.names)}; this tile set has "
-            f"{scene_facts.listed(self._names)}. Cut it into another --out{choice}, or insist with "
+            f"{scene.path}: its bands are {scene_facts.band_list(scene.names)}; this tile set has "
+            f"{scene_facts.band_list(self._names)}. Cut it into another --out{choice}, or insist with "
             "--any-names that they mean the same."
         )
 

@@ -21,7 +21,8 @@ from tile2vec_cli.config.pipeline import TripletConfig
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.geo.grid import Floats, Ints
-from tile2vec_cli.outputs.parts import Progress, is_version_of, require_format, require_same_settings, silent
+from tile2vec_cli.outputs.parts import Progress, is_version_of, require_format, silent
+from tile2vec_cli.outputs.stamps import Stamp, refusal
 from tile2vec_cli.tiling.shells import Shell, distance_m, nearest_m
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -255,17 +256,16 @@ def is_current(path: Path, tiles: TileSet, config: TripletConfig, *, overwrite: 
     except DataError as error:
         if overwrite:
             return False
-        raise DataError(
-            f"{path}: exists and holds no triplets; only triplets are replaced. "
-            "Choose another output, or --overwrite to replace it."
-        ) from error
+        raise refusal(f"{path}: exists and holds no triplets; only triplets are replaced.") from error
     # A default follows the tile set: where neither run set a value, it is the same setting.
     default = {key for key, value in asked.items() if value is None and header["asked"].get(key, "") is None}
-    wanted = {key: value for key, value in settings.items() if key not in default}
-    if overwrite and any(header["settings"].get(key) != value for key, value in wanted.items()):
-        return False
-    require_same_settings(path, header["settings"], wanted)
-    return _parts(tiles) == tuple((p["name"], p["fingerprint"], p["count"]) for p in header["parts"])
+    before, wanted = (
+        {key: value for key, value in found.items() if key not in default}
+        for found in (header["settings"], settings)
+    )
+    drawn_from = tuple((p["name"], p["fingerprint"], p["count"]) for p in header["parts"])
+    was = Stamp(before, contents={"tiles": drawn_from})
+    return Stamp(wanted, contents={"tiles": _parts(tiles)}).stays(path, was, overwrite)
 
 
 def is_triplets(path: Path) -> bool:

@@ -86,7 +86,7 @@ def run(
             failed.append(Failure.of(file.name, error))
     made = {file: output for file, output in wanted.items() if known[file] is not None}
     report = _report(made, [keys for keys in known.values() if keys is not None], up_to_date=False)
-    report.keys["failed"] = [{"name": one.name, "error": one.message} for one in failed]
+    report.keys["failed"] = [one.name for one in failed]
     report.keys["new_parts"] = sum(file.name not in learned_from for file in todo)
     return report, failed
 

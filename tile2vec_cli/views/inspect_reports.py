@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Any
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import InspectConfig
 from tile2vec_cli.evaluation.scores import Score
-from tile2vec_cli.outputs import parts, records
+from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.outputs.records import Keys, Report
+from tile2vec_cli.outputs.records import Folder, Keys, Maker, Report
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import contact_sheets, inspect_figures, inspection
 from tile2vec_cli.views.contact_sheets import Group, Source
@@ -59,14 +59,13 @@ def run(
     source = None if tiles is None else Source.of(tiles, config.rgb)
     inputs: dict[str, records.Input] = {"embeddings": embeddings, "tiles": tiles, "labels": labels}
     known = {} if source is None else {"tiles": source.tiles.fingerprint}
-    wanted = records.made_from(out, config.settings(), inputs, known)
-    report = out / REPORT
-    found = records.reported(report, FORMAT, wanted, [out / PAGE], overwrite, _SAID)
+    folder = Folder(out / REPORT, FORMAT, records.made_from(out, config.settings(), inputs, known))
+    found = folder.current([out / PAGE], overwrite, _SAID)
     if found is not None and all((out / name).exists() for name in found["pictures"]):
         return Report(found, _files(out, found), True)
     tile_set: TileSet | None = None if source is None else source.tiles
     seen = inspection.inspect(embeddings, config, tile_set, labels, on_progress)
-    makers: dict[str, Callable[[Path], None]] = {
+    makers: dict[str, Maker] = {
         SPECTRUM: lambda path: inspect_figures.spectrum(path, seen.spectrum, seen.cosines)
     }
     if seen.told:
@@ -75,17 +74,9 @@ def run(
         groups = [group for k, one in enumerate(seen.components) for group in _groups(k, one, source)]
         makers[COMPONENTS] = lambda path: contact_sheets.write(path, groups)
     keys = {**_keys(seen), "pictures": [name for name in _CAPTIONS if name in makers]}
-    parts.make_folder(out)
-    parts.sweep(out)
-    # The report goes first and comes back last: where it is, the others belong to it.
-    for name in (REPORT, PAGE, *_CAPTIONS):
-        parts.remove(out / name)
-    for name, make in makers.items():
-        with parts.new_file(out / name) as path:
-            make(path)
-    with parts.new_file(out / PAGE) as path:
-        path.write_text(_page(embeddings.name, keys), encoding="utf-8")
-    parts.write_json(report, {"format": FORMAT, **keys, "made_from": wanted})
+    makers[PAGE] = lambda path: path.write_text(_page(embeddings.name, keys), encoding="utf-8")
+    old = [out / name for name in (PAGE, *_CAPTIONS)]
+    folder.write({out / name: make for name, make in makers.items()}, keys, old)
     return Report(keys, _files(out, keys), False)
 
 
