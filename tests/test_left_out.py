@@ -15,11 +15,11 @@ import shapely
 from conftest import Run
 from rasterio.transform import from_origin
 
-from tile2vec_cli.config.pipeline import TileConfig
+from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.segmentation import weak_labels
-from tile2vec_cli.tiling import cutting
+from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
 
 Tool = Callable[..., Run]
@@ -27,6 +27,7 @@ Tool = Callable[..., Run]
 SIDE = 12  # tiles
 LEFT_OUT = {"features without a class": 1, "points in no tile": 2, "features that are lines": 1}
 QUICK = ("--n-labels", "30", "--repeats", "2", "--classifier", "logistic", "--block", "200")
+SHORT = ("--objective", "supervised", "--no-place", "--steps", "2", "--batch-size", "8", "--dim", "4")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = random.integers(0, 2, len(tiles))
     vectors = np.eye(2)[classes] + random.normal(0, 0.1, (len(tiles), 2))
     embedded.write(folder / "e.parquet", tiles.parts[0], vectors)
+    triplets.save(folder / "t.parquet", triplets.draw(tiles, TripletConfig(count=3000)))
     points = shapely.points(tiles.lonlat)
     far = shapely.Point(-90, 40)
     frame = geopandas.GeoDataFrame(
@@ -74,6 +76,7 @@ def said(run: Run) -> str:
         (("analogy", "e.parquet", "rye", "oats", "oats"), ("labels_left_out",)),
         (("analogy", "e.parquet", "--score", "--block", "50"), ("labels_left_out",)),
         (("inspect", "e.parquet", "--out", "inspect"), ("probe", "left_out")),
+        (("train", "t.parquet", "--tiles", "tiles", "--out", "model", *SHORT), ("left_out",)),
     ],
 )
 def test_the_report_and_stderr_count_by_reason(
