@@ -66,13 +66,13 @@ class Stamp:
 
     def _otherwise(self, found: Stamp) -> Iterator[tuple[str, Any, Any]]:
         """What it was made with otherwise than is asked for now: its name, before and now."""
+        for name in {**found.settings, **self.settings}:
+            if found.settings.get(name) != self.settings.get(name):
+                yield name, found.settings.get(name), self.settings.get(name)
         for name in self._changed(found):
             if self._lies_elsewhere(name, found):
                 before, now = (one.contents if self.by_content else one.inputs for one in (found, self))
                 yield name, before.get(name), now.get(name)
-        for name in {**found.settings, **self.settings}:
-            if found.settings.get(name) != self.settings.get(name):
-                yield name, found.settings.get(name), self.settings.get(name)
 
     def _lies_elsewhere(self, name: str, found: Stamp) -> bool:
         return bool(self.inputs.get(name) != found.inputs.get(name))
