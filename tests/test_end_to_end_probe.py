@@ -205,7 +205,7 @@ def test_networks_stand_beside_the_embeddings(probe: Tool, data: Path, tmp_path:
     again = probe(*arguments(data, *networks, "--json", "--out", tmp_path / "out"))
     assert again.report["up_to_date"]
     assert again.report["scores"] == run.report["scores"]
-    for fewer, named in ((networks[:4], "model"), (networks[:4] + MINUTES, "model")):
+    for fewer, named in ((networks[:4], "end_to_end"), (networks[:4] + MINUTES, "end_to_end_repeats")):
         other = probe(*arguments(data, *fewer, "--out", tmp_path / "out"))
         assert other.code == 65
         assert f"made with {named} = " in other.err
