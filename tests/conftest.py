@@ -54,6 +54,15 @@ class Run:
         return dict(json.loads(self.out))
 
 
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings in this process take one thread: the same bytes on any machine."""
+    import torch
+
+    torch.set_num_threads(1)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+
+
 @pytest.fixture(scope="session")
 def tile2vec() -> Callable[..., Run]:
     """Run the command line in a process of its own: started as a user does where its environment is another,

@@ -10,23 +10,14 @@ from typing import Any
 import landscapes
 import pytest
 import torch
-from trainings import CONFIG, Train, stop_at, weights
+from trainings import CONFIG, Train, stop_at, trainer, weights
 
-from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.learning import draws, loop, optimise
-from tile2vec_cli.learning.training import TrainReport, train
+from tile2vec_cli.learning.training import train
 from tile2vec_cli.neural import models
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def one_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def run(data: tuple[Path, Path], tmp_path: Path) -> Train:
-    def run(config: TrainConfig = CONFIG, name: str = "model", **options: Any) -> TrainReport:
-        tiles, triplets = data
-        return train(triplets, tiles, tmp_path / name, config, **options)
-
-    return run
+    return trainer(*data, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +96,20 @@ def test_killed_between_two_checkpoints(
     assert weights(tmp_path / "killed") == weights(whole)
 
 
+def require_sound(checkpoint: Path, said: str) -> None:
+    """Its weights are finite, and of the step that the error names."""
+    encoder, model = models.load_encoder(checkpoint, torch.device("cpu"))
+    assert all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values())
+    assert f"weights of step {model.scores['steps']} " in said
+
+
 @pytest.mark.parametrize("lr", [1e30, 1e20])
 def test_what_diverges_stops_and_keeps_the_last_good_weights(run: Train, tmp_path: Path, lr: float) -> None:
     with pytest.raises(DataError, match=r"at step \d+; finite numbers are needed.*are kept in") as caught:
         run(replace(CONFIG, lr=lr, steps=2000))
     assert not (tmp_path / "model").exists()
     kept = Path(str(caught.value).rsplit(" are kept in ", 1)[1].rstrip("."))
-    encoder, model = models.load_encoder(kept, torch.device("cpu"))
-    assert all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values())
-    assert f"weights of step {model.scores['steps']} " in str(caught.value)
+    require_sound(kept, str(caught.value))
 
 
 def test_a_device_that_is_seldom_looked_at(
@@ -133,10 +125,7 @@ def test_a_device_that_is_seldom_looked_at(
     assert kept[0] == kept[1]
     with pytest.raises(DataError, match=r"at step \d+; finite numbers are needed") as caught:
         run(replace(CONFIG, lr=1e30), name="diverged")
-    checkpoint = tmp_path / ".diverged.training" / "last"
-    encoder, model = models.load_encoder(checkpoint, torch.device("cpu"))
-    assert all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values())
-    assert f"weights of step {model.scores['steps']} " in str(caught.value)
+    require_sound(tmp_path / ".diverged.training" / "last", str(caught.value))
 
 
 def test_one_late_bad_step_is_undone(

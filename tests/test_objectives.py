@@ -12,6 +12,7 @@ import rasterio
 import torch
 from landscapes import scene
 from torch import Tensor
+from trainings import CONFIG as SHORT
 from trainings import stop_at
 
 from tile2vec_cli.config import pipeline as configs
@@ -25,30 +26,13 @@ from tile2vec_cli.neural.columns import residual
 from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
 
-CONFIG = TrainConfig(
-    encoder="small",
-    place=False,
-    local_share=0,
-    dim=8,
-    batch_size=16,
-    steps=2,
-    lr=0.02,
-    val_fraction=0.2,
-    device="cpu",
-    precision="fp32",
-)
+CONFIG = replace(SHORT, dim=8, steps=2, lr=0.02)
 SIDE = 24
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, and an encoder of two columns that learns in no time."""
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
     row = replace(encoders.ENCODERS["small"], columns=residual((8,), (8,), blocks=1, stem_stride=2))
     monkeypatch.setitem(encoders.ENCODERS, "small", row)
 

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import landscapes
 import numpy as np
 import pytest
 import torch
-from trainings import CONFIG, Train, stop_at, weights
+from trainings import CONFIG, Train, stop_at, trainer, weights
 
-from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted, OutputError, UsageError
 from tile2vec_cli.learning import draws
-from tile2vec_cli.learning.training import TrainReport, train
+from tile2vec_cli.learning.training import train
 from tile2vec_cli.neural import batches, models
 from tile2vec_cli.tiling.tiles import TileSet
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def one_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def run(data: tuple[Path, Path], tmp_path: Path) -> Train:
-    def run(config: TrainConfig = CONFIG, name: str = "model", **options: Any) -> TrainReport:
-        tiles, triplets = data
-        return train(triplets, tiles, tmp_path / name, config, **options)
-
-    return run
+    return trainer(*data, tmp_path)
 
 
 def test_it_learns(run: Train, tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import Interrupted
-from tile2vec_cli.learning.training import TrainReport
+from tile2vec_cli.learning.training import TrainReport, train
 from tile2vec_cli.neural import models
 
 CONFIG = TrainConfig(
@@ -25,6 +26,15 @@ CONFIG = TrainConfig(
 
 
 Train = Callable[..., TrainReport]
+
+
+def trainer(tiles: Path, triplets: Path, folder: Path) -> Train:
+    """Trains on these into a model of the folder."""
+
+    def run(config: TrainConfig = CONFIG, name: str = "model", **options: Any) -> TrainReport:
+        return train(triplets, tiles, folder / name, config, **options)
+
+    return run
 
 
 def stop_at(triplets: int) -> Callable[[int, int], None]:

@@ -136,8 +136,13 @@ def _panel(axis: Axes, lines: Sequence[tuple[str, Floats]], floor: float, notes:
                 n, by_chance, color=colour, marker=marker, markerfacecolor="white", linewidth=0.6, label=label
             )
     axis.axhline(floor, color=GREY, linewidth=0.6, linestyle=(0, (2, 2)), label="commonest class")
+    of_labels(axis, ticks)
+
+
+def of_labels(axis: Axes, counts: Sequence[float] | Floats) -> None:
+    """Mark these numbers of labelled tiles along the axis, and draw lines across."""
     axis.set_xlabel("Labelled tiles")
-    axis.set_xticks(ticks, [f"{int(n):,}" for n in ticks])
+    axis.set_xticks(counts, [f"{int(count):,}" for count in counts])
     axis.minorticks_off()
     axis.margins(x=0.08, y=0.08)
     axis.grid(axis="y", color="#e5e5e5", linewidth=0.5)

@@ -179,13 +179,15 @@ class Resident:
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels  # (U, C, S, S)
+        self.error: Exception | None = None  # what kept the rest from being read
         self._count = 0  # of the tiles that are there
-        self._error: Exception | None = None
+        # Filled by numpy: torch's threads would be a second set, and in the way.
+        self._host = pixels.numpy() if pixels.device.type == "cpu" else None
 
     def holds(self, numbers: Ints) -> bool:
         """Whether these tiles are there. Raises what kept them from being read."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return self._count == len(self.pixels) or int(numbers.max(initial=-1)) < self._count
 
     def start(self, tiles: TileSet, ids: Ints) -> None:
@@ -193,38 +195,35 @@ class Resident:
         threading.Thread(target=_fill, args=(weakref.ref(self), tiles, ids), daemon=True).start()
 
     def fill(self, tiles: TileSet, ids: Ints) -> None:
-        for start in range(0, len(ids), _CHUNK):
-            self.put(start, tiles.pixels(ids[start : start + _CHUNK]))
+        for pixels in _read(tiles, ids):
+            self.append(pixels)
 
-    def put(self, start: int, pixels: NDArray[Any]) -> None:
-        found = torch.from_numpy(pixels).view(self.pixels.dtype)
-        stop = start + len(found)
-        if (
-            self.pixels.device.type == "cpu"
-        ):  # not by torch: its threads would be a second set, and in the way
-            self.pixels.numpy()[start:stop] = found.numpy()
+    def append(self, pixels: NDArray[Any]) -> None:
+        start, stop = self._count, self._count + len(pixels)
+        if self._host is not None:
+            self._host[start:stop] = pixels.view(self._host.dtype)
         else:
+            found = torch.from_numpy(pixels).view(self.pixels.dtype)
             self.pixels[start:stop] = found.to(self.pixels.device)
         self._count = stop
 
-    def fail(self, error: Exception) -> None:
-        self._error = error
+
+def _read(tiles: TileSet, ids: Ints) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(ids), _CHUNK):
+        yield tiles.pixels(ids[start : start + _CHUNK])
 
 
 def _fill(wanted: weakref.ref[Resident], tiles: TileSet, ids: Ints) -> None:
-    for start in range(0, len(ids), _CHUNK):
-        try:
-            pixels, error = tiles.pixels(ids[start : start + _CHUNK]), None
-        except Exception as found:
-            error = found
-        resident = wanted()
-        if resident is None:
-            return
-        if error is not None:
-            resident.fail(error)
-            return
-        resident.put(start, pixels)
-        del resident  # not kept alive while the next ones are read
+    try:
+        for pixels in _read(tiles, ids):
+            resident = wanted()
+            if resident is None:
+                return
+            resident.append(pixels)
+            del resident  # not kept alive while the next ones are read
+    except Exception as error:
+        if (resident := wanted()) is not None:
+            resident.error = error
 
 
 def indexable(dtype: torch.dtype) -> torch.dtype:

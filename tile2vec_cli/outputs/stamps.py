@@ -45,9 +45,9 @@ class Stamp:
         """Of an output with the stamp `found`; None: there is none."""
         if found is None:
             return Verdict.MAKE
-        if any(True for _ in self._otherwise(found)):
+        if any(self._otherwise(found)):
             return Verdict.MAKE if overwrite else Verdict.REFUSE
-        return Verdict.MAKE if any(True for _ in self._changed(found)) else Verdict.KEEP
+        return Verdict.MAKE if any(self._changed(found)) else Verdict.KEEP
 
     def stays(self, path: Path, found: Stamp | None, overwrite: bool = False) -> bool:
         """Whether the output at `path` is kept; else it is made. Raises DataError where that is refused."""

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.figures import figure_file
+from tile2vec_cli.figures import figure_file, of_labels
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.device import Runtime, choose
 from tile2vec_cli.outputs import records, workspaces
@@ -233,12 +233,7 @@ def _panel(axis: Axes, rows: Sequence[Row]) -> None:
     _line(axis, counts, [row["test"]["f1"] for row in rows], "U-Net", *_NETWORK)
     for name, line in zip(rows[0]["baselines"], _LINES, strict=False):
         _line(axis, counts, [row["baselines"][name]["f1"] for row in rows], _RIVALS.get(name, name), *line)
-    axis.set_xlabel("Labelled tiles")
-    axis.set_xticks(counts, [f"{count:,}" for count in counts])
-    axis.minorticks_off()
-    axis.margins(x=0.08, y=0.08)
-    axis.grid(axis="y", color="#e5e5e5", linewidth=0.5)
-    axis.set_axisbelow(True)
+    of_labels(axis, counts)
 
 
 def _line(
