@@ -17,7 +17,8 @@ from scipy.io import netcdf_file
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.geo.locations import pieces
-from tile2vec_cli.geo.rasters import describe, identity
+from tile2vec_cli.geo.raster_files import identity
+from tile2vec_cli.geo.rasters import describe
 from tile2vec_cli.geo.scene_lists import expand, scene_name
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.tiling.cutting import cut

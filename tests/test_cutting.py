@@ -17,7 +17,7 @@ from cuts import check_against_rasterio, content, paths
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.outputs.parts import Shard
-from tile2vec_cli.tiling import tile_parts
+from tile2vec_cli.tiling import planning
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -61,7 +61,7 @@ def test_large_scenes_become_blocks_of_the_same_tiles(
     scene = write_scene("a.tif", noise(2, 200, 90), tiled=True, blockxsize=16, blockysize=16)
     config = TileConfig(size=20)
     cut(paths(scene), tmp_path / "whole", config)
-    monkeypatch.setattr(tile_parts, "PART_BYTES", 8_000)
+    monkeypatch.setattr(planning, "PART_BYTES", 8_000)
     cut(paths(scene), tmp_path / "blocks", config)
     whole, blocks = TileSet.open(tmp_path / "whole"), TileSet.open(tmp_path / "blocks")
     assert len(blocks.parts) > 3

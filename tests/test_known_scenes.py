@@ -13,7 +13,7 @@ from cuts import check_against_rasterio, content, paths
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.scenes import open_scene
-from tile2vec_cli.tiling import tile_parts
+from tile2vec_cli.tiling import planning, tile_parts
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -37,7 +37,7 @@ def test_a_second_run_does_nothing_and_new_scenes_are_added(
 def test_a_changed_scene_is_cut_again(
     tmp_path: Path, write_scene: SceneWriter, noise: Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tile_parts, "PART_BYTES", 2_000)
+    monkeypatch.setattr(planning, "PART_BYTES", 2_000)
     a, out, config = write_scene("a.tif", noise(1, 120, 40)), tmp_path / "out", TileConfig(size=20)
     cut(paths(a), out, config)
     write_scene("a.tif", noise(1, 100, 40))
@@ -92,7 +92,7 @@ def test_a_scene_that_changes_under_the_reader_is_refused(
 ) -> None:
     scene = write_scene("a.tif", noise(1, 40, 40))
     with open_scene(str(scene)) as opened:
-        (plan,) = tile_parts.plans(opened, "a", TileConfig(size=20))
+        (plan,) = planning.plans(opened, "a", TileConfig(size=20))
     write_scene("a.tif", noise(1, 40, 60))
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match="changed while it was read"):

@@ -11,7 +11,8 @@ import rasterio
 from conftest import SceneWriter, real
 from rasterio.warp import transform_bounds
 
-from tile2vec_cli.geo.rasters import describe, identity
+from tile2vec_cli.geo.raster_files import identity
+from tile2vec_cli.geo.rasters import describe
 
 Noise = Callable[..., np.ndarray]
 

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, InputError, UsageError
-from tile2vec_cli.geo import locations, rasters, scene_lists, signed_urls, stac_catalogs, tables, vectors
+from tile2vec_cli.geo import (
+    locations,
+    raster_files,
+    rasters,
+    scene_lists,
+    signed_urls,
+    stac_catalogs,
+    tables,
+    vectors,
+)
 from tile2vec_cli.geo.stac_catalogs import Document
 from tile2vec_cli.geo.stac_items import Found
 from tile2vec_cli.labelling import label_features
@@ -142,7 +151,7 @@ def is_raster(labels: LabelSource) -> bool:
     """
     others = [name for name in labels.files if tables.is_table(name) or vectors.is_vector(name)]
     for path in labels.files if len(labels.files) == 1 else others:  # rasters are opened one by one
-        if not rasters.is_there(path):
+        if not raster_files.is_there(path):
             raise InputError(f"{path}: no such file; labels are needed. Check the path.")
     if others and len(labels.files) > 1:
         raise DataError(f"{others[0]}: is not a raster; of several label files all must be. Give it alone.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tile2vec_cli.config.labels import UNSAID, LabelSource
 from tile2vec_cli.config.training import TrainConfig
-from tile2vec_cli.geo import rasters
+from tile2vec_cli.geo import raster_files
 from tile2vec_cli.neural import models
 from tile2vec_cli.outputs.parts import sha256_file
 from tile2vec_cli.outputs.provenance import content, place
@@ -25,7 +25,7 @@ def asked(triplets_path: Path, out: Path, config: TrainConfig) -> Stamp:
     if config.labels is not None:
         labels = LabelSource.of(config.labels)
         for file in labels.files:
-            rasters.exists(file)
+            raster_files.exists(file)
         read["labels"] = labels
         states["labels"] = content(labels) or str(labels)
     if config.init is not None:

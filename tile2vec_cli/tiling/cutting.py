@@ -159,7 +159,7 @@ def _pixels_of_first(scenes: Sequence[str], config: TileConfig, facts: Mapping[s
     for path in scenes:
         try:
             with open_scene(path, **config.reading(), facts=facts.get(path)) as scene:
-                tile_parts.plans(scene, scene_name(path), config)
+                planning.plans(scene, scene_name(path), config)
                 return likeness.described(scene, config)
         except Tile2VecError as error:
             first = first or error

@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.locations import is_remote
-from tile2vec_cli.geo.rasters import identity, is_there
+from tile2vec_cli.geo.raster_files import identity, is_there
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import file_key
+from tile2vec_cli.outputs import parts
+from tile2vec_cli.outputs.provenance import relative
+from tile2vec_cli.tiling.tile_files import PART
 
 Info = dict[str, Any]  # a part.json
 
@@ -100,3 +104,19 @@ def rivals(names: Mapping[str, str], known: Known) -> dict[str, str]:
 def _is_another(source: str, path: str) -> bool:
     """Whether what lies at `source` is there, and another file than that of `path`."""
     return is_there(source) and file_key(source) != file_key(path)
+
+
+def moved(info: dict[str, Any], source: str) -> dict[str, Any]:
+    """Let a part without pixels know where its scene lies now."""
+    path = info["path"]
+    own = {key: value for key, value in info.items() if key != "path"}
+    own |= {"source": source, "source_relative": relative(source, path.parent.parent)}
+    parts.write_json(path / PART, own)
+    return {**own, "path": path}
+
+
+def same_name(path: str, other: str) -> DataError:
+    return DataError(
+        f"{path}: {other} has the same name in this tile set; names must differ. Name scenes by their "
+        "folders with --name-by path, rename one of them or choose another --out."
+    )

@@ -1,30 +1,110 @@
-"""Which parts of a tile set are missing: every scene is looked at, those of servers many at a time."""
+"""What parts scenes become, and which are missing: scenes of servers are looked at many at a time.
+
+A scene becomes one part, or several blocks of whole tile rows where its pixels would outgrow about 1 GiB.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError
 from tile2vec_cli.geo import signed_urls, stacks
+from tile2vec_cli.geo.grid import Grid, snapped_start
 from tile2vec_cli.geo.locations import is_remote
-from tile2vec_cli.geo.rasters import exists, identity
+from tile2vec_cli.geo.raster_files import exists, identity
+from tile2vec_cli.geo.rasters import Raster
 from tile2vec_cli.geo.scene_facts import Facts
+from tile2vec_cli.geo.scene_lists import part_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
-from tile2vec_cli.tiling import known_scenes, tile_parts
+from tile2vec_cli.tiling import known_scenes
 from tile2vec_cli.tiling.known_scenes import Known, Standing
 from tile2vec_cli.tiling.likeness import Likeness
 from tile2vec_cli.tiling.tile_files import belongs, part_of, read_part
-from tile2vec_cli.tiling.tile_parts import Plan
 from tile2vec_cli.workers import work
 from tile2vec_cli.workers.work import Advance
 
 Info = dict[str, Any]
 
+PART_BYTES = 1 << 30
+_ROW_BYTES = 1 << 30  # of tiles side by side, which are in memory together
 _AT_A_TIME = 16  # where a server is waited for; to open local files takes more processor time so
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One part to be made: these rows of tiles of this scene."""
+
+    name: str
+    scene: str
+    source: str
+    identity: dict[str, Any]
+    grid: Grid = field(repr=False)
+    raster: Raster = field(repr=False)  # what was read when it was planned needs no second reading
+    alpha: str | None  # what a band tagged alpha was found to be
+    first: int  # row of tiles
+    last: int  # one past
+    names: tuple[str, ...]  # of all the parts that the scene becomes
+    before: str | None = None  # fingerprint of the part that is there, if the scene may still be the same
+    rival: str | None = None  # the other file from which that one was cut, if it is another
+    facts: Facts | None = field(default=None, repr=False)
+    signed: tuple[str, ...] = field(default=(), repr=False)  # addresses, for a worker elsewhere
+
+    @property
+    def windows(self) -> int:
+        return (self.last - self.first) * len(self.grid.cols)
+
+
+def plans(
+    scene: Scene,
+    name: str,
+    config: TileConfig,
+    facts: Facts | None = None,
+    found: dict[str, Any] | None = None,
+) -> list[Plan]:
+    """The parts that a scene becomes. A scene smaller than a tile becomes one part without tiles.
+
+    `found` is the identity of its file, where that has been asked for.
+    """
+    raster = scene.raster
+    grid = _grid(raster, config)
+    rows, cols = len(grid.rows), len(grid.cols)
+    row_bytes = max(cols, 1) * len(scene.bands) * config.size**2 * scene.dtype.itemsize
+    if row_bytes > _ROW_BYTES:
+        raise DataError(
+            f"{raster.path}: a row of its tiles takes {row_bytes >> 20:,} MiB; "
+            f"up to {_ROW_BYTES >> 20:,} MiB are cut at a time. "
+            "Choose a smaller --size, fewer --bands, or cut the scene."
+        )
+    count = max(1, -(-rows * row_bytes // PART_BYTES))
+    count = min(count, max(rows, 1))
+    edges = [rows * k // count for k in range(count + 1)] if cols else [0, 0]
+    starts = [int(grid.rows[first]) if count > 1 else 0 for first in edges[:-1]]
+    own = part_name(name)
+    names = (own,) if count == 1 else tuple(f"{own}+{start:07d}" for start in starts)
+    found = found or identity(raster.path)
+    known: dict[str, Any] = {"facts": facts, "signed": signed_urls.known(stacks.files(raster.path))}
+    return [
+        Plan(part, name, raster.path, found, grid, raster, scene.alpha, first, last, names, **known)
+        for part, first, last in zip(names, edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def _grid(raster: Raster, config: TileConfig) -> Grid:
+    if not raster.is_georeferenced:
+        raise DataError(
+            f"{raster.path}: has no CRS or no position on the Earth; tiles need both. "
+            "Assign them with `rio edit-info --crs … --transform …`, or warp it by its control points."
+        )
+    row0 = col0 = 0
+    if config.snap:
+        if raster.transform[1] or raster.transform[3]:
+            raise DataError(f"{raster.path}: is rotated; --snap needs rows that run east. Warp it first.")
+        row0, col0 = snapped_start(raster.transform, config.size)
+    return Grid(raster.height, raster.width, config.size, config.step, row0, col0)
 
 
 def infos(folder: Path) -> Iterator[Info]:
@@ -61,7 +141,7 @@ def planned(
     rivals = known_scenes.rivals(names, there)
     called = {path: there.name(path) or names[path] for path in scenes}
     found: list[Info] = []
-    plans: list[Plan] = []
+    missing: list[Plan] = []
     failed: list[Failure] = []
     alike = Likeness(manifest, config)
 
@@ -76,20 +156,20 @@ def planned(
                 raise seen.error()
             kept = seen.kept
             if config.virtual and not there.is_there(called[path]):
-                kept = [tile_parts.moved(info, path) for info in kept]
+                kept = [known_scenes.moved(info, path) for info in kept]
             found += kept
             if seen.error is not None:
                 raise seen.error
             if seen.scene is not None:
                 alike.require(seen.scene)
-                own = tile_parts.plans(seen.scene, called[path], config, facts.get(path), seen.identity)
-                plans += _missing(own, seen, path, manifest)
+                own = plans(seen.scene, called[path], config, facts.get(path), seen.identity)
+                missing += _missing(own, seen, path, manifest)
         except Tile2VecError as error:
             if strict:
                 raise
             failed.append(Failure.of(path, error))
     alike.remark()
-    return found, plans, failed
+    return found, missing, failed
 
 
 def _seen(
@@ -105,7 +185,7 @@ def _seen(
             "signature. Leave --virtual out, or download the file."
         )
     if rival is not None:
-        raise tile_parts.same_name(path, rival)
+        raise known_scenes.same_name(path, rival)
     standing = known_scenes.standing(path, there, facts)
     kept = [info for info in standing.kept if _is_intact(info, manifest)]
     if kept and len(kept) == kept[0]["blocks"]:
@@ -117,14 +197,14 @@ def _seen(
         return _Seen(standing, kept, error=error)
 
 
-def _missing(plans: list[Plan], seen: _Seen, path: str, manifest: Info) -> list[Plan]:
+def _missing(own: list[Plan], seen: _Seen, path: str, manifest: Info) -> list[Plan]:
     """Those of a scene's plans whose parts are not there, or perhaps of other pixels."""
     made = {info["path"].name for info in seen.kept}
-    missing = [plan for plan in plans if plan.name not in made]
+    missing = [plan for plan in own if plan.name not in made]
     standing = seen.standing
     intact = {i["path"].name: i["fingerprint"] for i in standing.alike if _is_intact(i, manifest)}
     if standing.rival is not None and not {plan.name for plan in missing} <= intact.keys():
-        raise tile_parts.same_name(path, standing.rival)
+        raise known_scenes.same_name(path, standing.rival)
     return [replace(p, before=intact.get(p.name), rival=standing.rival) for p in missing]
 
 

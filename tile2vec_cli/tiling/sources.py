@@ -23,7 +23,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
-from tile2vec_cli.geo import geoparquet, rasters
+from tile2vec_cli.geo import geoparquet, raster_files, rasters
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.scene_facts import Facts
@@ -132,12 +132,12 @@ class Source:
 
     def require_unchanged(self, path: str) -> None:
         """Raise DataError where what lies there is not the scene of which the tiles were indexed."""
-        if not rasters.is_there(path):
+        if not raster_files.is_there(path):
             raise InputError(
                 f"{path}: no such file; the pixels of part {self.part.name} lie in it. "
                 "Put it back, or run `tile2vec tile` on where it lies now."
             )
-        found = rasters.identity(path)
+        found = raster_files.identity(path)
         changed = [key for key in found if found[key] != self.info.get(key)]
         if changed:
             was, now = self.info.get(changed[0]), found[changed[0]]

@@ -1,8 +1,4 @@
-"""One part of a tile set: planned, and written whole.
-
-A scene becomes one part, or several blocks of whole tile rows where its pixels would outgrow
-about 1 GiB.
-"""
+"""One part of a tile set, written whole."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,97 +16,22 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import geoparquet, signed_urls, stacks
-from tile2vec_cli.geo.grid import Floats, Grid, Ints, snapped_start
+from tile2vec_cli.geo import geoparquet, signed_urls
+from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.geo.locations import is_remote
-from tile2vec_cli.geo.rasters import Raster, identity
-from tile2vec_cli.geo.scene_facts import Facts
-from tile2vec_cli.geo.scene_lists import part_name
+from tile2vec_cli.geo.raster_files import identity
+from tile2vec_cli.geo.rasters import Raster
 from tile2vec_cli.geo.scenes import Mask, Pixels, Scene, open_scene
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import sha256_file
 from tile2vec_cli.outputs.provenance import relative
-from tile2vec_cli.tiling import strips
+from tile2vec_cli.tiling import known_scenes, strips
+from tile2vec_cli.tiling.planning import Plan
 from tile2vec_cli.tiling.strips import Tiles
 from tile2vec_cli.tiling.tile_files import DATETIME, PART, PART_FORMAT, PIXELS, part_fingerprint
 from tile2vec_cli.workers.work import Advance
 
-PART_BYTES = 1 << 30
-_ROW_BYTES = 1 << 30  # of tiles side by side, which are in memory together
 _STATS_TILES = 100  # tiles whose sums are taken at a time, so that they stay in the cache
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One part to be made: these rows of tiles of this scene."""
-
-    name: str
-    scene: str
-    source: str
-    identity: dict[str, Any]
-    grid: Grid = field(repr=False)
-    raster: Raster = field(repr=False)  # what was read when it was planned needs no second reading
-    alpha: str | None  # what a band tagged alpha was found to be
-    first: int  # row of tiles
-    last: int  # one past
-    names: tuple[str, ...]  # of all the parts that the scene becomes
-    before: str | None = None  # fingerprint of the part that is there, if the scene may still be the same
-    rival: str | None = None  # the other file from which that one was cut, if it is another
-    facts: Facts | None = field(default=None, repr=False)
-    signed: tuple[str, ...] = field(default=(), repr=False)  # addresses, for a worker elsewhere
-
-    @property
-    def windows(self) -> int:
-        return (self.last - self.first) * len(self.grid.cols)
-
-
-def plans(
-    scene: Scene,
-    name: str,
-    config: TileConfig,
-    facts: Facts | None = None,
-    found: dict[str, Any] | None = None,
-) -> list[Plan]:
-    """The parts that a scene becomes. A scene smaller than a tile becomes one part without tiles.
-
-    `found` is the identity of its file, where that has been asked for.
-    """
-    raster = scene.raster
-    grid = _grid(raster, config)
-    rows, cols = len(grid.rows), len(grid.cols)
-    row_bytes = max(cols, 1) * len(scene.bands) * config.size**2 * scene.dtype.itemsize
-    if row_bytes > _ROW_BYTES:
-        raise DataError(
-            f"{raster.path}: a row of its tiles takes {row_bytes >> 20:,} MiB; "
-            f"up to {_ROW_BYTES >> 20:,} MiB are cut at a time. "
-            "Choose a smaller --size, fewer --bands, or cut the scene."
-        )
-    count = max(1, -(-rows * row_bytes // PART_BYTES))
-    count = min(count, max(rows, 1))
-    edges = [rows * k // count for k in range(count + 1)] if cols else [0, 0]
-    starts = [int(grid.rows[first]) if count > 1 else 0 for first in edges[:-1]]
-    own = part_name(name)
-    names = (own,) if count == 1 else tuple(f"{own}+{start:07d}" for start in starts)
-    found = found or identity(raster.path)
-    known: dict[str, Any] = {"facts": facts, "signed": signed_urls.known(stacks.files(raster.path))}
-    return [
-        Plan(part, name, raster.path, found, grid, raster, scene.alpha, first, last, names, **known)
-        for part, first, last in zip(names, edges[:-1], edges[1:], strict=True)
-    ]
-
-
-def _grid(raster: Raster, config: TileConfig) -> Grid:
-    if not raster.is_georeferenced:
-        raise DataError(
-            f"{raster.path}: has no CRS or no position on the Earth; tiles need both. "
-            "Assign them with `rio edit-info --crs … --transform …`, or warp it by its control points."
-        )
-    row0 = col0 = 0
-    if config.snap:
-        if raster.transform[1] or raster.transform[3]:
-            raise DataError(f"{raster.path}: is rotated; --snap needs rows that run east. Warp it first.")
-        row0, col0 = snapped_start(raster.transform, config.size)
-    return Grid(raster.height, raster.width, config.size, config.step, row0, col0)
 
 
 def cut(
@@ -132,28 +52,12 @@ def cut(
             parts.write_json(folder / plan.name / PART, info)
             return info
         if plan.rival is not None:
-            raise same_name(plan.source, plan.rival)
+            raise known_scenes.same_name(plan.source, plan.rival)
         advance = partial(_uncounted, advance)
     with parts.new_folder(folder / plan.name) as temporary:
         info = _written(plan, temporary, advance, config, settings, aoi, pixels=not config.virtual)
         (temporary / PART).write_text(parts.dump_json(info), encoding="utf-8")
     return info
-
-
-def moved(info: dict[str, Any], source: str) -> dict[str, Any]:
-    """Let a part without pixels know where its scene lies now."""
-    path = info["path"]
-    own = {key: value for key, value in info.items() if key != "path"}
-    own |= {"source": source, "source_relative": relative(source, path.parent.parent)}
-    parts.write_json(path / PART, own)
-    return {**own, "path": path}
-
-
-def same_name(path: str, other: str) -> DataError:
-    return DataError(
-        f"{path}: {other} has the same name in this tile set; names must differ. Name scenes by their "
-        "folders with --name-by path, rename one of them or choose another --out."
-    )
 
 
 def _uncounted(advance: Advance, _windows: int) -> None:
