@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import landscapes
@@ -19,6 +20,8 @@ from tile2vec_cli.embedding import embeddings, inference
 from tile2vec_cli.errors import DataError, Interrupted, UsageError
 from tile2vec_cli.learning import closed_form, training
 from tile2vec_cli.neural import models
+from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.tiling.triplets import load
 
 BOTH = TrainConfig(dim=8, steps=2, batch_size=16, val_fraction=0.2, device="cpu", precision="fp32")
 ALONE = TrainConfig(objective=MAF, val_fraction=0.2, device="cpu", precision="fp32")
@@ -48,7 +51,24 @@ def test_both_parts_stand_side_by_side_and_in_scale(data: Data, tmp_path: Path) 
     assert found.vectors.shape[1] == 8 + 16
     assert found.metadata["vector_parts"] == {"texture": 8, "place": 16}
     texture, place = (np.sqrt(part.var(axis=0).sum()) for part in np.split(found.vectors, [8], axis=1))
-    assert place / texture == pytest.approx(0.5**0.5, rel=0.15)  # the tiles of the fit are not all
+    assert 0.85 * 0.5**0.5 < place / texture < 1.15 * 2**0.5  # the tiles of the fit are not all
+
+
+@pytest.mark.parametrize(("told", "weight"), [("place", 2**0.5), ("trained", 0.5**0.5)])
+def test_the_part_that_tells_held_out_neighbors_better_weighs_more(
+    data: Data, told: str, weight: float
+) -> None:
+    tiles = TileSet.open(data[0])
+    drawn = load(data[1], tiles)
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(len(tiles), 4)).astype(np.float32)
+    where = (tiles.lonlat - tiles.lonlat.mean(axis=0)).astype(np.float32) * 1e3
+    rows = np.hstack([where, noise]) if told == "place" else noise
+    source = SimpleNamespace(tiles=tiles, triplets=drawn, used=np.arange(len(tiles)))
+    found = closed_form._choice(
+        rows - rows.mean(axis=0), where if told == "trained" else noise, source.used, drawn.ids, source, 0
+    )
+    assert found.weight == pytest.approx(weight, rel=0.2)
 
 
 def test_place_alone_takes_no_step_and_tells_neighbors(data: Data, tmp_path: Path) -> None:

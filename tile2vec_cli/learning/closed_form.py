@@ -5,12 +5,14 @@ Covariances are sums, so that neither time nor memory grows with the tile set be
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo.grid import Ints, spatial_blocks
+from tile2vec_cli.geo.grid import Floats, Ints, spatial_blocks
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.learning import draws
 from tile2vec_cli.learning.examples import Source
@@ -25,8 +27,8 @@ TILES = 30_000  # more change the factors by less than another seed does
 _SAMPLE = 2000  # of these tiles, from which descriptors are fitted
 _TILES_A_NUMBER = 4  # where there are fewer tiles for each descriptor, their principal axes stand for them
 _SHRINKAGES = (1e-3, 1e-2, 1e-1, 1.0)
-_HELD_OUT = 0.2  # of the triplets, in whole blocks, on which the shrinkage is chosen
-_WEIGHT = 0.5**0.5  # deviation of the place part over that of the trained part, see docs
+_HELD_OUT = 0.2  # of the triplets, in whole blocks, on which shrinkage and weight are chosen
+_MOST = 2**0.5  # the part that tells places better weighs so much more, and no more: see docs
 
 Rows = NDArray[np.float32]
 
@@ -49,7 +51,7 @@ def fitted(
     encoder.standardise.to(runtime.device)
     described.to(runtime.device)
     rows = _rows(encoder, described, tiles, pixels, runtime, on_progress)
-    trained = rows[:, -sum(encoder.shares) :] if encoder.shares else rows[:, :0]
+    trained = rows[:, rows.shape[1] - sum(encoder.shares) :].copy()
     spread = _spread(trained)
     shift, deviation = rows.mean(axis=0), rows.std(axis=0)
     varies = deviation > 1e-6 * max(rows.max(), -rows.min())
@@ -62,12 +64,12 @@ def fitted(
         axes = principal_axes(Covariances.of(rows, pairs[:0]).total, count)
         rows = rows @ axes.astype(np.float32)
     interrupts.raise_pending()
-    shrinkage = _shrinkage(rows, tiles, triplets, source, seed)
+    choice = _choice(rows, trained, tiles, triplets, source, seed)
     interrupts.raise_pending()
-    (factors,) = Covariances.of(rows, pairs).factors(min(FACTORS, rows.shape[1]), [shrinkage])
+    (factors,) = Covariances.of(rows, pairs).factors(min(FACTORS, rows.shape[1]), [choice.shrinkage])
     own = _spread(rows @ factors.astype(np.float32))
     if spread > 0 and own > 0:
-        factors = factors * (_WEIGHT * spread / own)
+        factors = factors * (choice.weight * spread / own)
     weight = torch.from_numpy((scale[:, None] * (axes @ factors)).astype(np.float32))
     return Place(described, torch.from_numpy(shift).to(runtime.device), weight.to(runtime.device))
 
@@ -77,33 +79,51 @@ def _spread(vectors: Rows) -> float:
     return float(np.sqrt(vectors.var(axis=0).sum()))
 
 
-def _shrinkage(rows: Rows, tiles: Ints, triplets: Ints, source: Source, seed: int) -> float:
-    """The least one whose factors tell neighbors from distants elsewhere as well as the best one's do.
+@dataclass(frozen=True)
+class Choice:
+    """What triplets of blocks held out are for."""
 
-    Judged by triplets whose anchors lie in blocks held out, within one standard error over these blocks:
-    what is told finer is worth keeping where it costs nothing.
+    shrinkage: float
+    weight: float  # deviation of the place part over that of the trained part
+
+
+def _choice(rows: Rows, trained: Rows, tiles: Ints, triplets: Ints, source: Source, seed: int) -> Choice:
+    """Judged by how often neighbors are nearer than distants in blocks held out, the mean over these.
+
+    Of the shrinkages the least one that tells them as well as the best does, within one standard error over
+    these blocks: what is told finer is worth keeping where it costs nothing. The part that errs less weighs
+    more, as the errors are to one another.
     """
+    unknown = Choice(_SHRINKAGES[1], 1 / _MOST)
     lonlat = source.tiles.lonlat[source.used]
     block_m = max(draws.BLOCK_SIDES * source.triplets.side_m, source.triplets.settings["neighborhood_m"])
     inside = np.isin(triplets[:, 2], tiles)
     if not inside.any():  # of very many tiles, of which few are looked at
-        return _SHRINKAGES[1]
+        return unknown
     numbers = np.searchsorted(tiles, triplets[inside])
     try:
         halves = draws.split(numbers, lonlat[tiles], block_m, 2 * source.triplets.side_m, _HELD_OUT, seed)
     except DataError:  # too few blocks to tell
-        return _SHRINKAGES[1]
+        return unknown
     pairs, judged = numbers[halves.train][:, :2], numbers[halves.val]
     blocks = np.unique(spatial_blocks(lonlat[tiles[judged[:, 0]]], block_m), return_inverse=True)[1]
-    shares = []
-    for factors in Covariances.of(rows, pairs).factors(min(FACTORS, rows.shape[1]), _SHRINKAGES):
-        anchor, neighbor, distant = (rows @ factors.astype(np.float32))[judged].transpose(1, 0, 2)
+
+    def nearer(vectors: Rows) -> Floats:
+        """(blocks,) share of their triplets in which the neighbor is."""
+        anchor, neighbor, distant = vectors[judged].transpose(1, 0, 2)
         near, far = (np.square(anchor - other).sum(axis=1) for other in (neighbor, distant))
-        shares.append(np.bincount(blocks, near < far) / np.bincount(blocks))
-    means = [share.mean() for share in shares]
+        shares: Floats = np.bincount(blocks, near < far) / np.bincount(blocks)
+        return shares
+
+    factors = Covariances.of(rows, pairs).factors(min(FACTORS, rows.shape[1]), _SHRINKAGES)
+    shares = np.array([nearer(rows @ some.astype(np.float32)) for some in factors])
+    means = shares.mean(axis=1)
     best = int(np.argmax(means))
-    error = shares[best].std() / max(1, len(shares[best]) - 1) ** 0.5
-    return next(s for s, mean in zip(_SHRINKAGES, means, strict=True) if mean >= means[best] - error)
+    error = shares[best].std() / max(1, shares.shape[1] - 1) ** 0.5
+    chosen = int(np.argmax(means >= means[best] - error))
+    own, others = 1 - means[chosen], 1 - nearer(trained).mean()
+    weight = float(np.clip(others / max(own, 1e-9), 1 / _MOST, _MOST))
+    return Choice(_SHRINKAGES[chosen], weight)
 
 
 def work(source: Source) -> int:
