@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tile2vec_cli.neural import encoders
+from tile2vec_cli.neural import columns, encoders
 from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.encoders import ENCODERS, Encoder
 
@@ -156,3 +156,15 @@ def test_float32_comes_out_under_autocast() -> None:
             rounded = network(pixels)
     assert rounded.dtype == torch.float32
     assert torch.allclose(rounded, exact, rtol=0.1, atol=0.05)
+
+
+def test_the_texture_column_has_the_gradient_of_mean_and_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gradients() -> list[Tensor]:
+        network = untrained("texture").train()
+        network(tiles(6)).square().sum().backward()
+        return [p.grad for p in network.parameters() if p.grad is not None]
+
+    ours = gradients()
+    monkeypatch.setattr(columns._Moments, "apply", columns._moments)
+    for own, torchs in zip(ours, gradients(), strict=True):
+        assert torch.allclose(own, torchs, rtol=1e-3, atol=1e-5 * float(torchs.abs().max()))
