@@ -16,6 +16,7 @@ import typer
 from tile2vec_cli import config as configs
 from tile2vec_cli.cli import COMMANDS, function, program
 from tile2vec_cli.commands.signatures import Setting, expanded, settings_of
+from tile2vec_cli.config.encoders import Row
 from tile2vec_cli.config.fields import Option, nested_in, option, option_of
 
 # What is no option, and why.
@@ -29,11 +30,12 @@ ASIDE = {
 
 
 def all_configs() -> Iterator[Any]:
-    """The dataclasses of config/, but for what an option itself is."""
+    """The dataclasses of config/, but for what an option itself is, and a row of a table."""
     for found in pkgutil.iter_modules(configs.__path__):
         module = importlib.import_module(f"{configs.__name__}.{found.name}")
         for one in vars(module).values():
-            if dataclasses.is_dataclass(one) and one.__module__ == module.__name__ and one is not Option:
+            own = dataclasses.is_dataclass(one) and one.__module__ == module.__name__
+            if own and one not in (Option, Row):
                 yield one
 
 
