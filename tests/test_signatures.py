@@ -53,10 +53,11 @@ every_setting = pytest.mark.parametrize(
 
 
 def test_every_field_of_every_config_is_an_option() -> None:
-    assert {one for name in COMMANDS for one in taken(name)} == set(all_configs())
+    configs_taken = {one for name in COMMANDS for one in taken(name)}
+    assert configs_taken == set(all_configs()), "no command takes these configs, or a row is no config"
     fields = [(one, field) for one in all_configs() for field in dataclasses.fields(one)]
     silent = {(one.__name__, f.name) for one, f in fields if not option_of(f) and not nested_in(f)}
-    assert silent == ASIDE
+    assert silent == ASIDE, "fields without option(…); those in ASIDE say why"
 
 
 @every_setting
