@@ -21,7 +21,10 @@ class Kind:
     said: str  # what messages call it
     holds: Callable[[str | Path], bool]  # whether a file is of this kind, by its name
     read: Callable[[Path, str | None, str | None, str | None], tuple[Features, str]]
-    """(path, field, layer, crs) -> the features in lon/lat, and the name of the field with the classes."""
+    """(path, field, layer, crs) -> the features in lon/lat, and the name of the field with the classes.
+
+    It refuses a layer and a CRS where such files need none, as nothing that a user says is ignored.
+    """
 
 
 KINDS = (
