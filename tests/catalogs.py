@@ -166,7 +166,7 @@ def served(folder: Path) -> Iterator[Shelf]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         listening.daemon_threads = True
         shelf.port = listening.server_address[1]
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield shelf
         listening.shutdown()

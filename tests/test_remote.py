@@ -109,7 +109,7 @@ def server(write_scene: SceneWriter, noise: Noise) -> Iterator[Server]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         state.port = listening.server_address[1]
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield state
         listening.shutdown()
