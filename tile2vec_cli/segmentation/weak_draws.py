@@ -96,17 +96,12 @@ def sides(task: Task, supervision: str, repeat: int) -> Sides:
     )
     train, test = ids[split.train], ids[split.test]
     train = train[usable[train]]
-    apart = ~np.isin(task.blocks, task.blocks[test])
-    apart[_partners(task.overlaps, test)] = False
+    apart, in_test = ~np.isin(task.blocks, task.blocks[test]), np.zeros(len(known), bool)
+    in_test[test] = True
+    apart[splits.partners(task.overlaps, in_test)] = False
     apart[train] = False
     order = task.random(repeat, _ORDER).permutation
     return Sides(order(train), test, order(np.flatnonzero(apart)))
-
-
-def _partners(overlaps: Ints, ids: Ints) -> Ints:
-    """Tiles that overlap one of `ids`."""
-    hit = np.isin(overlaps, ids)
-    return np.concatenate([overlaps[hit[:, 0], 1], overlaps[hit[:, 1], 0]])
 
 
 def told(task: Task, drawn: Sides, supervision: str, count: int | None, repeat: int) -> Told:

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +17,7 @@ from tile2vec_cli.config.views import ClassifyConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import classification
 from tile2vec_cli.evaluation.classification import Fitted
+from tile2vec_cli.evaluation.scores import rounded
 from tile2vec_cli.geo import feature_files
 from tile2vec_cli.outputs.records import Keys
 from tile2vec_cli.views import class_labels, exemplars
@@ -63,7 +63,7 @@ class Learned:
             }
         score = asdict(held_out.score)
         named = ("accuracy", "std", "balanced_accuracy", "macro_f1", "repeats", "accuracies")
-        found: Keys = {name: _rounded(score[name]) for name in named}
+        found: Keys = {name: rounded(score[name]) for name in named}
         found |= {"tiles": held_out.tiles, "blocks": held_out.blocks, "block_m": labelled.block_m}
         found["classes_left_out"] = untested
         calibration: Keys = {
@@ -78,12 +78,6 @@ class Learned:
             "calibration": calibration,
             "reliability": dict(held_out.reliability),
         }
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 4)
-    return [round(one, 4) for one in value] if isinstance(value, tuple) else value
 
 
 def learn(
