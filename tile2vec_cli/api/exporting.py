@@ -18,7 +18,7 @@ def export(
     """Export a model as one file that runs without tile2vec: .onnx, or .pt2 of torch.export."""
     report = export_reports.run(model, out, config, overwrite)
     on_progress(1, 1)
-    return Outcome("export", report.keys, [model], report.files, report.up_to_date)
+    return Outcome.of("export", report, model)
 
 
 def stac(

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, is_dataclass
 from functools import partial
 from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from tile2vec_cli.config.fields import Option, argument, flag, nested_in, option_of
+from tile2vec_cli.config.fields import Option, argument, flag, flattened, option_of, settings
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
@@ -110,23 +110,15 @@ class Setting:
 
 def settings_of(config: Any) -> Iterator[Setting]:
     """The options of a config in the order of its fields, and those of a config in it."""
-    kinds = get_type_hints(config)
-    for field in fields(config):
+    kinds: dict[str | None, dict[str, Any]] = {None: get_type_hints(config)}
+    for field, default, within in flattened(config):
+        if within not in kinds:
+            kinds[within] = get_type_hints(type(getattr(config, within or "")))
         if option := option_of(field):
-            yield Setting(field.name, option, kinds[field.name], field.default)
-        for setting in settings_of(type(field.default)) if nested_in(field) else ():
-            if setting.field in nested_in(field):
-                yield replace(setting, default=getattr(field.default, setting.field), within=field.name)
+            yield Setting(field.name, option, kinds[within][field.name], default, within)
 
 
 def _made(config: Any, given: Mapping[str, Any]) -> partial[Any]:
     """The config with what is given of it."""
-    found: dict[str, Any] = {}
-    within: dict[str, dict[str, Any]] = {}
-    for setting in settings_of(config):
-        value = setting.value(given[setting.name])
-        if value is not MISSING:
-            (within.setdefault(setting.within, {}) if setting.within else found)[setting.field] = value
-    for name, changes in within.items():
-        found[name] = replace(getattr(config, name), **changes)
-    return partial(config, **found)
+    values = ((one.field, one.within, one.value(given[one.name])) for one in settings_of(config))
+    return partial(config, **settings(config, (one for one in values if one[-1] is not MISSING)))

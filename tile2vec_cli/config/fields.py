@@ -5,8 +5,8 @@ Standard library only. `commands/signatures.py` makes the options of a command f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from keyword import iskeyword
 from typing import Any
 
@@ -75,6 +75,26 @@ def option_of(one: Any) -> Option | None:
 
 def nested_in(one: Field[Any]) -> tuple[str, ...]:
     return tuple(one.metadata.get("nested", ()))
+
+
+def flattened(config: Any) -> Iterator[tuple[Field[Any], Any, str | None]]:
+    """The fields of a config with their defaults, in place of one that holds a config those of it that are
+    options here, each with the name of what holds it."""
+    for one in fields(config):
+        if not nested_in(one):
+            yield one, one.default, None
+        for inner in fields(one.default) if nested_in(one) else ():
+            if inner.name in nested_in(one):
+                yield inner, getattr(one.default, inner.name), one.name
+
+
+def settings(config: Any, given: Iterable[tuple[str, str | None, Any]]) -> dict[str, Any]:
+    """The arguments of a config, from names, what holds them (see `flattened`), and values."""
+    found: dict[str, Any] = {}
+    within: dict[str, dict[str, Any]] = {}
+    for name, holder, value in given:
+        (within.setdefault(holder, {}) if holder else found)[name] = value
+    return found | {holder: replace(getattr(config, holder), **own) for holder, own in within.items()}
 
 
 # --- options of several configs ----------------------------------------------------------------

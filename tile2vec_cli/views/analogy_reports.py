@@ -53,13 +53,13 @@ def run(
 
 def score(
     path: Path, config: AnalogyConfig, source: str | LabelSource, on_progress: Progress = silent
-) -> analogy_scores.Score:
+) -> Report:
     """How often class arithmetic is right. Errors as `embeddings.read`, `labels.read` and of the score."""
     every = embeddings.read(path, config.part)
     found = labels.read(
         source, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
     )
-    return analogy_scores.score(every, found, config, on_progress)
+    return Report(analogy_scores.keys(analogy_scores.score(every, found, config, on_progress)), (), False)
 
 
 def _groups(found: Answer, source: Source) -> list[Group]:
