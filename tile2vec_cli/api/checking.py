@@ -53,7 +53,8 @@ def _units(path: Path) -> tuple[str, list[tuple[Path, Verify]]]:
     if (path / "parts").is_dir():
         manifest = tile_files.read_manifest(path)
         folders = sorted((path / "parts").glob("[!.]*"))
-        return "tiles", [(folder, lambda f: tile_files.open_part(f, manifest).verify()) for folder in folders]
+        read, opened = tile_files.read_part, tile_files.part_of
+        return "tiles", [(folder, lambda f: opened(f, read(f), manifest).verify()) for folder in folders]
     read_json(path / embedding_outputs.MANIFEST, embedding_files.FORMAT)
     return "embeddings", [(file, _verify_embeddings) for file in sorted(path.glob("[!.]*.parquet"))]
 

@@ -18,12 +18,12 @@ from tile2vec_cli.config.views import (
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.views import (
-    analogy_reports,
+    analogies,
     change_reports,
     exemplars,
     inspect_reports,
     previews,
-    similar_reports,
+    similarity,
 )
 from tile2vec_cli.views.near_reports import Outputs
 
@@ -47,7 +47,7 @@ def similar(
         config, to=exemplars.listed("--to", config.to), without=exemplars.listed("--not", config.without)
     )
     outputs = Outputs(out, tiles, picture, config.rgb, overwrite, raster)
-    report = similar_reports.run(embeddings, config, outputs, on_progress)
+    report = similarity.run(embeddings, config, outputs, on_progress)
     return Outcome.of("similar", report, embeddings, tiles)
 
 
@@ -95,13 +95,13 @@ def analogy(
     """
     if not config.score:
         outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
-        report = analogy_reports.run(embeddings, config, labels, outputs, on_progress)
+        report = analogies.run(embeddings, config, labels, outputs, on_progress)
     elif out or picture:
         raise UsageError("--score: writes no files; needs neither --out nor --picture. Use --json.")
     elif labels is None:
         raise UsageError("--score: needs classes. Give --labels.")
     else:
-        report = analogy_reports.score(embeddings, config, labels, on_progress)
+        report = analogies.score(embeddings, config, labels, on_progress)
     return Outcome.of("analogy", report, embeddings, labels, tiles)
 
 

@@ -10,9 +10,10 @@ from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.api.tiling import choose
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import MapConfig, WeakConfig
-from tile2vec_cli.outputs.parts import Progress, Shard, silent
+from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.segmentation import mapping, weak_reports
 from tile2vec_cli.workers.clusters import crew
+from tile2vec_cli.workers.work import Shard
 
 
 def weak_segment(

@@ -28,14 +28,14 @@ from tile2vec_cli.neural.device import Runtime, choose
 from tile2vec_cli.neural.models import Model
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.cogs import Layer
-from tile2vec_cli.outputs.parts import Progress, Shard, make_folder, silent, sweep
+from tile2vec_cli.outputs.parts import Progress, make_folder, silent, sweep
 from tile2vec_cli.segmentation import map_plans, segmenters
 from tile2vec_cli.segmentation.map_plans import Mapper, Plan
 from tile2vec_cli.segmentation.unet import Segmenter
 from tile2vec_cli.segmentation.windows import Layout, Span
 from tile2vec_cli.tiling import likeness
 from tile2vec_cli.workers import work
-from tile2vec_cli.workers.work import Advance, Elsewhere
+from tile2vec_cli.workers.work import Advance, Elsewhere, Shard
 
 NODATA = 255
 _COLOURS = {0: (222, 222, 214, 255), 1: (0, 114, 178, 255), NODATA: (0, 0, 0, 0)}
