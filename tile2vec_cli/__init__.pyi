@@ -16,6 +16,7 @@ from tile2vec_cli.tiling.triplets import Triplets as Triplets
 
 __version__: str
 
+def _function(name: str) -> Callable[..., Outcome[Any]]: ...
 def tile(
     scenes: str | Path | Sequence[str | Path],
     out: str | Path,

@@ -31,5 +31,4 @@ def stac(
 ) -> Outcome[None]:
     """Put embeddings, maps and models into a self-contained static STAC catalog."""
     report = static.write(paths, out, config, overwrite=overwrite, on_progress=on_progress)
-    keys = {**report.counts, "undated": list(report.undated)}
-    return Outcome("stac", keys, paths, [out / static.CATALOG], report.up_to_date)
+    return Outcome.of("stac", report, *paths)

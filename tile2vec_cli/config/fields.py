@@ -87,11 +87,12 @@ def flattened(config: Any) -> Iterator[tuple[Field[Any], Any, str | None]]:
     """The fields of a config with their defaults, in place of one that holds a config those of it that are
     options here, each with the name of what holds it."""
     for one in fields(config):
+        own: Any = one.default
         if not nested_in(one):
-            yield one, one.default, None
-        for inner in fields(one.default) if nested_in(one) else ():
+            yield one, own, None
+        for inner in fields(own) if nested_in(one) else ():
             if inner.name in nested_in(one):
-                yield inner, getattr(one.default, inner.name), one.name
+                yield inner, getattr(own, inner.name), one.name
 
 
 def settings(config: Any, given: Iterable[tuple[str, str | None, Any]]) -> dict[str, Any]:
