@@ -190,8 +190,10 @@ class Bench:
             ranks=Ranks(),
         )
 
-    def steps(self, run: Run, over: Callable[[int], bool], begin: Callable[[], None]) -> tuple[int, float]:
-        """Steps and seconds from the one after which `begin` is called until `over` (of their number)."""
+    def steps(
+        self, run: Run, over: Callable[[int, float], bool], begin: Callable[[], object] = lambda: None
+    ) -> tuple[int, float]:
+        """Steps and seconds from the one after which `begin` is called until `over`, which is told both."""
         made, started = 0, 0.0
 
         def progress(done: int, _total: int) -> None:
@@ -201,7 +203,7 @@ class Bench:
                 self.wait()
                 begin()
                 started = time.perf_counter()
-            if step > self.warm and over(step - self.warm):
+            if step > self.warm and over(step - self.warm, time.perf_counter() - started):
                 self.wait()
                 made, started = step - self.warm, time.perf_counter() - started
                 raise Enough
@@ -215,15 +217,10 @@ class Bench:
     ) -> Found:
         """Triplets a second; `choose`: cudnn times its kernels, which then differ from run to run."""
         torch._dynamo.reset()
-        ends = [0.0]
-
-        def begin() -> None:
-            ends[0] = time.perf_counter() + self.seconds
-
         run = self.run(name, batch, resident, **settings)
         torch.backends.cudnn.benchmark = choose
         try:
-            made, seconds = self.steps(run, lambda _: time.perf_counter() > ends[0], begin)
+            made, seconds = self.steps(run, lambda _, seconds: seconds > self.seconds)
         finally:
             torch.backends.cudnn.benchmark = False
         rate = made * batch / seconds
@@ -243,7 +240,7 @@ class Bench:
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * self.on_gpu
         profiler = profile(activities=activities, acc_events=True)
         run = self.run(name, batch, True, **settings)
-        made, seconds = self.steps(run, lambda step: step >= count, profiler.start)
+        made, seconds = self.steps(run, lambda step, _: step >= count, profiler.start)
         profiler.stop()
         kind = torch.autograd.DeviceType.CUDA if self.on_gpu else torch.autograd.DeviceType.CPU
         rows = [row for row in profiler.key_averages() if row.device_type == kind]
@@ -267,7 +264,7 @@ class Bench:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
             guard = torch.cuda.set_sync_debug_mode if self.on_gpu else lambda _: None
-            made, _ = self.steps(run, lambda step: step >= 25, lambda: guard("warn"))
+            made, _ = self.steps(run, lambda step, _: step >= 25, lambda: guard("warn"))
             guard("default")
         said = [str(warning.message) for warning in heard if "synchroniz" in str(warning.message)]
         return {"steps": made, "waits": len(said), "a_look_every": optimise.LOOK_EVERY[self.runtime.name]}

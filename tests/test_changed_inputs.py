@@ -15,7 +15,7 @@ import pytest
 import shapely
 from conftest import SceneWriter
 
-from tile2vec_cli.checks import check
+from tile2vec_cli.api.checking import check
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
 from tile2vec_cli.embedding.inference import EmbedReport, embed
 from tile2vec_cli.errors import DataError
@@ -143,12 +143,12 @@ def test_a_file_of_a_part_is_harmed(project: Path, name: str, harm: str) -> None
     else:
         path.write_bytes(whole[: len(whole) // 2 if harm == "cut short" else 0])
     found = check(project / "tiles")
-    assert [failure.name for failure in found.damaged] == [str(path.parent)]
-    assert found.damaged[0].exit_code in (65, 66)
-    assert name in found.damaged[0].message
+    assert [failure.name for failure in found.failed] == [str(path.parent)]
+    assert found.failed[0].exit_code in (65, 66)
+    assert name in found.failed[0].message
     assert tile(project).made == 1
     assert content(project / "tiles") == before
-    assert not check(project / "tiles").damaged
+    assert not check(project / "tiles").failed
     assert vectors(project).made == 0
 
 
@@ -190,6 +190,6 @@ def test_each_setting_is_named_where_it_differs(project: Path, name: str, value:
     assert "; this run has " in message and "--overwrite" in message and "\n" not in message
     assert content(project) == before
     tile(project, config, **options, overwrite=True)
-    assert not check(project / "tiles").damaged
+    assert not check(project / "tiles").failed
     with pytest.raises(DataError, match=f"made with {name} = "):
         tile(project)

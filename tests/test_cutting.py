@@ -16,10 +16,10 @@ from cuts import check_against_rasterio, content, paths
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.outputs.parts import Shard
 from tile2vec_cli.tiling import planning
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.workers.work import Shard
 
 Noise = Callable[..., np.ndarray]
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tile2vec_cli"
 # In the order of CONTRIBUTING.md's map: each imports from itself and from what stands before it.
 ORDER = ("errors", "config", "job", "geo", "outputs", "workers", "tiling", "labelling")
 ORDER += ("neural", "learning", "embedding", "figures", "evaluation", "segmentation", "views", "exports")
-ORDER += ("catalogs", "checks", "api", "progress", "console", "commands", "cli", "__main__")
+ORDER += ("catalogs", "api", "progress", "console", "commands", "cli", "__main__")
 TORCH = ORDER.index("neural")  # the first that may know torch
 TALKERS = {"progress", "console", "commands", "cli", "__main__"}
 SIGNALS = TALKERS | {"learning"}  # who may ask for signals

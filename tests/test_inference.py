@@ -18,8 +18,8 @@ from tile2vec_cli.embedding import embedding_outputs, embeddings, inference
 from tile2vec_cli.errors import DataError, InputError, Interrupted, OutputError, UsageError
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.neural import models
-from tile2vec_cli.outputs.parts import Shard
 from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.workers.work import Shard
 
 
 @pytest.fixture(scope="module")

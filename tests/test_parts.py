@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
 from tile2vec_cli.outputs import parts
-from tile2vec_cli.outputs.parts import Shard
+from tile2vec_cli.workers.work import Shard
 
 
 def entries(folder: Path) -> list[str]:

@@ -25,7 +25,7 @@ from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import mosaics
-from tile2vec_cli.views.components import Components, Moments
+from tile2vec_cli.views.spectra import Components, Moments
 
 Tool = Callable[..., Run]
 SIZE, DIM = 8, 12

@@ -15,10 +15,10 @@ from conftest import SceneWriter
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.scene_lists import choose
-from tile2vec_cli.outputs.parts import Shard
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.cutting import TileReport
 from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.workers.work import Shard
 
 Noise = Callable[..., np.ndarray]
 SCENE = "T14TNL_20210513T170901"

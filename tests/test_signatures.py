@@ -13,11 +13,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 import typer
 
+import tile2vec_cli as t2v
 from tile2vec_cli import config as configs
 from tile2vec_cli.cli import COMMANDS, function, program
-from tile2vec_cli.commands.signatures import Setting, expanded, settings_of
+from tile2vec_cli.commands.signatures import Call, Setting, expanded, settings_of
 from tile2vec_cli.config.encoders import Row
 from tile2vec_cli.config.fields import Option, nested_in, option, option_of
+from tile2vec_cli.console import Console
 
 # What is no option, and why.
 ASIDE = {
@@ -27,6 +29,9 @@ ASIDE = {
     ("WeakConfig", "evaluate"),  # --evaluate, read as --labels are
     ("ProbeConfig", "baselines"),  # all of them, where nothing is said and there are --tiles
 }
+
+
+TOLD = (Console, Call)  # what a command talks and calls with
 
 
 def all_configs() -> Iterator[Any]:
@@ -43,7 +48,7 @@ def taken(name: str) -> list[Any]:
     """The configs that a command takes."""
     hints = get_type_hints(function(name)).values()
     found = [get_args(hint)[0] if get_origin(hint) is partial else hint for hint in hints]
-    return [one for one in found if dataclasses.is_dataclass(one)]
+    return [one for one in found if dataclasses.is_dataclass(one) and one not in TOLD]
 
 
 SETTINGS = [(name, setting) for name in COMMANDS for one in taken(name) for setting in settings_of(one)]
@@ -120,4 +125,15 @@ def test_an_option_without_a_default_has_to_be_given() -> None:
 
 def test_a_command_without_a_config_stays_as_it_is() -> None:
     check = function("check")
-    assert list(inspect.signature(expanded(check)).parameters) == list(inspect.signature(check).parameters)
+    assert list(inspect.signature(expanded(check)).parameters) == ["path", "remove", "json", "quiet"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_given_what_its_function_takes(name: str) -> None:
+    """But for what it makes into something else: labels, and the files that are scored against."""
+    own = function(name)
+    hints = get_type_hints(own)
+    given = {key for key, hint in hints.items() if get_origin(hint) is not partial and hint not in TOLD}
+    takes = inspect.signature(t2v._function(own.__name__)).parameters
+    aside = {"train": {"labels"}, "weak-segment": {"evaluate"}}
+    assert given - {"return"} - set(takes) == aside.get(name, set())

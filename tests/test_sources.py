@@ -14,7 +14,7 @@ import twins
 from conftest import Run, SceneWriter
 from twins import FP32, Project, both, model, tile
 
-from tile2vec_cli.checks import check
+from tile2vec_cli.api.checking import check
 from tile2vec_cli.config.pipeline import TripletConfig
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding.inference import embed
@@ -46,7 +46,7 @@ def readers(root: Project) -> dict[str, Callable[[], object]]:
     )
 
     def whole() -> None:
-        damaged = check(virtual).damaged
+        damaged = check(virtual).failed
         if damaged:
             raise {65: DataError, 66: InputError}[damaged[0].exit_code](damaged[0].message)
 
@@ -105,16 +105,16 @@ def test_the_project_moves(project: Project, tmp_path: Path) -> None:
 
 def test_check_reads_the_scene(project: Project) -> None:
     both(project)
-    assert not check(project / "virtual").damaged
+    assert not check(project / "virtual").failed
     scene = project / "scenes" / "b.tif"
     was = scene.stat()
     whole, middle = scene.read_bytes(), scene.stat().st_size // 2
     scene.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
     os.utime(scene, ns=(was.st_atime_ns, was.st_mtime_ns))
-    (failure,) = check(project / "virtual").damaged
+    (failure,) = check(project / "virtual").failed
     assert failure.exit_code == 65 and "b.tif: its pixels are not those that were indexed" in failure.message
     scene.unlink()
-    assert [f.exit_code for f in check(project / "virtual", remove=True).damaged] == [66]
+    assert [f.exit_code for f in check(project / "virtual", remove=True).failed] == [66]
     assert (project / "virtual" / "parts" / "b").exists()  # the index of a scene that is away is no damage
 
 

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save
 from strange import CPU, edit, edit_footer, make, refuses
 
-from tile2vec_cli.checks import check
+from tile2vec_cli.api.checking import check
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TripletConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.embedding import embeddings
@@ -67,7 +67,7 @@ def test_a_newer_model(copy: Path, kind: str) -> None:
     words = ("model.json", "tile2vec-model/2", "tile2vec-model/1")
     refuses(lambda: LOADS[kind](copy), *words)
     report = check(copy / kind)
-    assert len(report.damaged) == 1 and all(word in report.damaged[0].message for word in words)
+    assert len(report.failed) == 1 and all(word in report.failed[0].message for word in words)
 
 
 def test_a_newer_tile_set(copy: Path) -> None:
@@ -88,8 +88,8 @@ def test_newer_triplets(copy: Path) -> None:
     words = ("triplets.parquet", "tile2vec-triplets/2", "tile2vec-triplets/1")
     refuses(lambda: triplets.read(path), *words)
     report = check(path)
-    assert report.kind == "triplets"
-    assert "tile2vec-triplets/2" in report.damaged[0].message or "not what" in report.damaged[0].message
+    assert report.keys["kind"] == "triplets"
+    assert "tile2vec-triplets/2" in report.failed[0].message or "not what" in report.failed[0].message
 
 
 def test_newer_embeddings(copy: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_part_that_lacks_a_key_is_refused_and_cut_again(copy: Path, key: str) 
     before = path.read_bytes()
     edit(path, lambda found: found.pop(key))
     refuses(lambda: TileSet.open(copy / "tiles"), "part.json", key)
-    assert check(copy / "tiles").damaged
+    assert check(copy / "tiles").failed
     edit(path, lambda found: found.update(source=str(copy / "scenes" / "land.tif")))
     report = cut([str(copy / "scenes" / "land.tif")], copy / "tiles", TileConfig(size=16, min_valid=0.25))
     assert report.made == 1
@@ -159,7 +159,7 @@ def test_arrays_that_claim_what_they_do_not_hold(copy: Path, name: str, header: 
     path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(2000))
     tiles = TileSet.open(copy / "tiles")
     refuses(lambda: (tiles.pixels(np.array([0])), tiles.valid(np.array([0]))), name)
-    assert name in check(copy / "tiles").damaged[0].message
+    assert name in check(copy / "tiles").failed[0].message
 
 
 # --- models ------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def program(name: str) -> Any:
     """A command by itself: what typer makes of its function."""
     settings = {**CONTEXT, **SETTINGS.get(name, {})}
     one = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=settings)
-    one.command(name)(expanded(function(name)))
+    one.command(name)(expanded(function(name), name))
     return typer.main.get_command(one)
 
 

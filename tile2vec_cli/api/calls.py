@@ -13,14 +13,14 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, fields, replace
 from functools import wraps
 from inspect import Parameter
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from tile2vec_cli.api.outcomes import Outcome
-from tile2vec_cli.config.fields import argument, nested_in, option_of
+from tile2vec_cli.config.fields import argument, flattened, option_of, settings
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import parse_place
 from tile2vec_cli.errors import Interrupted, Remark, UsageError
@@ -85,8 +85,9 @@ def _signature(own: Mapping[str, Parameter], config: Any) -> inspect.Signature:
     found: dict[str, Parameter] = {}
     for name, parameter in own.items():
         if name == "config":
-            for field, default in _options(config):
+            for field, default, _ in flattened(config):
                 if _option_name(field) not in own:
+                    default = Parameter.empty if default is MISSING else default
                     _add(found, _option_name(field), str(field.type).replace("Place", _PLACE), default)
         else:
             _add(found, name, str(parameter.annotation), parameter.default)
@@ -102,19 +103,6 @@ def _add(found: dict[str, Parameter], name: str, annotation: str, default: Any) 
     if name == "labels":
         for field in _READING:
             _add(found, _option_name(field), str(field.type), field.default)
-
-
-def _options(config: Any) -> list[tuple[Field[Any], Any]]:
-    """The fields of a config that are options, with their defaults; those of a config in it as well."""
-    found: list[tuple[Field[Any], Any]] = []
-    for field in fields(config):
-        default = Parameter.empty if field.default is MISSING else field.default
-        if is_dataclass(default):
-            inner = [one for one in fields(default) if one.name in nested_in(field)]
-            found += [(one, getattr(default, one.name)) for one in inner]
-        else:
-            found.append((field, default))
-    return found
 
 
 def _option_name(field: Field[Any]) -> str:
@@ -135,20 +123,11 @@ def _arguments(given: Mapping[str, Any], own: Mapping[str, Parameter], config: A
         found["evaluate"] = _labels("evaluate", {**found, "layer": None, "crs": None})
     arguments = {name: found[name] for name in own if name != "config"}
     if config is not None:
-        arguments["config"] = _made(config, found, own)
+        each = [(field, within, _option_name(field)) for field, _, within in flattened(config)]
+        wanted = [one for one in each if one[1] or one[2] not in own]
+        said = ((field.name, within, found[option]) for field, within, option in wanted)
+        arguments["config"] = config(**settings(config, said))
     return arguments
-
-
-def _made(config: Any, found: Mapping[str, Any], own: Mapping[str, Parameter]) -> Any:
-    settings: dict[str, Any] = {}
-    for field in fields(config):
-        if is_dataclass(field.default):
-            inner = [one for one in fields(field.default) if one.name in nested_in(field)]
-            changes = {one.name: found[_option_name(one)] for one in inner}
-            settings[field.name] = replace(field.default, **changes)  # type: ignore[type-var]
-        elif _option_name(field) not in own:
-            settings[field.name] = found[_option_name(field)]
-    return config(**settings)
 
 
 def _labels(name: str, found: Mapping[str, Any]) -> Any:

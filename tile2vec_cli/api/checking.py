@@ -1,17 +1,70 @@
-"""Whether what lies on disk is what was written."""
+"""Whether what lies on disk is what was written: every fingerprint, taken again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from tile2vec_cli import checks
 from tile2vec_cli.api.outcomes import Outcome
-from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.embedding import embedding_files, embedding_outputs
+from tile2vec_cli.errors import DataError, Failure, InputError, Tile2VecError
+from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.neural import models
+from tile2vec_cli.outputs import parts
+from tile2vec_cli.outputs.parts import Progress, read_json, silent
+from tile2vec_cli.tiling import tile_files, triplets
+
+Verify = Callable[[Path], None]
 
 
 def check(path: Path, *, remove: bool = False, on_progress: Progress = silent) -> Outcome[None]:
-    """Verify every fingerprint of a tile set, triplets, a model or embeddings."""
-    report = checks.check(path, remove=remove, on_progress=on_progress)
-    damaged = [failure.name for failure in report.damaged]
-    keys = {"kind": report.kind, "checked": report.checked, "damaged": len(damaged), "failed": damaged}
-    return Outcome("check", keys, [path], [], failed=report.damaged)
+    """Verify every fingerprint of a tile set, triplets, a model or embeddings.
+
+    remove: take away what is damaged, so that the command that made it makes it again.
+    Raises InputError where nothing is, DataError where it is nothing of ours.
+    """
+    kind, units = _units(path)
+    damaged = []
+    for number, (unit, verify) in enumerate(units, start=1):
+        try:
+            verify(unit)
+        except Tile2VecError as error:
+            damaged.append(Failure.of(str(unit), error))
+            # A scene that is away has not harmed the index of it, which could not be made again.
+            away = isinstance(error, InputError) and (unit / "part.json").exists()
+            if remove and not away:
+                parts.remove(unit)
+        on_progress(number, len(units))
+    names = [failure.name for failure in damaged]
+    keys = {"kind": kind, "checked": len(units), "damaged": len(damaged), "failed": names}
+    return Outcome("check", keys, [path], [], failed=damaged)
+
+
+def _units(path: Path) -> tuple[str, list[tuple[Path, Verify]]]:
+    """What lies at `path`, its parts, and how each of them is verified."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; output of tile2vec is needed. Check the path.")
+    if path.is_file():
+        if triplets.is_triplets(path):
+            return "triplets", [(path, _verify_triplets)]
+        return "embeddings", [(path, _verify_embeddings)]
+    if (path / models.DESCRIPTION).exists():
+        return "model", [(path, models.verify)]
+    if (path / "parts").is_dir():
+        manifest = tile_files.read_manifest(path)
+        folders = sorted((path / "parts").glob("[!.]*"))
+        read, opened = tile_files.read_part, tile_files.part_of
+        return "tiles", [(folder, lambda f: opened(f, read(f), manifest).verify()) for folder in folders]
+    read_json(path / embedding_outputs.MANIFEST, embedding_files.FORMAT)
+    return "embeddings", [(file, _verify_embeddings) for file in sorted(path.glob("[!.]*.parquet"))]
+
+
+def _verify_triplets(path: Path) -> None:
+    geoparquet.verify(path)
+    triplets.read(path)
+
+
+def _verify_embeddings(path: Path) -> None:
+    geoparquet.verify(path)
+    if not embedding_files.header(geoparquet.read_metadata(path), path):
+        raise DataError(f"{path}: not made by `tile2vec embed`; a {embedding_files.FORMAT} file is needed.")

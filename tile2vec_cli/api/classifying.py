@@ -35,13 +35,12 @@ def classify(
         negative=exemplars.listed("--negative", config.negative),
     )
     out = tuple(dict.fromkeys(out))
-    inputs = [embeddings, *(labels.given if labels else ()), *([tiles] if tiles else [])]
     if any(not one.suffix for one in out):
         folder = class_parts.require_alone(out, picture, config)
         report, failed = class_parts.run(
             embeddings, labels, config, folder, overwrite=overwrite, on_progress=on_progress
         )
-        return Outcome("classify", report.keys, inputs, report.files, report.up_to_date, failed)
+        return Outcome.of("classify", report, embeddings, labels, tiles, failed=failed)
     class_reports.require_outputs(out, config)
     report = class_reports.run(
         embeddings,
@@ -53,7 +52,7 @@ def classify(
         overwrite=overwrite,
         on_progress=on_progress,
     )
-    return Outcome("classify", report.keys, inputs, report.files, report.up_to_date)
+    return Outcome.of("classify", report, embeddings, labels, tiles)
 
 
 def suggest(
@@ -70,5 +69,4 @@ def suggest(
     """Suggest which tiles to label next; `report["suggested"]` lists them."""
     outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
     report = suggest_reports.run(embeddings, labels, config, outputs, on_progress)
-    inputs = [embeddings, *(labels.given if labels else ()), *([tiles] if tiles else [])]
-    return Outcome("suggest", report.keys, inputs, report.files, report.up_to_date)
+    return Outcome.of("suggest", report, embeddings, labels, tiles)

@@ -18,7 +18,7 @@ def export(
     """Export a model as one file that runs without tile2vec: .onnx, or .pt2 of torch.export."""
     report = export_reports.run(model, out, config, overwrite)
     on_progress(1, 1)
-    return Outcome("export", report.keys, [model], report.files, report.up_to_date)
+    return Outcome.of("export", report, model)
 
 
 def stac(
@@ -31,5 +31,4 @@ def stac(
 ) -> Outcome[None]:
     """Put embeddings, maps and models into a self-contained static STAC catalog."""
     report = static.write(paths, out, config, overwrite=overwrite, on_progress=on_progress)
-    keys = {**report.counts, "undated": list(report.undated)}
-    return Outcome("stac", keys, paths, [out / static.CATALOG], report.up_to_date)
+    return Outcome.of("stac", report, *paths)

@@ -68,16 +68,10 @@ def probe(
         overwrite=overwrite,
         on_progress=on_progress,
     )
-    named = labels.given if isinstance(labels, LabelSource) else ("labels",)
+    named = labels if isinstance(labels, LabelSource) else "labels"
     first = vectors if isinstance(vectors, Path) else "vectors"
-    return Outcome(
-        "probe",
-        report.keys,
-        [first, *named, *(path for path in (tiles, model) if path), *beside],
-        report.files,
-        report.up_to_date,
-        open=lambda found: Verdict(found, out),
-    )
+    inputs = (first, named, tiles, model, *beside)
+    return Outcome.of("probe", report, *inputs, open=lambda found: Verdict(found, out))
 
 
 def _count(path: Path) -> int:

@@ -16,9 +16,10 @@ from tile2vec_cli.errors import UsageError
 from tile2vec_cli.job import launch
 from tile2vec_cli.job.resources import worker_count
 from tile2vec_cli.learning import training
-from tile2vec_cli.outputs.parts import Progress, Shard, silent, sweep
+from tile2vec_cli.outputs.parts import Progress, silent, sweep
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.workers.clusters import crew
+from tile2vec_cli.workers.work import Shard
 
 
 def train(

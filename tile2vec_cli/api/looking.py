@@ -18,13 +18,12 @@ from tile2vec_cli.config.views import (
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.views import (
-    analogy_reports,
-    analogy_scores,
+    analogies,
     change_reports,
     exemplars,
     inspect_reports,
     previews,
-    similar_reports,
+    similarity,
 )
 from tile2vec_cli.views.near_reports import Outputs
 
@@ -48,9 +47,8 @@ def similar(
         config, to=exemplars.listed("--to", config.to), without=exemplars.listed("--not", config.without)
     )
     outputs = Outputs(out, tiles, picture, config.rgb, overwrite, raster)
-    report = similar_reports.run(embeddings, config, outputs, on_progress)
-    inputs = [embeddings, *([tiles] if tiles else [])]
-    return Outcome("similar", report.keys, inputs, report.files, report.up_to_date)
+    report = similarity.run(embeddings, config, outputs, on_progress)
+    return Outcome.of("similar", report, embeddings, tiles)
 
 
 def preview(
@@ -77,8 +75,7 @@ def preview(
         overwrite=overwrite,
         on_progress=on_progress,
     )
-    inputs = [embeddings, *filter(None, (fit_on, tiles))]
-    return Outcome("preview", report.keys, inputs, report.files, report.up_to_date)
+    return Outcome.of("preview", report, embeddings, fit_on, tiles)
 
 
 def analogy(
@@ -96,17 +93,16 @@ def analogy(
 
     terms: A, B and C, each a tile_id, (longitude, latitude), or a class of the labels.
     """
-    inputs = [embeddings, *(labels.given if labels else ()), *([tiles] if tiles else [])]
     if not config.score:
         outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
-        report = analogy_reports.run(embeddings, config, labels, outputs, on_progress)
-        return Outcome("analogy", report.keys, inputs, report.files, report.up_to_date)
-    if out or picture:
+        report = analogies.run(embeddings, config, labels, outputs, on_progress)
+    elif out or picture:
         raise UsageError("--score: writes no files; needs neither --out nor --picture. Use --json.")
-    if labels is None:
+    elif labels is None:
         raise UsageError("--score: needs classes. Give --labels.")
-    found = analogy_reports.score(embeddings, config, labels, on_progress)
-    return Outcome("analogy", analogy_scores.keys(found), inputs, [])
+    else:
+        report = analogies.score(embeddings, config, labels, on_progress)
+    return Outcome.of("analogy", report, embeddings, labels, tiles)
 
 
 def change(
@@ -136,8 +132,7 @@ def change(
         overwrite=overwrite,
         on_progress=on_progress,
     )
-    inputs = [before, after, *filter(None, (tiles_before, tiles_after))]
-    return Outcome("change", report.keys, inputs, report.files, report.up_to_date)
+    return Outcome.of("change", report, before, after, tiles_before, tiles_after)
 
 
 def inspect(
@@ -166,5 +161,4 @@ def inspect(
         overwrite=overwrite,
         on_progress=on_progress,
     )
-    inputs = [embeddings, *([tiles] if tiles else []), *(labels.given if labels else ())]
-    return Outcome("inspect", report.keys, inputs, report.files, report.up_to_date)
+    return Outcome.of("inspect", report, embeddings, tiles, labels)

@@ -10,9 +10,10 @@ from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.api.tiling import choose
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import MapConfig, WeakConfig
-from tile2vec_cli.outputs.parts import Progress, Shard, silent
+from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.segmentation import mapping, weak_reports
 from tile2vec_cli.workers.clusters import crew
+from tile2vec_cli.workers.work import Shard
 
 
 def weak_segment(
@@ -26,16 +27,9 @@ def weak_segment(
 ) -> Outcome[Model]:
     """Train a U-Net to segment one class (cropland) from weak labels: one pixel or one label a tile."""
     report = weak_reports.run(tiles, labels, out, config, overwrite=overwrite, on_progress=on_progress)
-    clean = () if config.evaluate is None else LabelSource.of(config.evaluate).given
-    inputs = [tiles, *labels.given, *clean, *([config.init] if config.init else [])]
-    return Outcome(
-        "weak-segment",
-        report.keys,
-        inputs,
-        report.files,
-        report.up_to_date,
-        open=lambda found: Model.open(out, found),
-    )
+    clean = None if config.evaluate is None else LabelSource.of(config.evaluate)
+    inputs = (tiles, labels, clean, config.init)
+    return Outcome.of("weak-segment", report, *inputs, open=lambda found: Model.open(out, found))
 
 
 def map_scenes(

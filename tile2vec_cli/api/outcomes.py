@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import Failure
 from tile2vec_cli.geo.signed_urls import unsigned
+
+if TYPE_CHECKING:
+    from tile2vec_cli.outputs import records
 
 FORMAT = "tile2vec-report/1"
 
@@ -34,6 +38,21 @@ class Outcome(Generic[Object]):
     left_out: Mapping[str, int] = field(default_factory=dict, repr=False)  # of an area
     open: Callable[[Report], Object] | None = field(default=None, repr=False)
     seconds: float = field(default=0.0, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        command: str,
+        report: records.Report,
+        *inputs: object,
+        failed: Sequence[Failure] = (),
+        open: Callable[[Report], Object] | None = None,
+    ) -> Outcome[Object]:
+        """From the core's report. Inputs: labels as they were named; None: it is not used."""
+        given: list[object] = []
+        for one in inputs:
+            given += one.given if isinstance(one, LabelSource) else () if one is None else (one,)
+        return cls(command, report.keys, given, report.files, report.up_to_date, failed, open=open)
 
     @property
     def report(self) -> Report:

@@ -18,11 +18,12 @@ from tile2vec_cli.errors import OutputError, Remark, UsageError
 from tile2vec_cli.geo import scene_lists
 from tile2vec_cli.geo.scene_lists import Choice
 from tile2vec_cli.job.resources import worker_count
-from tile2vec_cli.outputs.parts import Progress, Shard, new_file, silent, sweep
+from tile2vec_cli.outputs.parts import Progress, new_file, silent, sweep
 from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.tiling.triplets import Triplets
 from tile2vec_cli.workers.clusters import crew
+from tile2vec_cli.workers.work import Shard
 
 
 def choose(scenes: Sequence[str], config: TileConfig | MapConfig, recursive: bool, name_by: str) -> Choice:

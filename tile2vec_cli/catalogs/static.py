@@ -18,6 +18,7 @@ from tile2vec_cli.errors import DataError, OutputError, UsageError
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
+from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.outputs.stamps import Stamp
 
 FORMAT = "tile2vec-stac/1"
@@ -31,15 +32,6 @@ KINDS = {"embeddings": "Embeddings of tiles", "maps": "Maps", "models": "Models"
 
 
 @dataclass(frozen=True)
-class CatalogReport:
-    """How many items of each kind the catalog holds, and the ids of those without a date."""
-
-    counts: dict[str, int]
-    undated: tuple[str, ...]
-    up_to_date: bool
-
-
-@dataclass(frozen=True)
 class _Collection:
     """Items of one kind of which the same can be said, in a folder of the catalog."""
 
@@ -50,8 +42,8 @@ class _Collection:
 
 def write(
     paths: Sequence[Path], out: Path, config: StacConfig, *, overwrite: bool, on_progress: Progress = silent
-) -> CatalogReport:
-    """Put what lies at `paths` into a catalog.
+) -> Report:
+    """Put what lies at `paths` into a catalog; report the items of each kind, and the ids of the undated.
 
     Raises InputError for what is missing, DataError for what is no kind of output that belongs into a
     catalog, two items of one id, or a catalog made with other settings or of items that are not given.
@@ -63,12 +55,14 @@ def write(
     items = [source.describe(source.path) for source in found]
     _require_distinct(items)
     counts = {kind: sum(item.kind == kind for item in items) for kind in KINDS}
-    undated = tuple(item.id for item in items if item.times[0] is None and item.kind != "models")
+    undated = [item.id for item in items if item.times[0] is None and item.kind != "models"]
+    keys, catalog = {**counts, "undated": undated}, (out / CATALOG,)
     settings = asdict(config)
-    contents = {f"{item.kind}/{item.id}": _contents(item) for item in items}
+    contents: Json = {
+        f"{item.kind}/{item.id}": [content(asset.path) for asset in item.assets.values()] for item in items
+    }
     if _is_up_to_date(out, settings, contents, overwrite):
-        return CatalogReport(counts, undated, up_to_date=True)
-
+        return Report(keys, catalog, up_to_date=True)
     parts.sweep(out.parent)
     with parts.new_folder(out) as folder:
         _write_catalog(folder, items, config, lambda done: on_progress(done, len(items)))
@@ -78,7 +72,7 @@ def write(
             if file.is_file()
         }
         _dump(folder / RECORD, {"format": FORMAT, "settings": settings, "content": contents, "files": files})
-    return CatalogReport(counts, undated, up_to_date=False)
+    return Report(keys, catalog, up_to_date=False)
 
 
 def _require_distinct(items: Iterable[Item]) -> None:
@@ -90,10 +84,6 @@ def _require_distinct(items: Iterable[Item]) -> None:
                 f"{item.source}: {item.kind} called {item.id!r}, as {other.source} is; ids are needed that "
                 "differ. Rename one of them."
             )
-
-
-def _contents(item: Item) -> list[str | None]:
-    return [content(asset.path) for asset in item.assets.values()]
 
 
 # --- what is there already --------------------------------------------------------------------
@@ -118,7 +108,8 @@ def _is_up_to_date(out: Path, settings: Json, contents: Json, overwrite: bool) -
     if Stamp(settings, contents=contents).stays(
         out, Stamp(found["settings"], contents=found["content"]), overwrite
     ):
-        return _is_whole(out, found["files"])
+        files = ((out / name, size) for name, size in found["files"].items())
+        return all(file.is_file() and file.stat().st_size == size for file, size in files)
     gone = sorted(found["content"].keys() - contents.keys())
     if gone and not overwrite:
         raise DataError(
@@ -126,10 +117,6 @@ def _is_up_to_date(out: Path, settings: Json, contents: Json, overwrite: bool) -
             "hold is needed. Name it, too, choose another output, or --overwrite to replace it."
         )
     return False
-
-
-def _is_whole(out: Path, files: dict[str, int]) -> bool:
-    return all((out / name).is_file() and (out / name).stat().st_size == size for name, size in files.items())
 
 
 # --- what is written --------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import AnalogyConfig
@@ -23,8 +24,8 @@ def analogy(
     tiles: options.PictureTiles = None,
     picture: options.Picture = None,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Find the tiles nearest to A - B + C: what A has and B lacks, added to C.
 
@@ -41,22 +42,10 @@ def analogy(
     Example: tile2vec analogy embeddings.parquet 5+ none s1/0/50 --labels trees.gpkg --field density
     """
     source = options.optional_labels(labels, reading)
-    console = Console("analogy", quiet, json)
 
-    from tile2vec_cli.api import looking
     from tile2vec_cli.views import near_reports
 
-    with console.progress("analogy", "draws" if config.score else "rows") as on_progress:
-        done = looking.analogy(
-            embeddings,
-            config,
-            labels=source,
-            out=out,
-            tiles=tiles,
-            picture=picture,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("analogy", "draws" if config.score else "rows", labels=source)
     options.say_label_rasters(console, done.keys.get("label_rasters", {}))
     console.left_out(source, done.keys.get("labels_left_out", {}))
     if config.score:

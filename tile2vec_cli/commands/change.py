@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.views import ChangeConfig
 from tile2vec_cli.console import Console
@@ -32,8 +33,8 @@ def change(
         None, metavar="TILES", help="That of AFTER (default: the same); maps are in its CRSs."
     ),
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Rank places by how far their vectors moved between two dates.
 
@@ -44,22 +45,7 @@ def change(
 
     Example: tile2vec change 2014.parquet 2017.parquet --out change.tif --out change.parquet
     """
-    console = Console("change", quiet, json)
-
-    from tile2vec_cli.api import looking
-
-    with console.progress("change", "rows") as on_progress:
-        done = looking.change(
-            before,
-            after,
-            config,
-            out=out or (),
-            tiles_before=tiles_before,
-            tiles_after=tiles_after,
-            picture=picture,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("change", "rows")
     keys = done.keys
     console.say(_remark(keys))
     for name, path in (("before", before), ("after", after)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.console import Console
 
@@ -12,8 +12,9 @@ from tile2vec_cli.console import Console
 def check(
     path: Path = option(flag="PATH", help="A tile set, triplets, a model or embeddings."),
     remove: bool = option(False, help="Delete what is damaged, so that the next run makes it again."),
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    console: Console,
+    call: Call,
 ) -> None:
     """Verify every fingerprint of a tile set, triplets, a model or embeddings.
 
@@ -21,10 +22,5 @@ def check(
 
     Example: tile2vec check tiles && tile2vec check embeddings
     """
-    console = Console("check", quiet, json)
-
-    from tile2vec_cli.api import checking
-
-    with console.progress("check", "parts") as on_progress:
-        done = checking.check(path, remove=remove, on_progress=on_progress)
+    done = call("check", "parts")
     console.show(done)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import ClassifyConfig
@@ -38,8 +39,8 @@ def classify(
         None, metavar="TILES", help="The tile set that was embedded: maps in its CRSs."
     ),
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Give every tile a class and its probability, learned from the labels of a few.
 
@@ -52,21 +53,8 @@ def classify(
     Example: tile2vec classify embeddings.parquet --labels points.geojson --out map.tif --out map.parquet
     """
     source = options.optional_labels(labels, reading)
-    console = Console("classify", quiet, json)
 
-    from tile2vec_cli.api import classifying
-
-    with console.progress("classify", "rows") as on_progress:
-        done = classifying.classify(
-            embeddings,
-            out,
-            config,
-            labels=source,
-            tiles=tiles,
-            picture=picture,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("classify", "rows", labels=source)
     keys = done.keys
     options.say_label_rasters(console, keys["label_rasters"])
     console.left_out("labels" if source is None else source, keys["left_out"])

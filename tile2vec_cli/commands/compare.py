@@ -24,8 +24,7 @@ def compare(
     ),
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
 ) -> None:
     """Compare ways to learn without labels: the same tiles, encoder and minutes, scored on the same splits.
 
@@ -40,8 +39,6 @@ def compare(
 
     Example: tile2vec compare tiles --labels landcover.tif --minutes 10 --out comparison
     """
-    console = Console("compare", quiet, json)
-
     from tile2vec_cli.api import judging
     from tile2vec_cli.evaluation import comparison_reports
     from tile2vec_cli.evaluation.comparison import Bench

@@ -23,8 +23,8 @@ def demo(
     out: Path = option(Path("tile2vec-demo"), help="Folder for everything the demo makes."),
     minutes: float = option(1.0, help="How long to train."),
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    console: Console,
 ) -> None:
     """Run the whole pipeline on the sample data: embeddings and their probe, weak labels and their map.
 
@@ -33,14 +33,13 @@ def demo(
 
     Example: tile2vec demo --out tile2vec-demo
     """
-    console = Console("demo", quiet, json)
     started = time.monotonic()
     *steps, judge = commands(out, minutes, overwrite)
     for step in steps:
         _run(console, step, sys.stderr)
     # The probe's result is the demo's: its table goes straight to stdout, its JSON into ours.
-    scores = _run(console, [*judge, "--json"] if json else judge, subprocess.PIPE if json else None)
-    done = outcome(scores if json else "", out)
+    json, stdout = (["--json"], subprocess.PIPE) if console.as_json else ([], None)
+    done = outcome(_run(console, [*judge, *json], stdout), out)
     console.show(done, rows=[("picture", picture) for picture in done.keys["pictures"]])
     console.say(f"The demo took {time.monotonic() - started:.0f} s.")
 

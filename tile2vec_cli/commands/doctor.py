@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.console import Console
 
 
-def doctor(json: options.Json = False, quiet: options.Quiet = False) -> None:
+def doctor(*, console: Console, call: Call) -> None:
     """Look whether all that tile2vec needs works here, and what would be slow.
 
     One line for each library, the data of GDAL and PROJ, the device, the CPUs, threads and memory granted,
@@ -14,11 +14,8 @@ def doctor(json: options.Json = False, quiet: options.Quiet = False) -> None:
 
     Example: tile2vec doctor
     """
-    console = Console("doctor", quiet, json)
-
-    from tile2vec_cli.api import examining
     from tile2vec_cli.job.machine import Finding
 
-    done = examining.doctor()
+    done = call()
     findings = [Finding(**one) for one in done.keys["findings"]]
     console.show(done, [(one.name, one.state, one.line) for one in findings])

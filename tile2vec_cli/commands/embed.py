@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.console import Console
@@ -23,8 +24,8 @@ def embed(
     dask: options.Dask = None,
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Embed every tile with a trained model: vectors and footprints as GeoParquet.
 
@@ -34,23 +35,7 @@ def embed(
 
     Example: tile2vec embed tiles --model model --out embeddings.parquet --dtype float16
     """
-    console = Console("embed", quiet, json)
-
-    from tile2vec_cli.api import learning
-
-    with console.progress("Embed", "tiles") as on_progress:
-        done = learning.embed(
-            tiles,
-            model,
-            config,
-            out=out,
-            shard=shard,
-            workers=workers,
-            dask=dask,
-            strict=strict,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("Embed", "tiles")
     if done.keys["others"]:
         console.say(
             f"{out}: {done.keys['others']} files are of parts that {tiles} does not hold; "

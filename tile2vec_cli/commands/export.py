@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.pipeline import ExportConfig
 from tile2vec_cli.console import Console
@@ -16,8 +17,8 @@ def export(
     *,
     config: ExportConfig,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Export a model as one file that runs without tile2vec: raw pixels in, vectors or probabilities out.
 
@@ -27,11 +28,7 @@ def export(
 
     Example: tile2vec export model --out model.onnx
     """
-    console = Console("export", quiet, json)
-
-    from tile2vec_cli.api import exporting
-
-    done = exporting.export(model, out, config, overwrite=overwrite)
+    done = call()
     if why := done.keys.get("unchecked"):
         console.say(f"{out}: not compared with the model: {why}.")
     console.show(done)

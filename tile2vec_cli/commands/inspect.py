@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import InspectConfig
@@ -27,8 +28,8 @@ def inspect(
     reading: partial[LabelSource],
     config: InspectConfig,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Inspect embeddings: easier tasks, separate factors, readable components, no collapse.
 
@@ -39,21 +40,9 @@ def inspect(
 
     Example: tile2vec inspect embeddings.parquet --tiles tiles --out inspect
     """
-    console = Console("inspect", quiet, json)
     source = options.optional_labels(labels, reading)
 
-    from tile2vec_cli.api import looking
-
-    with console.progress("inspect", "rows") as on_progress:
-        done = looking.inspect(
-            embeddings,
-            out,
-            config,
-            tiles=tiles,
-            labels=source,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("inspect", "rows", labels=source)
     probe = done.keys["probe"] or {}
     options.say_label_rasters(console, probe.get("label_rasters", {}))
     console.left_out(source, probe.get("left_out", {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.console import Console
@@ -23,8 +24,8 @@ def map_scenes(
     dask: options.Dask = None,
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Map scenes of any size with a model of weak-segment: Cloud-Optimized GeoTIFFs without seams.
 
@@ -33,23 +34,5 @@ def map_scenes(
 
     Example: tile2vec map scenes/ --model cropland --out maps
     """
-    console = Console("map", quiet, json)
-
-    from tile2vec_cli.api import mapping
-
-    with console.progress("Map", "pixels") as on_progress:
-        done = mapping.map_scenes(
-            scenes,
-            model,
-            out,
-            config,
-            recursive=recursive,
-            name_by=name_by,
-            shard=shard,
-            workers=workers,
-            dask=dask,
-            strict=strict,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("Map", "pixels")
     console.show(done)

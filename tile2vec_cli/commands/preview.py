@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.views import PreviewConfig
 from tile2vec_cli.console import Console
@@ -31,8 +32,8 @@ def preview(
     ),
     config: PreviewConfig,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Show embeddings as a map: their first three principal components as red, green and blue.
 
@@ -45,21 +46,7 @@ def preview(
 
     Example: tile2vec preview embeddings.parquet --out preview.tif --tiles tiles --sheet kinds.png
     """
-    console = Console("preview", quiet, json)
-
-    from tile2vec_cli.api import looking
-
-    with console.progress("preview", "rows") as on_progress:
-        done = looking.preview(
-            embeddings,
-            out,
-            config,
-            tiles=tiles,
-            fit_on=fit_on,
-            sheet=sheet,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("preview", "rows")
     if done.keys["beneath"]:
         console.say(f"{done.keys['beneath']:,} tiles lie beneath newer ones or share their pixel.")
     rows = [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import BASELINE_NAMES, ProbeConfig
@@ -46,8 +47,8 @@ def probe(
         None, metavar="DIR", help="Folder for report.json, confusion.csv and two pictures."
     ),
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Evaluate embeddings: how well do simple classifiers learn labels from them?
 
@@ -64,24 +65,9 @@ def probe(
     """
     config = settings()
     chosen = None if baselines is None else parse_names("--baselines", baselines, BASELINE_NAMES)
-    console = Console("probe", quiet, json)
     source = options.label_source(labels, reading)
-
-    from tile2vec_cli.api import judging
-
-    with console.progress("probe", "fits" if config.end_to_end is None else "seconds") as on_progress:
-        done = judging.probe(
-            embeddings,
-            source,
-            config,
-            tiles=tiles,
-            baselines=chosen,
-            model=model,
-            beside=beside or (),
-            out=out,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    unit = "fits" if config.end_to_end is None else "seconds"
+    done = call("probe", unit, labels=source, config=config, baselines=chosen)
     options.say_label_rasters(console, done.keys.get("label_rasters", {}))
     console.left_out(source, done.keys["left_out"])
     dropped = list(done.keys["dropped_classes"].items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.pipeline import TripletConfig
 from tile2vec_cli.console import Console
@@ -17,8 +18,8 @@ def sample_triplets(
     config: TripletConfig,
     workers: options.Workers = None,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Draw triplets of tiles: an anchor, a neighbor near it, a distant tile far from it.
 
@@ -28,12 +29,5 @@ def sample_triplets(
 
     Example: tile2vec sample-triplets tiles --out triplets.parquet --neighborhood 100
     """
-    console = Console("sample-triplets", quiet, json)
-
-    from tile2vec_cli.api import tiling
-
-    with console.progress("Draw triplets", "triplets") as on_progress:
-        done = tiling.sample_triplets(
-            tiles, config, out=out, workers=workers, overwrite=overwrite, on_progress=on_progress
-        )
+    done = call("Draw triplets", "triplets")
     console.show(done)

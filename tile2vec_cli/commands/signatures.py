@@ -1,4 +1,4 @@
-"""From configs to a command's options: each is said once, by `option` (config/fields.py).
+"""From a command's function to what typer takes, and from its arguments to a call of its namesake in api/.
 
     def tile(
         scenes: options.Scenes,
@@ -6,54 +6,91 @@
         *,
         config: TileConfig,
         overwrite: options.Overwrite = False,
+        console: Console,
+        call: Call,
     ) -> None:
 
-is to typer a command with all of TileConfig's options where `config` stands, and gets the config made.
-Where a config holds more than its options say, a command takes `settings: partial[TrainConfig]` and makes
-the config itself: `config = settings(labels=source)`.
+is to typer a command with all of TileConfig's options where `config` stands, each said once, by `option`
+(config/fields.py), and gets the config made. Where a config holds more than its options say, a command takes
+`settings: partial[TrainConfig]` and makes the config itself: `config = settings(labels=source)`.
+--json and --quiet are the console's, and what the command was given is what `call` passes on.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, is_dataclass
 from functools import partial
 from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from tile2vec_cli.config.fields import Option, argument, flag, nested_in, option_of
+from tile2vec_cli.api.outcomes import Outcome
+from tile2vec_cli.commands import options
+from tile2vec_cli.config.fields import Option, argument, flag, flattened, option_of, settings
+from tile2vec_cli.console import Console
+
+_TALKING = {"json": options.Json, "quiet": options.Quiet}
 
 
-def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as typer takes it: with a parameter for each option, in place of the configs."""
+def expanded(command: Callable[..., None], name: str = "") -> Callable[..., None]:
+    """The command as typer takes it: with a parameter for each option, in place of configs and console."""
     hints = get_type_hints(command, include_extras=True)
     configs: dict[str, Any] = {}
     parameters: list[Parameter] = []
-    for name, parameter in inspect.signature(command).parameters.items():
-        is_later = get_origin(hints[name]) is partial
-        if is_later or is_dataclass(hints[name]):
-            configs[name] = get_args(hints[name])[0] if is_later else hints[name]
-            parameters += [setting.parameter for setting in settings_of(configs[name])]
+    for own, parameter in inspect.signature(command).parameters.items():
+        is_later = get_origin(hints[own]) is partial
+        if hints[own] is Console:
+            for key, kind in _TALKING.items():
+                parameters.append(Parameter(key, Parameter.KEYWORD_ONLY, default=False, annotation=kind))
+        elif hints[own] is Call:
+            continue
+        elif is_later or is_dataclass(hints[own]):
+            configs[own] = get_args(hints[own])[0] if is_later else hints[own]
+            parameters += [setting.parameter for setting in settings_of(configs[own])]
         elif option := option_of(parameter.default):
-            own = Setting(name, option, hints[name], parameter.default.default)
-            parameters.append(own.parameter.replace(name=name))
+            setting = Setting(own, option, hints[own], parameter.default.default)
+            parameters.append(setting.parameter.replace(name=own))
         else:  # typer's own way
-            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name]))
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[own]))
 
     def run(**given: Any) -> None:
-        arguments = {name: value for name, value in given.items() if name in hints}
-        for name, config in configs.items():
-            made = _made(config, given)
-            arguments[name] = made() if is_dataclass(hints[name]) else made
-        command(**arguments)
+        arguments = {own: value for own, value in given.items() if own in hints}
+        later = {own: _made(config, given) for own, config in configs.items()}
+        arguments |= {own: made() for own, made in later.items() if is_dataclass(hints[own])}
+        talking: dict[str, Any] = {}
+        if Console in hints.values():
+            talking["console"] = Console(name, given["quiet"], given["json"])
+        if Call in hints.values():
+            talking["call"] = Call(command.__name__, arguments, talking["console"])
+        command(**{**later, **arguments}, **talking)
 
     run.__doc__ = command.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+@dataclass(frozen=True)
+class Call:
+    """Calls the function of `api/` that is named as the command's is, with what the command was given."""
+
+    function: str
+    given: Mapping[str, Any]
+    console: Console
+
+    def __call__(self, verb: str | None = None, unit: str = "", **instead: Any) -> Outcome[Any]:
+        """verb, unit: of the progress that is shown; None: it shows none. What is None is left out."""
+        import tile2vec_cli
+
+        run = tile2vec_cli._function(self.function)
+        arguments = {name: value for name, value in {**self.given, **instead}.items() if value is not None}
+        if verb is None:
+            return run(**arguments)
+        with self.console.progress(verb, unit) as on_progress:
+            return run(**arguments, on_progress=on_progress)
 
 
 @dataclass(frozen=True)
@@ -110,23 +147,15 @@ class Setting:
 
 def settings_of(config: Any) -> Iterator[Setting]:
     """The options of a config in the order of its fields, and those of a config in it."""
-    kinds = get_type_hints(config)
-    for field in fields(config):
+    kinds: dict[str | None, dict[str, Any]] = {None: get_type_hints(config)}
+    for field, default, within in flattened(config):
+        if within not in kinds:
+            kinds[within] = get_type_hints(type(getattr(config, within or "")))
         if option := option_of(field):
-            yield Setting(field.name, option, kinds[field.name], field.default)
-        for setting in settings_of(type(field.default)) if nested_in(field) else ():
-            if setting.field in nested_in(field):
-                yield replace(setting, default=getattr(field.default, setting.field), within=field.name)
+            yield Setting(field.name, option, kinds[within][field.name], default, within)
 
 
 def _made(config: Any, given: Mapping[str, Any]) -> partial[Any]:
     """The config with what is given of it."""
-    found: dict[str, Any] = {}
-    within: dict[str, dict[str, Any]] = {}
-    for setting in settings_of(config):
-        value = setting.value(given[setting.name])
-        if value is not MISSING:
-            (within.setdefault(setting.within, {}) if setting.within else found)[setting.field] = value
-    for name, changes in within.items():
-        found[name] = replace(getattr(config, name), **changes)
-    return partial(config, **found)
+    values = ((one.field, one.within, one.value(given[one.name])) for one in settings_of(config))
+    return partial(config, **settings(config, (one for one in values if one[-1] is not MISSING)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.views import SimilarConfig
 from tile2vec_cli.console import Console
@@ -27,8 +28,8 @@ def similar(
         help="Map of the distance of every tile: .tif, a pixel a tile, one COG per CRS of the scenes.",
     ),
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Find the tiles whose vectors are nearest to those of example tiles.
 
@@ -42,22 +43,9 @@ def similar(
 
     Example: tile2vec similar embeddings.parquet --to=-97.81,39.77 --tiles tiles --picture near.png
     """
-    console = Console("similar", quiet, json)
-
-    from tile2vec_cli.api import looking
     from tile2vec_cli.views import near_reports
 
-    with console.progress("similar", "rows") as on_progress:
-        done = looking.similar(
-            embeddings,
-            config,
-            out=out,
-            tiles=tiles,
-            picture=picture,
-            raster=raster,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("similar", "rows")
     if done.keys["ruled_out"]:
         console.say(f"{done.keys['ruled_out']:,} tiles are nearer to a counter-example and left out.")
     found = done.keys["similar"]

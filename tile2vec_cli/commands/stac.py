@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.pipeline import StacConfig
 from tile2vec_cli.console import Console
@@ -19,8 +20,8 @@ def stac(
     *,
     config: StacConfig,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Put embeddings, maps and models into a self-contained static STAC catalog.
 
@@ -30,12 +31,7 @@ def stac(
 
     Example: tile2vec stac embeddings.parquet maps model --out catalog
     """
-    console = Console("stac", quiet, json)
-
-    from tile2vec_cli.api import exporting
-
-    with console.progress("catalog", "items") as on_progress:
-        done = exporting.stac(paths, out, config, overwrite=overwrite, on_progress=on_progress)
+    done = call("catalog", "items")
     if undated := done.keys["undated"]:
         console.say(
             f"Without a date, and so dated 1900 to 9999: {len(undated):,} ({undated[0]}, …). "

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import SuggestConfig
@@ -30,8 +31,8 @@ def suggest(
         None, metavar="PICTURE", help="Contact sheet to label from, of the first 100: .png, .svg or .pdf."
     ),
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Suggest which tiles to label next.
 
@@ -46,21 +47,8 @@ def suggest(
     Example: tile2vec suggest embeddings.parquet --count 50 --out next.csv --tiles tiles --picture next.png
     """
     source = options.optional_labels(labels, reading)
-    console = Console("suggest", quiet, json)
 
-    from tile2vec_cli.api import classifying
-
-    with console.progress("suggest", "rows") as on_progress:
-        done = classifying.suggest(
-            embeddings,
-            out,
-            config,
-            labels=source,
-            tiles=tiles,
-            picture=picture,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("suggest", "rows", labels=source)
     keys, found = done.keys, done.keys["suggested"]
     options.say_label_rasters(console, keys.get("label_rasters", {}))
     if source is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.console import Console
@@ -24,8 +25,8 @@ def tile(
     dask: options.Dask = None,
     strict: options.Strict = False,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Cut scenes into tiles: memory-mappable pixels and a GeoParquet index.
 
@@ -33,25 +34,6 @@ def tile(
 
     Example: tile2vec tile scenes/ --out tiles --size 50 --min-valid 1.0
     """
-    console = Console("tile", quiet, json)
-
-    from tile2vec_cli.api import tiling
-
-    with console.progress("tile", "tiles") as on_progress:
-        done = tiling.tile(
-            scenes,
-            out,
-            config,
-            aoi=aoi,
-            layer=layer,
-            recursive=recursive,
-            name_by=name_by,
-            shard=shard,
-            workers=workers,
-            dask=dask,
-            strict=strict,
-            overwrite=overwrite,
-            on_progress=on_progress,
-        )
+    done = call("tile", "tiles")
     console.left_out(aoi, {} if aoi is None else done.left_out)
     console.show(done)

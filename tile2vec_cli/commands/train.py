@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.training import TrainConfig
@@ -24,8 +25,8 @@ def train(
     ),
     reading: partial[LabelSource],
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Train an encoder on triplets, so that near tiles get near vectors.
 
@@ -50,13 +51,9 @@ def train(
     process = launch.find()
     if process.rank:
         mute_errors()
-    console = Console("train", quiet or process.rank > 0, json)
+        console.quiet = True
     config = settings(labels=options.optional_labels(labels, reading))
-
-    from tile2vec_cli.api import learning
-
-    with console.progress("Train", "triplets") as on_progress:
-        done = learning.train(triplets, tiles, out, config, overwrite=overwrite, on_progress=on_progress)
+    done = call("Train", "triplets", config=config, labels=None)
     if process.rank:
         return
     console.left_out(config.labels, done.keys.get("left_out", {}))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tile2vec_cli.commands import options
+from tile2vec_cli.commands.signatures import Call
 from tile2vec_cli.config.fields import option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import WeakConfig
@@ -30,8 +31,8 @@ def weak_segment(
         help="Clean labels to score against, as for --labels (default: rasters of --labels).",
     ),
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    console: Console,
+    call: Call,
 ) -> None:
     """Train a U-Net to segment one class (cropland) from weak labels: one pixel or one label per tile.
 
@@ -43,12 +44,7 @@ def weak_segment(
     """
     source = options.label_source(labels, reading)
     config = settings(evaluate=options.label_source(evaluate, reading) if evaluate else None)
-    console = Console("weak-segment", quiet, json)
-
-    from tile2vec_cli.api import mapping
-
-    with console.progress("Train", "steps") as on_progress:
-        done = mapping.weak_segment(tiles, source, out, config, overwrite=overwrite, on_progress=on_progress)
+    done = call("Train", "steps", labels=source, config=config, evaluate=None)
     console.left_out(source, done.keys.get("left_out", {}))
     options.say_label_rasters(console, done.keys.get("label_rasters", {}))
     options.say_label_rasters(console, done.keys.get("evaluate_rasters", {}), "--evaluate")

@@ -5,11 +5,12 @@ Standard library only. `commands/signatures.py` makes the options of a command f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from keyword import iskeyword
 from typing import Any
 
+from tile2vec_cli.config import rules
 from tile2vec_cli.config.rules import above, at_least, one_of, parse_assets, parse_ints, parse_stack
 
 
@@ -20,6 +21,7 @@ class Option:
     help: str
     flag: str | None = None  # such as --not; without a dash it is an argument; None: as the field is called
     metavar: str | None = None  # None: the choices
+    rule: Callable[[str, Any], None] | None = None  # raises UsageError, of flag and value; None is let pass
     choices: tuple[str, ...] = ()
     least: float | None = None  # what the value, or each of several, may be
     above: float | None = None
@@ -52,8 +54,12 @@ def check(config: Any) -> None:
     """Whether the options of a config are what they may be; every config calls it at birth."""
     for one in fields(config):
         value, said = getattr(config, one.name), option_of(one)
+        if said is None:
+            continue
+        if said.rule is not None and value is not None:
+            said.rule(flag(one.name, said), value)
         for item in value if isinstance(value, tuple) else (value,):
-            if said is None or item is None:
+            if item is None:
                 continue
             if said.choices:
                 one_of(flag(one.name, said), item, said.choices)
@@ -77,6 +83,27 @@ def nested_in(one: Field[Any]) -> tuple[str, ...]:
     return tuple(one.metadata.get("nested", ()))
 
 
+def flattened(config: Any) -> Iterator[tuple[Field[Any], Any, str | None]]:
+    """The fields of a config with their defaults, in place of one that holds a config those of it that are
+    options here, each with the name of what holds it."""
+    for one in fields(config):
+        own: Any = one.default
+        if not nested_in(one):
+            yield one, own, None
+        for inner in fields(own) if nested_in(one) else ():
+            if inner.name in nested_in(one):
+                yield inner, getattr(own, inner.name), one.name
+
+
+def settings(config: Any, given: Iterable[tuple[str, str | None, Any]]) -> dict[str, Any]:
+    """The arguments of a config, from names, what holds them (see `flattened`), and values."""
+    found: dict[str, Any] = {}
+    within: dict[str, dict[str, Any]] = {}
+    for name, holder, value in given:
+        (within.setdefault(holder, {}) if holder else found)[name] = value
+    return found | {holder: replace(getattr(config, holder), **own) for holder, own in within.items()}
+
+
 # --- options of several configs ----------------------------------------------------------------
 
 
@@ -93,7 +120,7 @@ def precision() -> Any:
 
 
 def bands(help: str) -> Any:
-    return option(None, metavar="1,2,3,4", parse=parse_ints, help=help)
+    return option(None, metavar="1,2,3,4", parse=parse_ints, rule=rules.chosen_bands, help=help)
 
 
 def rgb() -> Any:
@@ -101,6 +128,7 @@ def rgb() -> Any:
         None,
         metavar="1,2,3",
         parse=parse_ints,
+        rule=rules.shown_bands,
         help="Bands of the tile set to show (default: the first three).",
     )
 
@@ -133,7 +161,9 @@ def class_field() -> Any:
 
 
 def min_purity() -> Any:
-    return option(0.8, help="Raster: share of a tile's valid pixels its majority class must cover.")
+    return option(
+        0.8, rule=rules.share, help="Raster: share of a tile's valid pixels its majority class must cover."
+    )
 
 
 def block(default: str) -> Any:

@@ -13,15 +13,7 @@ from typing import Any
 from tile2vec_cli.config import fields
 from tile2vec_cli.config.encoders import ENCODER_NAMES
 from tile2vec_cli.config.fields import check, nested, option
-from tile2vec_cli.config.rules import (
-    above,
-    chosen_bands,
-    each_once,
-    one_of,
-    parse_counts,
-    parse_names,
-    share,
-)
+from tile2vec_cli.config.rules import each_once, one_of, parse_counts, parse_names, share, share_below_one
 from tile2vec_cli.config.training import LABELLED, MAF, OBJECTIVE_NAMES, TrainConfig, uses
 from tile2vec_cli.errors import UsageError
 
@@ -41,7 +33,9 @@ class TileConfig:
         choices=("auto", "mask", "data"),
         help="What a band tagged alpha is; auto: a mask where it holds only 0 and 255.",
     )
-    min_valid: float = option(1.0, help="Share of a tile's pixels that must be valid in every band.")
+    min_valid: float = option(
+        1.0, rule=share, help="Share of a tile's pixels that must be valid in every band."
+    )
     nodata: float | None = option(None, help="Value that means no data, in addition to what scenes declare.")
     snap: bool = option(False, help="Windows start at multiples of the tile's side on the map.")
     virtual: bool = option(
@@ -56,8 +50,6 @@ class TileConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        chosen_bands(self.bands)
-        share("--min-valid", self.min_valid)
         if self.nodata is not None and math.isinf(self.nodata):
             raise UsageError(
                 f"--nodata {self.nodata}: infinite pixels never count as valid; needs a number or nan."
@@ -175,7 +167,7 @@ class ProbeConfig:
         help="Numbers of labelled tiles to train on.",
     )
     repeats: int = option(10, least=1, help="Draws of split and labels.")
-    test_fraction: float = option(0.3, help="Share of the tiles to test on.")
+    test_fraction: float = option(0.3, rule=share_below_one, above=0, help="Share of the tiles to test on.")
     split: str = option(
         "blocks",
         metavar="blocks|region|random",
@@ -202,11 +194,8 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        share("--min-purity", self.min_purity)
         for name in self.baselines:
             one_of("--baselines", name, BASELINE_NAMES)
-        share("--test-fraction", self.test_fraction, below_one=True)
-        above("--test-fraction", self.test_fraction, 0)
         if (self.split == "region") != (self.region_field is not None):
             raise UsageError("--split region and --region-field: each needs the other. Give both or neither.")
 

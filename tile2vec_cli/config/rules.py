@@ -23,16 +23,28 @@ def above(option: str, value: float | None, bound: float) -> None:
         raise UsageError(f"{option} {value:g}: needs a number above {bound:g}.")
 
 
-def share(option: str, value: float, *, below_one: bool = False) -> None:
-    if not (0.0 <= value < 1.0 or (value == 1.0 and not below_one)):
-        raise UsageError(f"{option} {value:g}: needs a share from 0 to {'below 1' if below_one else '1'}.")
+def share(option: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise UsageError(f"{option} {value:g}: needs a share from 0 to 1.")
 
 
-def chosen_bands(bands: Sequence[int] | None) -> None:
-    if bands is not None and (not bands or min(bands) < 1):
-        raise UsageError(f"--bands {','.join(map(str, bands))}: bands count from 1.")
-    if bands is not None and len(set(bands)) < len(bands):
-        raise UsageError(f"--bands {','.join(map(str, bands))}: names a band twice.")
+def share_below_one(option: str, value: float) -> None:
+    if not 0.0 <= value < 1.0:
+        raise UsageError(f"{option} {value:g}: needs a share from 0 to below 1.")
+
+
+def chosen_bands(option: str, bands: Sequence[int]) -> None:
+    if not bands or min(bands) < 1:
+        raise UsageError(f"{option} {','.join(map(str, bands))}: bands count from 1.")
+    if len(set(bands)) < len(bands):
+        raise UsageError(f"{option} {','.join(map(str, bands))}: names a band twice.")
+
+
+def shown_bands(option: str, rgb: Sequence[int]) -> None:
+    if len(rgb) not in (1, 3) or min(rgb) < 1:
+        raise UsageError(
+            f"{option} {','.join(map(str, rgb))}: needs one band, or three for red, green and blue."
+        )
 
 
 def parse_ints(option: str, text: str) -> tuple[int, ...]:

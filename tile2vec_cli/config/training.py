@@ -12,7 +12,7 @@ from tile2vec_cli.config import encoders, fields
 from tile2vec_cli.config.encoders import ENCODER_NAMES, ENCODERS
 from tile2vec_cli.config.fields import check, option
 from tile2vec_cli.config.labels import LabelSource
-from tile2vec_cli.config.rules import share
+from tile2vec_cli.config.rules import share, share_below_one
 from tile2vec_cli.errors import UsageError
 
 MAF = "maf"  # the objective that has no steps, and
@@ -109,6 +109,7 @@ class TrainConfig:
     )
     local_share: float | None = option(
         None,
+        rule=share,
         help="Share of the batches whose tiles come from a few spots, so that distants are hard "
         "(default: 0.5; paper: 0).",
     )
@@ -139,7 +140,9 @@ class TrainConfig:
         help="Strength of the random light, in standard deviations, for columns not to rely on it "
         "(default: 0.8; paper: 0).",
     )
-    val_fraction: float = option(0.05, help="Share of the triplets to validate on, in whole spatial blocks.")
+    val_fraction: float = option(
+        0.05, rule=share_below_one, help="Share of the triplets to validate on, in whole spatial blocks."
+    )
     patience: int | None = option(
         None, least=1, help="Stop after so many epochs without a better validation loss."
     )
@@ -161,11 +164,8 @@ class TrainConfig:
                 object.__setattr__(self, name, value)
         if self.objective in LABELLED and self.labels is None:
             raise UsageError(f"--objective {self.objective}: needs classes. Give them with --labels.")
-        share("--min-purity", self.min_purity)
         if self.objective == MAF and not self.place:
             raise UsageError(f"--no-place: --objective {MAF} makes nothing else. Leave one of them out.")
-        share("--local-share", self.local_share or 0.0)
-        share("--val-fraction", self.val_fraction, below_one=True)
         if self.patience is not None and self.val_fraction == 0:
             raise UsageError("--patience: needs a validation loss. Give a --val-fraction above 0.")
 

@@ -9,19 +9,12 @@ from typing import Any
 from tile2vec_cli.config import fields
 from tile2vec_cli.config.fields import check, option
 from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES
-from tile2vec_cli.config.rules import on_earth, parse_place, share
+from tile2vec_cli.config.rules import on_earth, parse_place
 from tile2vec_cli.config.training import PARTS
 from tile2vec_cli.errors import UsageError
 
 Place = str | tuple[float, float]
 _EXAMPLE = "TILE_ID|X,Y|@ids.txt"
-
-
-def _shown_bands(rgb: tuple[int, ...] | None) -> None:
-    if rgb is not None and (len(rgb) not in (1, 3) or min(rgb) < 1):
-        raise UsageError(
-            f"--rgb {','.join(map(str, rgb))}: needs one band, or three for red, green and blue."
-        )
 
 
 def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -69,7 +62,6 @@ class SimilarConfig:
     def __post_init__(self) -> None:
         check(self)
         on_earth((*self.to, *self.without))
-        _shown_bands(self.rgb)
 
     def settings(self) -> dict[str, Any]:
         """What decides the rows, as JSON."""
@@ -88,7 +80,6 @@ class PreviewConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        _shown_bands(self.rgb)
 
 
 @dataclass(frozen=True)
@@ -122,9 +113,7 @@ class AnalogyConfig:
             )
         if not self.score and self.terms[0] == self.terms[1]:
             raise UsageError("A and B are the same: A - B + C is C. Name two things that differ.")
-        share("--min-purity", self.min_purity)
         on_earth(self.terms)
-        _shown_bands(self.rgb)
 
     def settings(self) -> dict[str, Any]:
         """What decides the rows and the score, as JSON."""
@@ -154,7 +143,6 @@ class ChangeConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        _shown_bands(self.rgb)
 
     def settings(self) -> dict[str, Any]:
         """What decides the pairs, their distances and which are named, as JSON."""
@@ -184,12 +172,10 @@ class InspectConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        share("--min-purity", self.min_purity)
         if (self.red is None) != (self.nir is None):
             raise UsageError("--red and --nir: each needs the other. Give both or neither.")
         if self.red is not None and self.red == self.nir:
             raise UsageError(f"--red {self.red}: is also --nir; needs two different bands.")
-        _shown_bands(self.rgb)
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
@@ -209,8 +195,6 @@ class SuggestConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        share("--min-purity", self.min_purity)
-        _shown_bands(self.rgb)
 
     def settings(self) -> dict[str, Any]:
         """What decides the tiles, as JSON."""
@@ -253,7 +237,6 @@ class ClassifyConfig:
             if place in self.negative:
                 raise UsageError(f"{place}: given with --positive and --negative; a tile is one of them.")
         on_earth((*self.positive, *self.negative))
-        share("--min-purity", self.min_purity)
 
     def settings(self) -> dict[str, Any]:
         """What decides the classes, as JSON."""

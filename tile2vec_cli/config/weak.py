@@ -8,7 +8,7 @@ from typing import Any
 from tile2vec_cli.config import fields
 from tile2vec_cli.config.fields import check, option
 from tile2vec_cli.config.labels import LabelSource
-from tile2vec_cli.config.rules import above, chosen_bands, parse_classes, share
+from tile2vec_cli.config.rules import parse_classes, share_below_one
 from tile2vec_cli.errors import UsageError
 
 SUPERVISIONS = ("pixel", "image", "full")
@@ -65,10 +65,15 @@ class WeakConfig:
     )
     compare: bool = option(False, help="Also score pixel classifiers that learn from the very same labels.")
     repeats: int = option(1, least=1, help="Draws of split and labels; the first's model is kept.")
-    test_fraction: float = option(0.3, help="Share of the tiles to test on, in whole spatial blocks.")
+    test_fraction: float = option(
+        0.3, rule=share_below_one, above=0, help="Share of the tiles to test on, in whole spatial blocks."
+    )
     block_m: float | None = fields.block("3 × the tile's side")
     label_noise: float = option(
-        0.0, metavar="P", help="Share of the training labels to flip, to see what it costs."
+        0.0,
+        metavar="P",
+        rule=share_below_one,
+        help="Share of the training labels to flip, to see what it costs.",
     )
     threshold: float | None = option(  # None: from the training labels
         None,
@@ -94,9 +99,6 @@ class WeakConfig:
     def __post_init__(self) -> None:
         check(self)
         parse_classes("--positive", self.positive if self.positive is not None else CROPLAND)
-        share("--test-fraction", self.test_fraction, below_one=True)
-        above("--test-fraction", self.test_fraction, 0)
-        share("--label-noise", self.label_noise, below_one=True)
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise UsageError(f"--threshold {self.threshold:g}: needs auto, or a number between 0 and 1.")
 
@@ -134,7 +136,6 @@ class MapConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        chosen_bands(self.bands)
 
     def settings(self) -> dict[str, Any]:
         """What decides a map, as JSON: not which files there are, or where it is computed."""

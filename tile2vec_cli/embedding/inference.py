@@ -26,12 +26,12 @@ from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.neural import device, encoders, models
 from tile2vec_cli.neural.batches import ahead
 from tile2vec_cli.outputs import parts
-from tile2vec_cli.outputs.parts import Progress, Shard, silent
+from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.tiling import likeness
 from tile2vec_cli.tiling.tile_files import Part
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.workers import work
-from tile2vec_cli.workers.work import Advance, Elsewhere
+from tile2vec_cli.workers.work import Advance, Elsewhere, Shard
 
 _WRITERS = 4  # most of a small file's time is spent waiting for the disk
 

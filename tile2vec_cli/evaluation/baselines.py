@@ -44,7 +44,7 @@ class Architecture:
 def stats(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> Vectors:
     """(N, 2 C) mean and deviation of each band over each tile's valid pixels."""
     rows = []
-    for here in _chunks(ids):
+    for here in chunks(ids):
         values = tiles.pixels(here).astype(np.float64)
         known = np.isfinite(values) & tiles.valid(here)[:, None]
         count = np.maximum(known.sum(axis=(2, 3)), 1)
@@ -65,8 +65,8 @@ def pca(
     sample = source if len(source) <= most else np.sort(random.choice(source, most, replace=False))
     components = min(COMPONENTS, len(sample), width)
     model = PCA(components, svd_solver="randomized", random_state=seed)
-    model.fit(np.concatenate([_flat(tiles, here) for here in _chunks(sample)]))
-    return np.concatenate([model.transform(_flat(tiles, here)) for here in _chunks(ids)]).astype(np.float32)
+    model.fit(np.concatenate([_flat(tiles, here) for here in chunks(sample)]))
+    return np.concatenate([model.transform(_flat(tiles, here)) for here in chunks(ids)]).astype(np.float32)
 
 
 def random(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> Vectors:
@@ -79,7 +79,7 @@ def random(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> 
     encoder = encoders.fused(encoder).to(runtime.device)
     vectors = []
     with torch.inference_mode(), runtime.autocast():
-        for here in _chunks(ids, encoders.tiles_a_pass(name, runtime.name)):
+        for here in chunks(ids, encoders.tiles_a_pass(name, runtime.name)):
             vectors.append(encoder(torch.from_numpy(tiles.pixels(here)).to(runtime.device)).float().cpu())
     return torch.cat(vectors).numpy()
 
@@ -97,7 +97,7 @@ def rcf(
     made = random_features.fitted(tiles, ids if source is None else source, filters, seed).to(runtime.device)
     vectors = []
     with torch.inference_mode(), runtime.autocast():
-        for here in _chunks(ids):
+        for here in chunks(ids):
             seen = [
                 torch.from_numpy(one).to(runtime.device) for one in (tiles.pixels(here), tiles.valid(here))
             ]
@@ -113,7 +113,8 @@ BASELINES: dict[str, Callable[[TileSet, Ints, int, Architecture], Vectors]] = {
 }
 
 
-def _chunks(ids: Ints, size: int = _CHUNK) -> Iterator[Ints]:
+def chunks(ids: Ints, size: int = _CHUNK) -> Iterator[Ints]:
+    """So many tiles at a time."""
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
 

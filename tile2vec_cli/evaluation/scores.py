@@ -84,7 +84,7 @@ class Verdict:
                 del found[name]
         if not self.label_rasters:
             del found["label_rasters"]
-        return dict(_rounded(found))
+        return dict(rounded(found))
 
 
 def confusion(truth: NDArray[np.int32], predicted: NDArray[np.int32], classes: int) -> Ints:
@@ -111,11 +111,12 @@ def mean_accuracy(matrices: Sequence[Ints]) -> float:
     return float(np.mean([of_confusion(matrix)[0] for matrix in matrices]))
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """As JSON, all numbers in it to four digits."""
     if isinstance(value, float):
         return round(value, 4)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value

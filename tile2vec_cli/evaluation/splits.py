@@ -147,9 +147,7 @@ def block_split(
     np.add.at(counts, (block, classes), 1)
     in_test = _even_draw(counts, test_fraction, random)[block]
     in_train = ~in_test
-    one, other = overlaps.T
-    in_train[one[in_test[other]]] = False
-    in_train[other[in_test[one]]] = False
+    in_train[partners(overlaps, in_test)] = False
     return Split(np.flatnonzero(in_train), np.flatnonzero(in_test))
 
 
@@ -196,6 +194,12 @@ def overlapping(geometry: Geometry, blocks: Ints) -> Ints:
     smaller = np.minimum(shapely.area(geometry[one]), shapely.area(geometry[other]))
     kept = shared > _LEAST_OVERLAP * smaller
     return np.stack([one[kept], other[kept]], axis=1).astype(np.int64)
+
+
+def partners(overlaps: Ints, inside: NDArray[np.bool_]) -> Ints:
+    """Tiles that share ground with one of those `inside` (N,); overlaps: (P, 2)."""
+    one, other = overlaps.T
+    return np.concatenate([one[inside[other]], other[inside[one]]])
 
 
 def label_order(train: Rows, classes: NDArray[np.int32], random: np.random.Generator) -> Rows:

@@ -60,12 +60,8 @@ def run(model_path: Path, out: Path, config: ExportConfig, overwrite: bool = Fal
     unchecked = formats.why_unchecked(format)
     difference = None if unchecked else _difference(subject, encoded, format, out)
     keys = _keys(subject, format, difference, unchecked)
-    records.write(output, {out: lambda path: _write(path, encoded)}, keys, overwrite)
+    records.write(output, {out: lambda path: path.write_bytes(encoded)}, keys, overwrite)
     return Report(keys, (out,), False)
-
-
-def _write(path: Path, encoded: bytes) -> None:
-    path.write_bytes(encoded)
 
 
 def _keys(subject: _Subject, format: str, checked: float | None, unchecked: str | None) -> Keys:

@@ -255,10 +255,7 @@ def choose(
 
 
 def _with_items(
-    found: Mapping[str, str | None],
-    assets: Sequence[str] | None,
-    facts: dict[str, Facts],
-    remarks: list[str],
+    found: Mapping[str, str | None], assets: Sequence[str] | None, facts: dict[str, Facts], remarks: list[str]
 ) -> Iterator[tuple[str, str | None]]:
     """Paths and their folders with STAC documents' scenes in their place, of which `facts` are kept."""
     for path, folder in found.items():

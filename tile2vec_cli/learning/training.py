@@ -7,18 +7,25 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from tile2vec_cli.config.labels import UNSAID, LabelSource
 from tile2vec_cli.config.training import TrainConfig
+from tile2vec_cli.geo import raster_files
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.job.launch import ALONE, Launch
-from tile2vec_cli.learning import closed_form, losses, origins, ranks
+from tile2vec_cli.learning import closed_form, losses, ranks
 from tile2vec_cli.learning.loop import Run, held_out_vectors
 from tile2vec_cli.learning.starts import Start
 from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.outputs import workspaces
-from tile2vec_cli.outputs.parts import Progress, new_folder, remove, silent
+from tile2vec_cli.outputs.parts import Progress, new_folder, remove, sha256_file, silent
+from tile2vec_cli.outputs.provenance import content, place
 from tile2vec_cli.outputs.stamps import Stamp
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.tiling.triplets import load as load_triplets
+
+_READ = ("triplets", "labels", "init")
+_ONCE = {**UNSAID, "objective": TrainConfig.objective, "place": False, "local_share": 0.0}
+"""What models without these settings were made with."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def train(
         with team.agreed() as claimed:
             tiles = TileSet.open(tiles_path)
             triplets = load_triplets(triplets_path, tiles)
-            origin = origins.asked(triplets_path, out, config)
+            origin = _origin(triplets_path, out, config)
             if team.first:
                 claimed.append(_claim(out, origin, overwrite, held))
         if not claimed[0]:
@@ -99,6 +106,39 @@ def train(
     return _report(model, metrics)
 
 
+# --- what is there already ----------------------------------------------------------------------
+
+
+def _origin(triplets_path: Path, out: Path, config: TrainConfig) -> Stamp:
+    """Of the model that is to be made."""
+    read: dict[str, str | Path | LabelSource] = {"triplets": triplets_path}
+    states = {"triplets": sha256_file(triplets_path)[:32]}
+    if config.labels is not None:
+        labels = LabelSource.of(config.labels)
+        for file in labels.files:
+            raster_files.exists(file)
+        read["labels"] = labels
+        states["labels"] = content(labels) or str(labels)
+    if config.init is not None:
+        read["init"] = config.init
+        states["init"] = models.start_fingerprint(Path(config.init), out)
+    paths = {name: place(source, out) for name, source in read.items()}
+    return Stamp(config.settings(), paths, states, by_content=True)
+
+
+def _stays(path: Path, found: models.Model, origin: Stamp, overwrite: bool) -> bool:
+    """Whether a model, or a checkpoint, is of this origin; False where a file has changed in its place.
+
+    Raises DataError for other settings, or files of other places, unless it is to be overwritten then.
+    """
+    now = {**_ONCE, **origin.settings}
+    # Models of older versions may have settings that are none any more.
+    before = {name: found.settings.get(name, _ONCE.get(name)) for name in now}
+    states = {name: found.settings[name] for name in _READ if name in found.settings}
+    was = Stamp(before, found.provenance.get("paths", {}), states)
+    return replace(origin, settings=now).stays(path, was, overwrite)
+
+
 def _claim(out: Path, origin: Stamp, overwrite: bool, held: ExitStack) -> bool:
     """Whether there is something to train; no other run then trains it until `held` is closed."""
     if _is_made(out, origin, overwrite):
@@ -106,7 +146,7 @@ def _claim(out: Path, origin: Stamp, overwrite: bool, held: ExitStack) -> bool:
     checkpoint = held.enter_context(workspaces.opened(out))
     if _is_made(out, origin, overwrite):  # by another run that has just ended
         return False
-    if checkpoint.exists() and not origins.stays(checkpoint, models.describe(checkpoint), origin, overwrite):
+    if checkpoint.exists() and not _stays(checkpoint, models.describe(checkpoint), origin, overwrite):
         remove(checkpoint)
     return True
 
@@ -116,10 +156,13 @@ def _is_made(out: Path, origin: Stamp, overwrite: bool) -> bool:
     models.require_room(out)
     if not (out / models.DESCRIPTION).exists():
         return False
-    if not origins.stays(out, models.describe(out), origin, overwrite):
+    if not _stays(out, models.describe(out), origin, overwrite):
         return False
     workspaces.discard(out)
     return True
+
+
+# --- what comes of it ----------------------------------------------------------------------------
 
 
 def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str, Any]]]:

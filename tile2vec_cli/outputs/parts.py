@@ -13,18 +13,15 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
+from tile2vec_cli.errors import DataError, InputError, OutputError
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) in units of work."""
-
-Item = TypeVar("Item")
 
 _TEMPORARY = ".tmp-"
 _FOLDER = "a folder is written here. Choose another."
@@ -110,8 +107,6 @@ def sweep(folder: Path) -> None:
 
 def make_folder(path: Path) -> Path:
     """Make `path` a folder (with parents) or say in one line why that cannot be."""
-    if path.is_dir():
-        return path
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -255,48 +250,3 @@ def sha256_file(path: Path, skip: int = 0) -> str:
 def fingerprint(*texts: str) -> str:
     """A short name for what the texts say together."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]
-
-
-# --- sharing the work ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Every `count`-th unit of work, beginning with the `index`-th (1-based)."""
-
-    index: int = 1
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.index <= self.count:
-            raise UsageError(f"--shard {self.index}/{self.count}: needs 1 <= I <= N.")
-
-    @classmethod
-    def parse(cls, text: str | None) -> Shard:
-        """`None`, "I/N" or "slurm" (the array variables, whatever their first index and step)."""
-        if text is None:
-            return cls()
-        if text == "slurm":
-            return cls._from_slurm()
-        index, slash, count = text.partition("/")
-        if not slash or not index.isdigit() or not count.isdigit():
-            raise UsageError(f"--shard {text}: needs I/N, such as 2/8, or slurm.")
-        return cls(int(index), int(count))
-
-    @classmethod
-    def _from_slurm(cls) -> Shard:
-        variables = {}
-        for name in ("ID", "MIN", "STEP", "COUNT"):
-            value = os.environ.get(f"SLURM_ARRAY_TASK_{name}", {"MIN": None, "STEP": "1"}.get(name))
-            if value is None and name == "MIN":
-                value = "1"  # very old Slurm: the array then has to start at 1
-            if value is None or not value.isdigit():
-                raise UsageError(
-                    f"--shard slurm: SLURM_ARRAY_TASK_{name} is {value!r}; run it in a job array."
-                )
-            variables[name] = int(value)
-        offset = variables["ID"] - variables["MIN"]
-        return cls(offset // max(variables["STEP"], 1) + 1, variables["COUNT"])
-
-    def take(self, items: Sequence[Item]) -> list[Item]:
-        return list(items[self.index - 1 :: self.count])

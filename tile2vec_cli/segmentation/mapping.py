@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -28,14 +29,14 @@ from tile2vec_cli.neural.device import Runtime, choose
 from tile2vec_cli.neural.models import Model
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.cogs import Layer
-from tile2vec_cli.outputs.parts import Progress, Shard, make_folder, silent, sweep
+from tile2vec_cli.outputs.parts import Progress, make_folder, silent, sweep
 from tile2vec_cli.segmentation import map_plans, segmenters
 from tile2vec_cli.segmentation.map_plans import Mapper, Plan
 from tile2vec_cli.segmentation.unet import Segmenter
 from tile2vec_cli.segmentation.windows import Layout, Span
 from tile2vec_cli.tiling import likeness
 from tile2vec_cli.workers import work
-from tile2vec_cli.workers.work import Advance, Elsewhere
+from tile2vec_cli.workers.work import Advance, Elsewhere, Shard
 
 NODATA = 255
 _COLOURS = {0: (222, 222, 214, 255), 1: (0, 114, 178, 255), NODATA: (0, 0, 0, 0)}
@@ -163,10 +164,12 @@ def _map(plan: Plan, advance: Advance, *, machine: _Machine, overwrite: bool) ->
     with ExitStack() as stack:
         scene = stack.enter_context(open_scene(plan.scene, **machine.tiles.reading(), facts=plan.facts))
         _require_fit(scene, machine)
-        classes = stack.enter_context(cogs.new_cog(plan.path, scene.raster, _classes(tags)))
+        classes = stack.enter_context(
+            cogs.new_cog(plan.path, scene.raster, Layer("uint8", NODATA, "mode", tags, _COLOURS))
+        )
         # Left first: where the map of classes is, its probabilities are whole.
         shares = plan.probability and stack.enter_context(
-            cogs.new_cog(plan.probability, scene.raster, _probabilities(tags))
+            cogs.new_cog(plan.probability, scene.raster, Layer("float32", math.nan, "average", tags))
         )
         for row, col, probability, valid in predicted(scene, machine):
             found = (probability >= float(machine.segmenter.threshold)).astype(np.uint8)
@@ -262,11 +265,3 @@ def _remark(rasters: Sequence[Raster], machine: _Machine) -> None:
 
 def _list(bands: Sequence[int], between: str = ", ") -> str:
     return between.join(map(str, bands))
-
-
-def _classes(tags: dict[str, str]) -> Layer:
-    return Layer("uint8", NODATA, "mode", tags, _COLOURS)
-
-
-def _probabilities(tags: dict[str, str]) -> Layer:
-    return Layer("float32", float("nan"), "average", tags)

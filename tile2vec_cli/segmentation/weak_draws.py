@@ -1,9 +1,11 @@
-"""Draws of split and labels, and what a network and its rivals make of one."""
+"""The trainings of one study: draws of split and labels, what a network and its rivals make of each."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from tile2vec_cli.segmentation.unet import Segmenter
 from tile2vec_cli.segmentation.weak_labels import UNKNOWN, States, WeakLabels
 from tile2vec_cli.segmentation.weak_recipes import Learned, Told
 from tile2vec_cli.tiling.tiles import TileSet
+
+Result = dict[str, Any]
 
 BLOCK_SIDES = 3  # side of a spatial block in tiles
 _SPLIT, _ORDER, _PIXELS, _NOISE = range(4)  # streams of random numbers
@@ -62,15 +66,30 @@ class Sides:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one training came to."""
+class Unit:
+    """One training."""
 
-    learned: Learned
-    labels_used: int
-    train_tiles: int
-    test_tiles: int
-    test: dict[str, float] | None  # None where no true states are known
-    baselines: dict[str, dict[str, float]]
+    supervision: str
+    count: int | None  # labelled tiles; None: all
+    repeat: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.supervision}-{self.count or 'all'}-{self.repeat}"
+
+
+def units(config: WeakConfig) -> list[Unit]:
+    """All trainings; the last is the one whose model is kept.
+
+    It is of the supervision named first, the most labels and the first draw.
+    """
+    counts = sorted(config.n_labels, key=lambda count: (count is None, count))
+    return [
+        Unit(supervision, count, repeat)
+        for supervision in reversed(config.supervision)
+        for count in counts
+        for repeat in reversed(range(config.repeats))
+    ]
 
 
 def sides(task: Task, supervision: str, repeat: int) -> Sides:
@@ -96,17 +115,12 @@ def sides(task: Task, supervision: str, repeat: int) -> Sides:
     )
     train, test = ids[split.train], ids[split.test]
     train = train[usable[train]]
-    apart = ~np.isin(task.blocks, task.blocks[test])
-    apart[_partners(task.overlaps, test)] = False
+    apart, in_test = ~np.isin(task.blocks, task.blocks[test]), np.zeros(len(known), bool)
+    in_test[test] = True
+    apart[splits.partners(task.overlaps, in_test)] = False
     apart[train] = False
     order = task.random(repeat, _ORDER).permutation
     return Sides(order(train), test, order(np.flatnonzero(apart)))
-
-
-def _partners(overlaps: Ints, ids: Ints) -> Ints:
-    """Tiles that overlap one of `ids`."""
-    hit = np.isin(overlaps, ids)
-    return np.concatenate([overlaps[hit[:, 0], 1], overlaps[hit[:, 1], 0]])
 
 
 def told(task: Task, drawn: Sides, supervision: str, count: int | None, repeat: int) -> Told:
@@ -133,29 +147,31 @@ def told(task: Task, drawn: Sides, supervision: str, count: int | None, repeat: 
     return Told(ids, states, task.blocks[ids], spare[: max(0, MOST_TILES - len(ids))])
 
 
-def outcome(
-    task: Task, supervision: str, count: int | None, repeat: int, runtime: Runtime, on_progress: Progress
-) -> Outcome:
-    """Train and judge once; `count` None uses all labelled tiles of the training blocks."""
-    drawn = sides(task, supervision, repeat)
-    given = told(task, drawn, supervision, count, repeat)
-    seed = task.config.seed + repeat
-    learned = weak_recipes.learn(task.tiles, given, supervision, task.config, runtime, seed, on_progress)
-    test, baselines = None, {}
-    tested = drawn.test
+def trained(task: Task, unit: Unit, runtime: Runtime, on_progress: Progress) -> tuple[Result, Learned]:
+    """What came of one training, as JSON (its test is None where no true states are known), and the model."""
+    drawn = sides(task, unit.supervision, unit.repeat)
+    given = told(task, drawn, unit.supervision, unit.count, unit.repeat)
+    tiles, config, seed = task.tiles, task.config, task.config.seed + unit.repeat
+    learned = weak_recipes.learn(tiles, given, unit.supervision, config, runtime, seed, on_progress)
+    segmenter, tested, test, baselines = learned.segmenter, drawn.test, None, {}
     if task.truth is not None:
         tested = tested[(task.truth[tested] != UNKNOWN).any(axis=(1, 2))]
-        test = judge(task, learned.segmenter, tested, runtime)
-        if task.config.compare:
-            baselines = judged(task.tiles, given, task.truth, tested, learned.segmenter.standardise, seed)
-    return Outcome(
-        learned,
-        labels_used=int((given.states != UNKNOWN).sum()),
-        train_tiles=len(given.ids),
-        test_tiles=len(tested),
-        test=test,
-        baselines=baselines,
-    )
+        test = judge(task, segmenter, tested, runtime)
+        if config.compare:
+            baselines = judged(tiles, given, task.truth, tested, segmenter.standardise, seed)
+    found = {
+        "supervision": unit.supervision,
+        "n_labels": len(given.ids),
+        "repeat": unit.repeat,
+        "labels_used": int((given.states != UNKNOWN).sum()),
+        "train_tiles": len(given.ids),
+        "test_tiles": len(tested),
+        "threshold": round(float(segmenter.threshold), 4),
+        "teachers": {name: round(weight, 4) for name, weight in learned.weights.items()},
+        "test": test,
+        "baselines": baselines,
+    }
+    return found, learned
 
 
 def judge(task: Task, segmenter: Segmenter, ids: Ints, runtime: Runtime) -> dict[str, float]:
@@ -199,3 +215,66 @@ def judged(
             seen = flat if classifier.sees_context else flat[:, : pixels.bands]
             counts[name].add(classifier.probability(seen, usable_cpus()) >= 0.5, positive)
     return {name: count.scores() for name, count in counts.items()}
+
+
+# --- the report ------------------------------------------------------------------------------------
+
+
+def report(results: Mapping[Unit, Result], config: WeakConfig) -> dict[str, Any]:
+    """The report's keys: of the kept model, then of all its draws, then of the whole study."""
+    kept = units(config)[-1]
+    own = results[kept]
+    names = ("supervision", "labels_used", "train_tiles", "test_tiles", "threshold", "teachers", "test")
+    keys: dict[str, Any] = {"recipe": config.recipe, **{name: own[name] for name in names}}
+    if not keys["teachers"]:
+        del keys["teachers"]
+    if config.compare:
+        keys["baselines"] = own["baselines"]
+    if config.repeats > 1:
+        draws = _draws(results, kept.supervision, kept.count)
+        shown = ("repeat", "labels_used", "train_tiles", "test_tiles", "threshold", "test", "baselines")
+        keys["repeats"] = [{name: draw[name] for name in shown} for draw in draws]
+        keys["summary"] = summary(draws)
+    if len(config.n_labels) > 1 or len(config.supervision) > 1:
+        keys["curve"] = [
+            {
+                "supervision": supervision,
+                "n_labels": round(float(np.mean([draw["train_tiles"] for draw in draws]))),
+                "repeats": len(draws),
+                **summary(draws),
+            }
+            for supervision in config.supervision
+            for count in dict.fromkeys(unit.count for unit in units(config))
+            for draws in [_draws(results, supervision, count)]
+        ]
+    return keys
+
+
+def summary(draws: Sequence[Result]) -> dict[str, Any]:
+    """Mean and deviation of each score, of the network and of its rivals, and how often it won by F1."""
+    rivals = draws[0]["baselines"]
+    tested = [draw["test"] for draw in draws if draw["test"] is not None]
+    return {
+        "labels_used": round(float(np.mean([draw["labels_used"] for draw in draws]))),
+        "test": _spread(tested) if tested else None,
+        "baselines": {name: _spread([draw["baselines"][name] for draw in draws]) for name in rivals},
+        "wins": {
+            name: sum(draw["test"]["f1"] > draw["baselines"][name]["f1"] for draw in draws) for name in rivals
+        },
+    }
+
+
+def _draws(results: Mapping[Unit, Result], supervision: str, count: int | None) -> list[Result]:
+    own = [unit for unit in results if (unit.supervision, unit.count) == (supervision, count)]
+    return [results[unit] for unit in sorted(own, key=lambda unit: unit.repeat)]
+
+
+def _spread(scores: Iterable[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    rows = list(scores)
+    return {
+        name: {
+            "mean": round(float(np.mean([row[name] for row in rows])), 6),
+            "std": round(float(np.std([row[name] for row in rows])), 6),
+        }
+        for name in rows[0]
+    }

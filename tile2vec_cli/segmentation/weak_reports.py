@@ -30,18 +30,17 @@ from tile2vec_cli.outputs.parts import (
 from tile2vec_cli.outputs.provenance import content, place
 from tile2vec_cli.outputs.records import Input, Report
 from tile2vec_cli.outputs.stamps import Stamp, Verdict
-from tile2vec_cli.segmentation import segmenters, weak_draws, weak_labels, weak_recipes, weak_study
-from tile2vec_cli.segmentation.weak_draws import Task
+from tile2vec_cli.segmentation import segmenters, weak_draws, weak_labels, weak_recipes
+from tile2vec_cli.segmentation.weak_draws import Result, Task, Unit
 from tile2vec_cli.segmentation.weak_labels import WeakLabels
 from tile2vec_cli.segmentation.weak_recipes import Learned
-from tile2vec_cli.segmentation.weak_study import Result, Unit
 from tile2vec_cli.tiling.tiles import TileSet
 
 FORMAT = "tile2vec-weak/1"
 REPORT, CURVE = "report.json", "curve.png"
 _BEGUN = "begun.json"
 
-Row = Mapping[str, Any]  # of weak_study.report()["curve"]
+Row = Mapping[str, Any]  # of weak_draws.report()["curve"]
 _KINDS = {"pixel": "one pixel per tile", "image": "one label per tile", "full": "all pixels"}
 _RIVALS = {
     "logistic": "Logistic regression",
@@ -83,7 +82,7 @@ def run(
         workspaces.discard(out)
         return Report(records.said(found), _files(out), True)
     task = _task(tiles, source, config)
-    units = weak_study.units(config)
+    units = weak_draws.units(config)
     runtime = choose(config.device, config.precision)
     with workspaces.opened(out) as room:
         found = _existing(out)  # another run may just have ended
@@ -91,7 +90,7 @@ def run(
             return Report(records.said(found), _files(out), True)
         _begin(room, made_from)
         results, learned = _results(units, task, room, runtime, on_progress)
-        keys = {**weak_study.report(results, config), **_counts(task.labels)}
+        keys = {**weak_draws.report(results, config), **_counts(task.labels)}
         with new_folder(out) as folder:
             _write(folder, keys, made_from, learned, task)
         remove(room)
@@ -147,7 +146,7 @@ def _task(tiles: TileSet, source: LabelSource, config: WeakConfig) -> Task:
         labels, truth = replace(labels, clean_rasters=clean.rasters), clean.pixels
     task = Task(tiles, labels, truth, config)
     weak_recipes.start(tiles, config)
-    for unit in weak_study.units(config):
+    for unit in weak_draws.units(config):
         drawn = weak_draws.sides(task, unit.supervision, unit.repeat)
         weak_draws.told(task, drawn, unit.supervision, unit.count, unit.repeat)
     return task
@@ -182,11 +181,10 @@ def _results(
         def progress(done: int, _total: int, before: int = before) -> None:
             on_progress(before + done, sum(steps))
 
-        outcome = weak_draws.outcome(task, unit.supervision, unit.count, unit.repeat, runtime, progress)
-        results[unit] = weak_study.result(unit, outcome)
+        results[unit], learned = weak_draws.trained(task, unit, runtime, progress)
         if unit != units[-1]:
             write_json(file, {"format": FORMAT, "result": results[unit]})
-    return results, outcome.learned
+    return results, learned
 
 
 def _steps(task: Task, unit: Unit) -> int:

@@ -19,7 +19,7 @@ from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import part_name, scene_name
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.outputs import parts
-from tile2vec_cli.outputs.parts import Progress, Shard, silent
+from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.stamps import Stamp, Verdict
 from tile2vec_cli.tiling import likeness, planning, tile_parts
 from tile2vec_cli.tiling.tile_files import (
@@ -30,7 +30,7 @@ from tile2vec_cli.tiling.tile_files import (
     settings_fingerprint,
 )
 from tile2vec_cli.workers import work
-from tile2vec_cli.workers.work import Elsewhere
+from tile2vec_cli.workers.work import Elsewhere, Shard
 
 Info = dict[str, Any]
 

@@ -288,13 +288,8 @@ def belongs(info: dict[str, Any], manifest: dict[str, Any]) -> bool:
     return bool(made_alike and virtual == manifest["settings"]["virtual"])
 
 
-def open_part(folder: Path, manifest: dict[str, Any]) -> Part:
-    """One part of the tile set of this manifest."""
-    return part_of(folder, read_part(folder), manifest)
-
-
 def part_of(folder: Path, info: dict[str, Any], manifest: dict[str, Any], held: Held | None = None) -> Part:
-    """The same, where its part.json has been read; `held` is what parts share that have no pixels."""
+    """A part of the tile set of this manifest, of this part.json; `held`: what parts without pixels share."""
     size = int(manifest["settings"]["size"])
     shape, dtype = (int(info["tiles"]), len(manifest["bands"]), size, size), np.dtype(manifest["dtype"])
     virtual = info.get("virtual", False) is True

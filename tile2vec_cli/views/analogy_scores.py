@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.views import AnalogyConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.evaluation.splits import BLOCK_SIDES, POINT_BLOCK_M
+from tile2vec_cli.evaluation.splits import block_side_m
 from tile2vec_cli.geo.grid import Floats, Ints, spatial_blocks
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs.parts import Progress, silent
@@ -73,7 +73,7 @@ def score(
     rows = labels.labelled
     if len(rows) > MOST_TILES:
         rows = np.sort(random.choice(rows, MOST_TILES, replace=False))
-    block_m = config.block_m or BLOCK_SIDES * embeddings.side_m or POINT_BLOCK_M
+    block_m = block_side_m(embeddings, config.block_m)
     codes = labels.codes[rows]
     blocks = spatial_blocks(embeddings.lonlat[rows], block_m)
     kept, left_out = _usable(codes, blocks, labels.classes)

@@ -21,8 +21,7 @@ from tile2vec_cli.outputs.parts import Progress, fingerprint, silent
 from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.outputs.records import Keys, Output, Report
 from tile2vec_cli.views import class_outputs, classes
-from tile2vec_cli.views.class_labels import OnRows
-from tile2vec_cli.views.classes import Learned
+from tile2vec_cli.views.classes import Learned, OnRows
 
 MANIFEST = "manifest.json"
 FORMAT = "tile2vec-classes/1"

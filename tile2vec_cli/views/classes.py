@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,16 +14,40 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import ClassifyConfig
+from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.evaluation import classification
+from tile2vec_cli.evaluation import classification, splits
 from tile2vec_cli.evaluation.classification import Fitted
+from tile2vec_cli.evaluation.scores import rounded
 from tile2vec_cli.geo import feature_files
+from tile2vec_cli.geo.grid import Ints, spatial_blocks
+from tile2vec_cli.labelling import labels as labelling
+from tile2vec_cli.labelling.labels import Labels
+from tile2vec_cli.labelling.votes import UNLABELLED
 from tile2vec_cli.outputs.records import Keys
-from tile2vec_cli.views import class_labels, exemplars
-from tile2vec_cli.views.class_labels import Labelled
+from tile2vec_cli.views import exemplars
+from tile2vec_cli.views.exemplars import TileId
 from tile2vec_cli.views.mosaics import Mosaic, Placing
 
+OnRows = Callable[[int], None]
+
+MOST = 50_000  # labels to learn from: more would take long and change little
+EXAMPLES = ("negative", "positive")  # the classes of --negative and --positive
 _GRID = 0.25  # pixels that a tile may lie off the grid of a map
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """n labelled tiles."""
+
+    vectors: Vectors  # (n, D)
+    classes: NDArray[np.int32]  # (n,) positions in `names`
+    names: tuple[str, ...]  # each of a tile or more
+    blocks: Ints  # (n,)
+    block_m: float
+    overlaps: Ints  # (P, 2) pairs in different blocks that share ground
+    left_out: dict[str, int]  # tiles without a label, and labels of none, by reason
+    rasters: dict[str, int]  # see LabelRasters.found
 
 
 @dataclass(frozen=True)
@@ -63,7 +86,7 @@ class Learned:
             }
         score = asdict(held_out.score)
         named = ("accuracy", "std", "balanced_accuracy", "macro_f1", "repeats", "accuracies")
-        found: Keys = {name: _rounded(score[name]) for name in named}
+        found: Keys = {name: rounded(score[name]) for name in named}
         found |= {"tiles": held_out.tiles, "blocks": held_out.blocks, "block_m": labelled.block_m}
         found["classes_left_out"] = untested
         calibration: Keys = {
@@ -80,25 +103,83 @@ class Learned:
         }
 
 
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 4)
-    return [round(one, 4) for one in value] if isinstance(value, tuple) else value
-
-
 def learn(
     path: Path,
     labels: LabelSource | None,
     config: ClassifyConfig,
     only: Sequence[Path] | None = None,
-    on_rows: Callable[[int], None] = lambda _: None,
+    on_rows: OnRows = lambda _: None,
 ) -> Learned:
-    """Errors as `class_labels.gather`."""
-    own = class_labels.gather(path, labels, config, only, on_rows)
+    """Errors as `_gathered`."""
+    own = _gathered(path, labels, config, only, on_rows)
     fitted = classification.fit(
         own.vectors, own.classes, own.blocks, config.classifier, config.seed, own.overlaps
     )
     return Learned(fitted, own)
+
+
+def _gathered(
+    path: Path,
+    labels: LabelSource | None,
+    config: ClassifyConfig,
+    only: Sequence[Path] | None = None,
+    on_rows: OnRows = lambda _: None,
+) -> Labelled:
+    """The labelled tiles; without `labels` those that the examples name.
+
+    only: these files of a folder. `on_rows` is told how many rows have been read, of twice all.
+    Raises InputError and DataError as `embeddings.read` and `labels.read`, DataError where fewer than two
+    classes have tiles.
+    """
+    read = 0
+
+    def advance(count: int) -> None:
+        nonlocal read
+        read += count
+        on_rows(read)
+
+    places, ids = exemplars.places_of(path, config.part, only, advance)
+    if labels is None:
+        found = _of_examples(path, ids, config, only)
+    else:
+        own = {"field": config.field, "min_purity": config.min_purity}
+        found = labelling.read(labels, places.geometry, places.tile_id, **own)  # type: ignore[arg-type]
+    rows, left_out = found.labelled, dict(found.left_out)
+    numbers, classes = np.unique(found.codes[rows], return_inverse=True)
+    names = tuple(found.classes[number] for number in numbers)
+    if len(names) < 2:
+        what = f"all of class {names[0]}" if names else "of no class"
+        source = "--positive and --negative" if labels is None else str(labels)
+        reasons = "".join(f"; {reason}: {count:,}" for reason, count in left_out.items())
+        raise DataError(
+            f"{source}: {len(rows):,} of {len(ids):,} tiles have a label, {what}{reasons}; two classes are "
+            "needed. Label tiles of another class."
+        )
+    if len(rows) > MOST:
+        drawn = np.sort(np.random.default_rng(config.seed).choice(len(rows), MOST, replace=False))
+        left_out[f"labels beyond the {MOST:,} drawn to learn from"] = len(rows) - MOST
+        rows, classes = rows[drawn], classes[drawn]
+    block_m = splits.block_side_m(places, config.block_m)
+    blocks = spatial_blocks(places.lonlat[rows], block_m)
+    overlaps = splits.overlapping(places.geometry[rows], blocks)
+    vectors = exemplars.vectors_of(path, rows, config.part, only, advance)
+    return Labelled(
+        vectors, classes.astype(np.int32), names, blocks, block_m, overlaps, left_out, found.rasters
+    )
+
+
+def _of_examples(
+    path: Path, ids: Sequence[TileId], config: ClassifyConfig, only: Sequence[Path] | None
+) -> Labels:
+    given = (*config.negative, *config.positive)
+    meant = exemplars.resolve(path, given, part=config.part, only=only)
+    negative, positive = (
+        {meant[place].tile_id for place in places} for places in (config.negative, config.positive)
+    )
+    for tile_id in negative & positive:
+        raise DataError(f"{tile_id}: given with --positive and with --negative; a tile is one of them.")
+    codes = [0 if one in negative else 1 if one in positive else UNLABELLED for one in ids]
+    return Labels(np.array(codes, np.int32), EXAMPLES, "examples")
 
 
 @dataclass(frozen=True)
@@ -157,7 +238,7 @@ def classify(
     folder: Path,
     only: Sequence[Path] | None = None,
     placing: Placing | None = None,
-    on_rows: Callable[[int], None] = lambda _: None,
+    on_rows: OnRows = lambda _: None,
 ) -> Classified:
     """Ask the classifier about all tiles. Probabilities lie in a file in `folder` until the stack ends.
 

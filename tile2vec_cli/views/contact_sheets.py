@@ -16,7 +16,6 @@ from tile2vec_cli.errors import DataError
 from tile2vec_cli.figures import figure_file
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views.exemplars import TileId
-from tile2vec_cli.views.similarity import Near
 
 SHOWN = 100  # nearest tiles on a sheet at most, and a tenth of that of either kind of examples
 
@@ -91,12 +90,6 @@ def _folded(tile_id: str) -> str:
     width = -(-len(scene) // -(-len(scene) // _LETTERS))  # of equal lines
     lines = [scene[at : at + width] for at in range(0, len(scene), width)]
     return "\n".join([*lines, *(["/".join(cell)] if cell else [])])
-
-
-def nearest(heading: str, near: Sequence[Near], source: Source) -> Group:
-    """Tiles with their ranks and distances."""
-    captions = [f"{rank}   d = {one.distance:#.3g}".rstrip(".") for rank, one in enumerate(near, 1)]
-    return source.group(heading, [one.tile_id for one in near], captions)
 
 
 def write(path: Path, groups: Sequence[Group]) -> None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from tile2vec_cli.figures import BLUES, figure_file
 from tile2vec_cli.geo.grid import Floats
-from tile2vec_cli.views.predictability import Told
+from tile2vec_cli.views.factors import Told
 from tile2vec_cli.views.spectra import Spectrum
 
 _BLUE, _ORANGE = "#0072B2", "#D55E00"

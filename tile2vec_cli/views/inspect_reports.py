@@ -10,15 +10,15 @@ from typing import Any
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import InspectConfig
-from tile2vec_cli.evaluation.scores import Score
+from tile2vec_cli.evaluation.scores import Score, rounded
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.records import Folder, Keys, Maker, Report
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import contact_sheets, inspect_figures, inspection
 from tile2vec_cli.views.contact_sheets import Group, Source
+from tile2vec_cli.views.factors import Told
 from tile2vec_cli.views.inspection import Component, Inspection, Part
-from tile2vec_cli.views.predictability import Told
 from tile2vec_cli.views.spectra import Spectrum
 
 FORMAT = "tile2vec-inspect/1"
@@ -111,13 +111,13 @@ def _keys(seen: Inspection) -> Keys:
         "sample": seen.sample,
         "blocks": seen.blocks,
         "factors": [
-            {**_rounded(asdict(one)), "concentration": round(one.concentration, 4)} for one in seen.told
+            {**rounded(asdict(one)), "concentration": round(one.concentration, 4)} for one in seen.told
         ],
         "components": [
             {
                 "share": round(one.share, 4),
                 "factor": one.factor,
-                "correlations": _rounded(one.correlations),
+                "correlations": rounded(one.correlations),
                 "lowest": list(one.lowest),
                 "highest": list(one.highest),
             }
@@ -134,12 +134,8 @@ def _part(part: Part) -> Keys:
         "share": round(part.share, 4),
         "effective_rank": round(part.spread.effective_rank, 3),
         "components_for_90": part.spread.components_for(0.9),
-        "factors": _rounded(part.told),
+        "factors": rounded(part.told),
     }
-
-
-def _rounded(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()}
 
 
 def _verdicts(seen: Inspection) -> dict[str, str]:

@@ -26,9 +26,8 @@ from tile2vec_cli.geo.grid import Floats, spatial_blocks
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.tiling.tiles import TileSet
-from tile2vec_cli.views import factors, predictability
-from tile2vec_cli.views.factors import Factors
-from tile2vec_cli.views.predictability import Told
+from tile2vec_cli.views import factors
+from tile2vec_cli.views.factors import Factors, Told
 from tile2vec_cli.views.spectra import Spectrum, Spread
 
 ENDS = 10  # tiles at either end of a component
@@ -108,15 +107,15 @@ def inspect(
     spectrum = Spectrum.of(first_pass())
     sample = embeddings.joined(path, drawn)
     known = factors.of(sample, tiles, config)
-    blocks = spatial_blocks(sample.lonlat, _block_m(sample, config))
+    blocks = spatial_blocks(sample.lonlat, splits.block_side_m(sample, config.block_m))
     n_blocks = len(np.unique(blocks))
 
     def judged(vectors: Vectors) -> list[Told]:
         if not known.names or n_blocks < 2:
             return []
-        return predictability.told(vectors, known, blocks, sample.geometry)
+        return factors.told(vectors, known, blocks, sample.geometry)
 
-    squared = np.square(predictability.correlations(sample.vectors, known.values))
+    squared = np.square(factors.correlations(sample.vectors, known.values))
     components = _components(
         path, spectrum, sample, known, config, lambda done: on_progress(count + done, 2 * count)
     )
@@ -137,10 +136,6 @@ def inspect(
         _cosines(sample, config.seed),
         None if source is None else _probe(sample, source, tiles, config),
     )
-
-
-def _block_m(sample: Embeddings, config: InspectConfig) -> float:
-    return config.block_m or splits.BLOCK_SIDES * sample.side_m or splits.POINT_BLOCK_M
 
 
 def _cosines(sample: Embeddings, seed: int) -> Floats:
@@ -187,7 +182,7 @@ def _components(
     count = min(config.components, int((shares > 0).sum()))
     axes = spectrum.axes[:count]
     values = (sample.vectors - spectrum.mean) @ axes.T  # (M, K)
-    follows = predictability.correlations(values, known.values)
+    follows = factors.correlations(values, known.values)
     lowest, highest = _ends(path, spectrum.mean, axes, on_rows)
     return [
         Component(

@@ -1,8 +1,8 @@
-"""From a search to files: a table of what was found, a contact sheet and a map, unless up to date."""
+"""The tiles nearest to something, and from a search to files: a table, a contact sheet and a map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,58 @@ import pyarrow as pa
 
 from tile2vec_cli import figures
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.geo import feature_files
-from tile2vec_cli.geo.feature_files import Batch
+from tile2vec_cli.geo import feature_files, geoparquet
+from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
-from tile2vec_cli.views import contact_sheets, value_maps
-from tile2vec_cli.views.contact_sheets import Group, Source
-from tile2vec_cli.views.similarity import Near
+from tile2vec_cli.views import contact_sheets, exemplars, value_maps
+from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
+from tile2vec_cli.views.exemplars import Batch, TileId
 from tile2vec_cli.views.value_maps import Maps
 
 Row = dict[str, Any]
 HEADER = ("rank", "tile_id", "distance", "longitude", "latitude")
+
+
+@dataclass(frozen=True)
+class Near:
+    """One tile of the result."""
+
+    tile_id: TileId
+    distance: float
+    lonlat: tuple[float, float]
+    geometry: Any  # shapely, in lon/lat
+
+    @property
+    def order(self) -> tuple[float, tuple[bool, TileId]]:
+        return self.distance, exemplars.order(self.tile_id)
+
+
+def nearest(batches: Iterable[Batch], distances: Callable[[Batch], Floats], top: int) -> list[Near]:
+    """The `top` tiles of the least distance, (B,) of each batch; infinite for what is left out."""
+    near: list[Near] = []
+    for batch in batches:
+        near = _merged(near, batch, distances(batch), top)
+    return near
+
+
+def _merged(near: list[Near], batch: Batch, distance: Floats, top: int) -> list[Near]:
+    """The `top` nearest of those found so far and of a batch."""
+    bound = near[-1].distance if len(near) == top else np.inf
+    if len(distance) > top:
+        bound = min(bound, float(np.partition(distance, top - 1)[top - 1]))
+    picked = np.flatnonzero((distance <= bound) & np.isfinite(distance)).tolist()
+    picked = sorted(picked, key=lambda row: (distance[row], exemplars.order(batch.ids[row])))[:top]
+    geometry = batch.rows.geometry[picked]
+    new = [
+        Near(batch.ids[row], float(distance[row]), (float(lon), float(lat)), shape)
+        for row, (lon, lat), shape in zip(picked, geoparquet.centres(geometry), geometry, strict=True)
+    ]
+    return sorted([*near, *new], key=lambda one: one.order)[:top]
+
+
+# --- as rows and pictures ----------------------------------------------------------------------
 
 
 def cells(row: Row) -> list[object]:
@@ -46,17 +86,27 @@ def rows(near: Sequence[Near]) -> list[Row]:
     ]
 
 
-def batch(rows: Sequence[Row], near: Sequence[Near]) -> Batch:
+def batch(rows: Sequence[Row], near: Sequence[Near]) -> feature_files.Batch:
     """The rows, each with the footprint of its tile."""
     geometry = np.array([one.geometry for one in near], dtype=object)
     return pa.Table.from_pylist(list(rows)), geometry
+
+
+def group(heading: str, near: Sequence[Near], source: Source) -> Group:
+    """The first of them, with their ranks and distances."""
+    near = near[:SHOWN]
+    captions = [f"{rank}   d = {one.distance:#.3g}".rstrip(".") for rank, one in enumerate(near, 1)]
+    return source.group(heading, [one.tile_id for one in near], captions)
+
+
+# --- files -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Finding:
     """What a search came to."""
 
-    table: Batch
+    table: feature_files.Batch
     keys: Keys  # of the report
     groups: Callable[[Source], list[Group]]  # of the contact sheet
     maps: Maps | None = None  # where they are asked for

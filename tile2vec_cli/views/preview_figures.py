@@ -18,8 +18,8 @@ from tile2vec_cli.embedding.embedding_files import hilbert_order
 from tile2vec_cli.figures import figure_file
 from tile2vec_cli.geo import places
 from tile2vec_cli.geo.grid import Floats, Ints
-from tile2vec_cli.views.components import HIGH, LOW
 from tile2vec_cli.views.mosaics import Mosaic
+from tile2vec_cli.views.spectra import HIGH, LOW
 
 _WIDTH, _HEIGHT = 7.0, 8.5  # inches at most
 _TILE = 0.3  # inches a tile is wide at most

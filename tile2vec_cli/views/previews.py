@@ -22,10 +22,10 @@ from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.outputs.records import Keys, Output, Report
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import contact_sheets, exemplars, kinds, mosaics
-from tile2vec_cli.views.components import Components, Moments, Stretch
 from tile2vec_cli.views.contact_sheets import Group, Source
 from tile2vec_cli.views.kinds import Members
 from tile2vec_cli.views.mosaics import Mosaic, Placing
+from tile2vec_cli.views.spectra import Components, Moments, Stretch
 from tile2vec_cli.views.value_maps import SUFFIXES, is_map
 
 _ACROSS = 10  # tiles of a cluster on the sheet

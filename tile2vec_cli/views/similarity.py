@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,27 +22,23 @@ from scipy.spatial.distance import cdist
 from tile2vec_cli.config.views import SimilarConfig
 from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.views import exemplars
+from tile2vec_cli.outputs.records import Report
+from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.views import exemplars, near_reports
+from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
 from tile2vec_cli.views.exemplars import Batch, TileId
+from tile2vec_cli.views.mosaics import Placing
+from tile2vec_cli.views.near_reports import Finding, Near, Outputs, nearest
+from tile2vec_cli.views.value_maps import Maps
 
 Keep = Callable[[Batch, Floats], None]
-
-
-@dataclass(frozen=True)
-class Near:
-    """One tile of the result."""
-
-    tile_id: TileId
-    distance: float
-    lonlat: tuple[float, float]
-    geometry: Any  # shapely, in lon/lat
-
-    @property
-    def order(self) -> tuple[float, tuple[bool, TileId]]:
-        return self.distance, exemplars.order(self.tile_id)
+_TAGS = {
+    "TILE2VEC_FORMAT": "tile2vec-similar/1",
+    "TILE2VEC_VALUE": "Euclidean distance of a tile's vector to that of the nearest example: 0 at the "
+    "examples, NaN where there is no tile or one nearer to a counter-example",
+}
 
 
 @dataclass(frozen=True)
@@ -122,14 +117,6 @@ def rank(
     return nearest(batches, distances, top), ruled_out
 
 
-def nearest(batches: Iterable[Batch], distances: Callable[[Batch], Floats], top: int) -> list[Near]:
-    """The `top` tiles of the least distance, (B,) of each batch; infinite for what is left out."""
-    near: list[Near] = []
-    for batch in batches:
-        near = _merged(near, batch, distances(batch), top)
-    return near
-
-
 def _distances(vectors: NDArray[np.float32], to: Floats, without: Floats | None) -> tuple[Floats, Floats]:
     """(B,) distances to the nearest example and to the nearest counter-example; infinite without any.
 
@@ -143,16 +130,54 @@ def _distances(vectors: NDArray[np.float32], to: Floats, without: Floats | None)
     return distance, np.asarray(cdist(own, without).min(axis=1))
 
 
-def _merged(near: list[Near], batch: Batch, distance: Floats, top: int) -> list[Near]:
-    """The `top` nearest of those found so far and of a batch."""
-    bound = near[-1].distance if len(near) == top else np.inf
-    if len(distance) > top:
-        bound = min(bound, float(np.partition(distance, top - 1)[top - 1]))
-    picked = np.flatnonzero((distance <= bound) & np.isfinite(distance)).tolist()
-    picked = sorted(picked, key=lambda row: (distance[row], exemplars.order(batch.ids[row])))[:top]
-    geometry = batch.rows.geometry[picked]
-    new = [
-        Near(batch.ids[row], float(distance[row]), (float(lon), float(lat)), shape)
-        for row, (lon, lat), shape in zip(picked, geoparquet.centres(geometry), geometry, strict=True)
-    ]
-    return sorted([*near, *new], key=lambda one: one.order)[:top]
+# --- files -------------------------------------------------------------------------------------
+
+
+class _Surface:
+    """The distance of every tile, and where the tiles lie."""
+
+    def __init__(self, path: Path, tiles: Path | None) -> None:
+        self._path = path
+        self._placing = Placing(None if tiles is None else TileSet.open(tiles))
+        self._distances: list[NDArray[np.float32]] = []
+
+    def add(self, batch: Batch, distance: Floats) -> None:
+        self._placing.add(batch.rows)
+        self._distances.append(distance.astype(np.float32))
+
+    def maps(self) -> Maps:
+        """Raises DataError where the tiles lie on no grid."""
+        self._placing.require_grids(self._path)
+        return Maps(self._placing.mosaics(), np.concatenate(self._distances), _TAGS)
+
+
+def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: Progress = silent) -> Report:
+    """Find the tiles; write what is not up to date. Errors as `near_reports.run` and `search`."""
+
+    def find() -> Finding:
+        surface = None if outputs.raster is None else _Surface(embeddings, outputs.tiles)
+        found = search(embeddings, config, on_progress, None if surface is None else surface.add)
+        rows = near_reports.rows(found.near)
+        keys = {
+            "similar": rows,
+            "examples": list(found.examples),
+            "counter_examples": list(found.counter_examples),
+            "ruled_out": found.ruled_out,
+        }
+        maps = surface.maps() if surface else None
+        return Finding(
+            near_reports.batch(rows, found.near), keys, lambda source: _groups(found, source), maps
+        )
+
+    return near_reports.run("similar", config.settings(), {"embeddings": embeddings}, outputs, find)
+
+
+def _groups(found: Found, source: Source) -> list[Group]:
+    groups = []
+    for heading, ids, colour in (
+        ("Example", found.examples[: SHOWN // 10], "blue"),
+        ("Counter-example", found.counter_examples[: SHOWN // 10], "orange"),
+    ):
+        if ids:
+            groups.append(source.group(heading + "s" * (len(ids) > 1), ids, colour=colour))
+    return [*groups, near_reports.group("Nearest tiles", found.near, source)]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from tile2vec_cli.errors import Failure, Tile2VecError
+from tile2vec_cli.errors import Failure, Tile2VecError, UsageError
 from tile2vec_cli.outputs.parts import Progress, silent
 
 Unit = TypeVar("Unit")
@@ -23,6 +25,48 @@ Advance = Callable[[int], None]
 _Ended = SimpleQueue[tuple[int, Future[Any]]]
 
 _GRACE_S = 5.0  # for workers to clean up behind a signal; ten seconds are promised in all
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every `count`-th unit of work, beginning with the `index`-th (1-based)."""
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise UsageError(f"--shard {self.index}/{self.count}: needs 1 <= I <= N.")
+
+    @classmethod
+    def parse(cls, text: str | None) -> Shard:
+        """`None`, "I/N" or "slurm" (the array variables, whatever their first index and step)."""
+        if text is None:
+            return cls()
+        if text == "slurm":
+            return cls._from_slurm()
+        index, slash, count = text.partition("/")
+        if not slash or not index.isdigit() or not count.isdigit():
+            raise UsageError(f"--shard {text}: needs I/N, such as 2/8, or slurm.")
+        return cls(int(index), int(count))
+
+    @classmethod
+    def _from_slurm(cls) -> Shard:
+        variables = {}
+        for name in ("ID", "MIN", "STEP", "COUNT"):
+            value = os.environ.get(f"SLURM_ARRAY_TASK_{name}", {"MIN": None, "STEP": "1"}.get(name))
+            if value is None and name == "MIN":
+                value = "1"  # very old Slurm: the array then has to start at 1
+            if value is None or not value.isdigit():
+                raise UsageError(
+                    f"--shard slurm: SLURM_ARRAY_TASK_{name} is {value!r}; run it in a job array."
+                )
+            variables[name] = int(value)
+        offset = variables["ID"] - variables["MIN"]
+        return cls(offset // max(variables["STEP"], 1) + 1, variables["COUNT"])
+
+    def take(self, items: Sequence[Unit]) -> list[Unit]:
+        return list(items[self.index - 1 :: self.count])
 
 
 @runtime_checkable

@@ -7,8 +7,7 @@ import pytest
 import shapely
 from sklearn.linear_model import LinearRegression
 
-from tile2vec_cli.views import predictability
-from tile2vec_cli.views.factors import Factors
+from tile2vec_cli.views.factors import Factors, correlations, told
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def world() -> tuple[np.ndarray, Factors, np.ndarray, np.ndarray]:
 
 
 def test_own_dimensions_are_told_from_spread_ones(world: tuple) -> None:
-    own, spread, absent = predictability.told(*world)
+    own, spread, absent = told(*world)
     assert own.together > 0.99 and own.alone > 0.99 and own.dimension == 4
     assert own.concentration == pytest.approx(1, abs=0.01)
     assert spread.together > 0.99 and 0.05 < spread.alone < 0.4
@@ -42,7 +41,7 @@ def test_own_dimensions_are_told_from_spread_ones(world: tuple) -> None:
 def test_it_is_least_squares_on_the_other_blocks(world: tuple) -> None:
     """With next to no noise ridge is least squares: the same guesses by another library's loop."""
     vectors, factors, blocks, shapes = world
-    found = predictability.told(vectors, factors, blocks, shapes)
+    found = told(vectors, factors, blocks, shapes)
     guess = np.empty_like(factors.values)
     for left_out in np.unique(blocks):
         train = blocks != left_out
@@ -60,7 +59,7 @@ def test_overlapping_tiles_are_not_learned_from(world: tuple) -> None:
     vectors = np.repeat(random.normal(size=(900, 300)), 2, axis=0).astype(np.float32)
     values = np.repeat(random.normal(size=(900, 1)), 2, axis=0)
     both = np.stack([blocks, (blocks + 1) % 9], axis=1).ravel()
-    found = predictability.told(vectors, Factors(("twin",), values), both, np.repeat(shapes, 2))
+    found = told(vectors, Factors(("twin",), values), both, np.repeat(shapes, 2))
     assert found[0].together < 0.1
 
 
@@ -68,7 +67,7 @@ def test_correlations_are_pearsons() -> None:
     random = np.random.default_rng(2)
     vectors, values = random.normal(size=(40, 3)), random.normal(size=(40, 2))
     vectors[:, 2] = 7
-    found = predictability.correlations(vectors, values)
+    found = correlations(vectors, values)
     wanted = np.corrcoef(vectors[:, :2].T, values.T)[:2, 2:]
     assert np.allclose(found[:2], wanted)
     assert (found[2] == 0).all()
