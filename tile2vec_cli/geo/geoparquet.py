@@ -160,7 +160,7 @@ def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = N
     options = {"compression": "zstd", "use_dictionary": text, "write_page_checksum": True}
     # What `geo` holds is known when all rows are: the writer would store the schema before.
     options["store_schema"] = False
-    with pq.ParquetWriter(path, schema, **options) as file:
+    with pa.OSFile(str(path), "wb") as sink, pq.ParquetWriter(sink, schema, **options) as file:
 
         def append(table: pa.Table) -> None:
             nonlocal waiting
