@@ -26,6 +26,7 @@ from tile2vec_cli.geo import locations, raster_files, scene_facts, signed_urls, 
 from tile2vec_cli.geo.grid import Floats, Transform, map_xy
 from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.places import ground_m, to_lonlat
+from tile2vec_cli.geo.raster_files import exists, lacks_nodata
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.stack_readers import StackReader
 from tile2vec_cli.job import resources
@@ -110,7 +111,7 @@ def opened(path: str, facts: Facts | None = None) -> Iterator[Any]:
     """rasterio's dataset; errors as for `describe`."""
     if facts is not None:
         facts.require()
-    raster_files.exists(path)
+    exists(path)
     with environment(path):
         source = open_dataset(path, facts)
         yield source
@@ -257,11 +258,7 @@ def _declared_nodata(source: Any, known: tuple[float | None, ...]) -> tuple[floa
     """
     if isinstance(source, StackReader):
         return tuple(_declared_nodata(file, _nodata(file))[band - 1] for file, band in source.members)
-    if (
-        source.driver == "GTiff"
-        and not any(value is not None for value in known)
-        and raster_files.lacks_nodata(source.name)
-    ):
+    if source.driver == "GTiff" and known.count(None) == len(known) and lacks_nodata(source.name):
         return known
     try:
         with rasterio.MemoryFile(ext=".vrt") as file:
@@ -274,10 +271,7 @@ def _declared_nodata(source: Any, known: tuple[float | None, ...]) -> tuple[floa
 
 
 def _number(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    return float(text) if set(text) - set("-0123456789") else int(text)
 
 
 def _require_plausible(path: str, source: Any) -> None:

@@ -35,6 +35,8 @@ from tile2vec_cli.workers.work import Elsewhere
 
 Info = dict[str, Any]
 
+_WAITING = 4  # more workers for small scenes: most of a small part's time is spent waiting for the disk
+
 
 @dataclass(frozen=True)
 class TileReport:
@@ -86,7 +88,6 @@ def cut(
         work.each,
         do=partial(tile_parts.cut, folder=folder.absolute(), **settled),
         name=lambda plan: plan.source,
-        workers=workers,
         strict=strict,
         folder=folder,
     )
@@ -100,7 +101,8 @@ def cut(
         infos += some.kept
         failed += some.failed
         total = course.total(some)
-        for plan, result in each(some.missing, total=total, on_progress=course.advance):
+        hands = workers + _WAITING if isinstance(workers, int) and some.is_read else workers
+        for plan, result in each(some.missing, workers=hands, total=total, on_progress=course.advance):
             if isinstance(result, Failure):
                 uncut.append(result)
             else:

@@ -142,6 +142,11 @@ class Planned:
     scenes: int = 0
     held_bytes: int = 0
 
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing is left to be read of what is missing."""
+        return all(plan.held is not None for plan in self.missing)
+
 
 def planned(
     scenes: Sequence[str],
