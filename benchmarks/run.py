@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 
 import accuracy
+import chip_stages
 import data_stages
 import network_stages
 import numpy as np
@@ -88,6 +89,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "start": start,
     "tile": data_stages.tile,
     "sample-triplets": data_stages.draw,
+    "chips": chip_stages.chips,
     "load": data_stages.load,
     "train": network_stages.train,
     "accuracy": accuracy.stage,

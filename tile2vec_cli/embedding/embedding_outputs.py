@@ -23,7 +23,7 @@ from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.provenance import relative
 from tile2vec_cli.outputs.stamps import Stamp, refusal
-from tile2vec_cli.tiling.tile_files import Part
+from tile2vec_cli.tiling.tile_files import Part, is_dated
 from tile2vec_cli.tiling.tiles import TileSet
 
 MANIFEST = "manifest.json"
@@ -48,8 +48,8 @@ class Files:
     def dtype(self) -> str:
         return str(self.header["settings"]["dtype"])
 
-    def rows(self, part: Part, vectors: Vectors, scale: float | None, dated: bool) -> pa.Table:
-        """dated: whether the file has a column `datetime`, as it does where a tile of it has a date.
+    def rows(self, part: Part, vectors: Vectors, scale: float | None, dated: bool | None = None) -> pa.Table:
+        """dated: whether the file has a column `datetime`; default: where a tile of the part has a date.
 
         Raises DataError for numbers that float16 does not reach.
         """
@@ -58,7 +58,9 @@ class Files:
             raise DataError(
                 f"{part.path}: its vectors reach {most:g}; float16 ends at 65504. Choose float32."
             )
-        index = part.index() if dated else part.index().drop_columns("datetime")
+        index = part.index()
+        if not (is_dated(index) if dated is None else dated):
+            index = index.drop_columns("datetime")
         return embedding_files.rows(index, vectors, self.dtype, scale)
 
     def footer(self, made_of: Sequence[Part], scale: float | None) -> dict[str, str]:
@@ -71,7 +73,7 @@ class Files:
         """The part's file in the folder `out`."""
         scale = self.scale(largest(vectors))
         with parts.new_file(file(out, part)) as temporary:
-            rows = self.rows(part, vectors, scale, part.is_dated)
+            rows = self.rows(part, vectors, scale)
             geoparquet.write(temporary, rows, self.footer([part], scale))
 
 

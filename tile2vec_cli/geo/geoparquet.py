@@ -160,7 +160,7 @@ def writer(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = N
     options = {"compression": "zstd", "use_dictionary": text, "write_page_checksum": True}
     # What `geo` holds is known when all rows are: the writer would store the schema before.
     options["store_schema"] = False
-    with pq.ParquetWriter(path, schema, **options) as file:
+    with pa.OSFile(str(path), "wb") as sink, pq.ParquetWriter(sink, schema, **options) as file:
 
         def append(table: pa.Table) -> None:
             nonlocal waiting
@@ -205,16 +205,20 @@ def _geo(bounds: Sequence[NDArray[np.float64]], kinds: set[int]) -> str:
     return json.dumps({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})
 
 
-def read(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
+def read(
+    path: Path, columns: Sequence[str] | None = None, *, optional: Sequence[str] = ()
+) -> tuple[pa.Table, dict[str, str]]:
     """The table of a Parquet file (these columns, default all) and its footer's metadata.
 
-    Raises InputError when the file is missing, DataError when it is damaged or lacks a column.
+    Raises InputError when the file is missing, DataError when it is damaged or lacks a column, unless that
+    is one of the `optional`.
     """
     with _opened(path) as file:
+        names = file.schema_arrow.names
         for name in columns or ():
-            if name not in file.schema_arrow.names:
+            if name not in names and name not in optional:
                 raise DataError(f"{path}: has no column {name!r}; it is needed here. Make the file again.")
-        wanted = None if columns is None else list(columns)
+        wanted = None if columns is None else [name for name in columns if name in names]
         table = file.read(wanted, use_threads=file.num_row_groups > 1)
         return table.replace_schema_metadata(None), _metadata(file)
 

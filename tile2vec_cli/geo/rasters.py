@@ -22,11 +22,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
-from tile2vec_cli.geo import locations, scene_facts, signed_urls, stacks
+from tile2vec_cli.geo import locations, raster_files, scene_facts, signed_urls, stacks
 from tile2vec_cli.geo.grid import Floats, Transform, map_xy
 from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.places import ground_m, to_lonlat
-from tile2vec_cli.geo.raster_files import exists
+from tile2vec_cli.geo.raster_files import exists, lacks_nodata
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.stack_readers import StackReader
 from tile2vec_cli.job import resources
@@ -123,7 +123,7 @@ def opened(path: str, facts: Facts | None = None) -> Iterator[Any]:
 @contextmanager
 def environment(path: str) -> Iterator[None]:
     """GDAL's settings for opening and reading this raster."""
-    options = {**locations.GDAL_OPTIONS} if is_remote(path) else {}
+    options = {**locations.GDAL_OPTIONS} if is_remote(path) else raster_files.listing(path)
     asked = os.environ.get("GDAL_NUM_THREADS")
     if asked and (is_remote(path) or any(map(_is_virtual, stacks.files(path)))):  # see `_open_one`
         files_at_a_time = os.environ.get("VRT_NUM_THREADS", asked)
@@ -224,8 +224,7 @@ def _described(path: str, source: Any) -> Raster:
         band for band, kind in zip(source.indexes, interpretations, strict=True) if kind == ColorInterp.alpha
     ]
     flags = source.mask_flag_enums[0]
-    with np.errstate(over="ignore"):  # rasterio asks whether the pixels can hold it by casting it
-        nodata = tuple(source.nodatavals)
+    nodata = _nodata(source)
     return Raster(
         path=path,
         height=source.height,
@@ -235,7 +234,7 @@ def _described(path: str, source: Any) -> Raster:
         crs=sys.intern(source.crs.to_wkt()) if source.crs else None,  # many scenes share one
         transform=tuple(source.transform)[:6],
         nodata=nodata,
-        declared=_declared_nodata(source),
+        declared=_declared_nodata(source, nodata),
         block=source.block_shapes[0],
         alpha=alpha[-1] if alpha else None,
         meanings=tuple(kind.name for kind in interpretations),
@@ -247,13 +246,20 @@ def _described(path: str, source: Any) -> Raster:
     )
 
 
-def _declared_nodata(source: Any) -> tuple[float | None, ...]:
+def _nodata(source: Any) -> tuple[float | None, ...]:
+    with np.errstate(over="ignore"):  # rasterio asks whether the pixels can hold it by casting it
+        return tuple(source.nodatavals)
+
+
+def _declared_nodata(source: Any, known: tuple[float | None, ...]) -> tuple[float | None, ...]:
     """Each band's nodata as the file declares it, from GDAL's description of the dataset as a virtual one.
 
     rasterio tells neither what the pixels cannot hold nor integers of 64 bits.
     """
     if isinstance(source, StackReader):
-        return tuple(_declared_nodata(file)[band - 1] for file, band in source.members)
+        return tuple(_declared_nodata(file, _nodata(file))[band - 1] for file, band in source.members)
+    if source.driver == "GTiff" and known.count(None) == len(known) and lacks_nodata(source.name):
+        return known
     try:
         with rasterio.MemoryFile(ext=".vrt") as file:
             shutil.copy(source, file.name, driver="VRT")
@@ -261,15 +267,11 @@ def _declared_nodata(source: Any) -> tuple[float | None, ...]:
         texts = [band.findtext("NoDataValue") for band in root.findall("VRTRasterBand")]
         return tuple(None if text is None else _number(text) for text in texts)
     except (RasterioError, SystemError, ValueError, ElementTree.ParseError):  # of other metadata, or silent
-        with np.errstate(over="ignore"):
-            return tuple(source.nodatavals)
+        return known
 
 
 def _number(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    return float(text) if set(text) - set("-0123456789") else int(text)
 
 
 def _require_plausible(path: str, source: Any) -> None:

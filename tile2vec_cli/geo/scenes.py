@@ -59,6 +59,7 @@ class Scene:
         if scaled:
             self._check_scaling()
         self._blocks = Blocks(source, self.bands)
+        self._held: tuple[Window, tuple[Pixels, Mask | None]] | None = None
 
     @property
     def path(self) -> str:
@@ -67,6 +68,11 @@ class Scene:
     @property
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(np.float32) if self._scaled else self._stored
+
+    @property
+    def nbytes(self) -> int:
+        """Of all its pixels."""
+        return self.raster.height * self.raster.width * len(self.bands) * self.dtype.itemsize
 
     @property
     def names(self) -> tuple[str | None, ...]:
@@ -89,6 +95,8 @@ class Scene:
         """
         col1 = self.raster.width if col1 is None else col1
         window = ((row0, row1), (col0, col1))
+        if self._held is not None and self._held[0] == window:
+            return self._held[1]
         pixels = self._read(list(self.bands), window)
         valid: Mask | None = None
         for layer, own in zip(pixels, self._fills, strict=True):
@@ -109,6 +117,14 @@ class Scene:
             if valid is not None:
                 pixels[:, ~valid] = np.nan
         return pixels, valid
+
+    @property
+    def is_held(self) -> bool:
+        return self._held is not None
+
+    def hold(self, row0: int, row1: int) -> None:
+        """Read these rows now: `read` then has them when the raster is closed again."""
+        self._held = ((row0, row1), (0, self.raster.width)), self.read(row0, row1)
 
     def raw(self, row0: int, row1: int, col0: int, col1: int) -> Pixels:
         """Pixels (C, H, W) of the window, valid or not: as they are stored, or scaled."""

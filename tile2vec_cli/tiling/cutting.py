@@ -22,6 +22,7 @@ from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.stamps import Stamp, Verdict
 from tile2vec_cli.tiling import likeness, planning, tile_parts
+from tile2vec_cli.tiling.planning import Planned
 from tile2vec_cli.tiling.tile_files import (
     FORMAT,
     MANIFEST,
@@ -33,6 +34,8 @@ from tile2vec_cli.workers import work
 from tile2vec_cli.workers.work import Elsewhere, Shard
 
 Info = dict[str, Any]
+
+_WAITING = 4  # more workers for small scenes: most of a small part's time is spent waiting for the disk
 
 
 @dataclass(frozen=True)
@@ -79,29 +82,35 @@ def cut(
     manifest = _manifest(out, settings, scenes, config, overwrite, facts)
     own = (shard or Shard()).take(scenes)
     names = names or {path: scene_name(path) for path in scenes}
-    infos, plans, failed = planning.planned(own, folder, config, manifest, strict, names, facts)
-
     before = _by_scene(folder)
     settled = {"config": config, "settings": manifest["settings_fingerprint"], "aoi": area}
-    done = work.each(
-        plans,
-        partial(tile_parts.cut, folder=folder.absolute(), **settled),
+    each = partial(
+        work.each,
+        do=partial(tile_parts.cut, folder=folder.absolute(), **settled),
         name=lambda plan: plan.source,
-        workers=workers,
         strict=strict,
         folder=folder,
-        total=sum(plan.windows for plan in plans),
-        on_progress=on_progress,
     )
+    infos: list[Info] = []
+    failed: list[Failure] = []  # that cannot be cut, and that could not be
+    uncut: list[Failure] = []
     made = 0
-    for plan, result in done:
-        if isinstance(result, Failure):
-            failed.append(result)
-        else:
-            infos.append(result)
-            made += result["fingerprint"] != plan.before
-            for name in before[part_name(plan.scene)] - set(plan.names):
-                parts.remove(folder / name)
+    course = _Course(len(own), on_progress)
+    ahead = isinstance(workers, int) and area is None  # what lies outside the area is not read
+    for some in planning.planned(own, folder, config, manifest, strict, names, facts, ahead=ahead):
+        infos += some.kept
+        failed += some.failed
+        total = course.total(some)
+        hands = workers + _WAITING if isinstance(workers, int) and some.is_read else workers
+        for plan, result in each(some.missing, workers=hands, total=total, on_progress=course.advance):
+            if isinstance(result, Failure):
+                uncut.append(result)
+            else:
+                infos.append(result)
+                made += result["fingerprint"] != plan.before
+                for name in before[part_name(plan.scene)] - set(plan.names):
+                    parts.remove(folder / name)
+    failed += uncut
     skipped: Counter[str] = Counter()
     for info in infos:
         skipped.update(info["skipped"])
@@ -118,6 +127,25 @@ def cut(
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in report.skipped.items())
         raise DataError(f"{out}: no tile is left ({reasons}); at least one is needed. Choose other settings.")
     return report
+
+
+class _Course:
+    """Windows that have been cut, of those that there are: scenes not looked at yet are taken to be alike."""
+
+    def __init__(self, scenes: int, on_progress: Progress) -> None:
+        self._scenes, self._on_progress = scenes, on_progress
+        self._looked_at = self._before = self._windows = 0
+
+    def total(self, some: Planned) -> int:
+        """All windows, as far as they are known now that these scenes have been looked at."""
+        self._before = self._windows
+        self._looked_at += some.scenes
+        self._windows += sum(plan.windows for plan in some.missing)
+        return self._windows * self._scenes // max(self._looked_at, 1)
+
+    def advance(self, done: int, total: int) -> None:
+        """As told by the work on the scenes that were looked at last."""
+        self._on_progress(self._before + done, total)
 
 
 def _area_fingerprint(area: Any) -> str:

@@ -1,11 +1,14 @@
 """What parts scenes become, and which are missing: scenes of servers are looked at many at a time.
 
 A scene becomes one part, or several blocks of whole tile rows where its pixels would outgrow about 1 GiB.
+The pixels of small scenes are read while these are open to be looked at: to open a file takes as long as to
+cut it. Of many small scenes, some are therefore looked at and cut, and then the next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from tile2vec_cli.geo.rasters import Raster
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import part_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
-from tile2vec_cli.tiling import known_scenes
+from tile2vec_cli.tiling import known_scenes, strips
 from tile2vec_cli.tiling.known_scenes import Known, Standing
 from tile2vec_cli.tiling.likeness import Likeness
 from tile2vec_cli.tiling.tile_files import belongs, part_of, read_part
@@ -32,6 +35,7 @@ Info = dict[str, Any]
 PART_BYTES = 1 << 30
 _ROW_BYTES = 1 << 30  # of tiles side by side, which are in memory together
 _AT_A_TIME = 16  # where a server is waited for; to open local files takes more processor time so
+_HELD_BYTES = 64 << 20  # of small scenes that have been read and are to be cut
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Plan:
     rival: str | None = None  # the other file from which that one was cut, if it is another
     facts: Facts | None = field(default=None, repr=False)
     signed: tuple[str, ...] = field(default=(), repr=False)  # addresses, for a worker elsewhere
+    held: Scene | None = field(default=None, repr=False, compare=False)  # with its pixels; None: not read yet
 
     @property
     def windows(self) -> int:
@@ -127,6 +132,22 @@ class _Seen:
     error: Tile2VecError | None = None  # of a scene that cannot be opened
 
 
+@dataclass
+class Planned:
+    """Some of the scenes, looked at."""
+
+    kept: list[Info] = field(default_factory=list)  # parts that are there and up to date
+    missing: list[Plan] = field(default_factory=list)  # to be made or looked at
+    failed: list[Failure] = field(default_factory=list)  # scenes that cannot be cut
+    scenes: int = 0
+    held_bytes: int = 0
+
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing is left to be read of what is missing."""
+        return all(plan.held is not None for plan in self.missing)
+
+
 def planned(
     scenes: Sequence[str],
     folder: Path,
@@ -135,47 +156,63 @@ def planned(
     strict: bool,
     names: Mapping[str, str],
     facts: Mapping[str, Facts],
-) -> tuple[list[Info], list[Plan], list[Failure]]:
-    """Parts that are there and up to date, parts to be made or looked at, and scenes that cannot be cut."""
+    *,
+    ahead: bool = False,
+) -> Iterator[Planned]:
+    """All scenes at once; with `ahead`, some at a time, small ones read as they are looked at."""
     there = Known.of(info for info in infos(folder) if belongs(info, manifest))
     rivals = known_scenes.rivals(names, there)
     called = {path: there.name(path) or names[path] for path in scenes}
-    found: list[Info] = []
-    missing: list[Plan] = []
-    failed: list[Failure] = []
+    now = Planned()
     alike = Likeness(manifest, config)
+    workers = _AT_A_TIME if any(is_remote(file) for path in scenes for file in stacks.files(path)) else 1
+    read = ahead and workers == 1
 
     def look(path: str, _advance: Advance) -> _Seen:
-        return _seen(path, there.parts(called[path]), config, manifest, rivals.get(path), facts.get(path))
+        own = there.parts(called[path])
+        return _seen(path, own, config, manifest, rivals.get(path), facts.get(path), read=read)
 
-    workers = _AT_A_TIME if any(is_remote(file) for path in scenes for file in stacks.files(path)) else 1
     # Not strict: which of two bad scenes is named must not depend on which was looked at first.
     for path, seen in work.each(scenes, look, name=str, workers=workers, strict=False, folder=folder):
+        now.scenes += 1
         try:
             if isinstance(seen, Failure):
                 raise seen.error()
             kept = seen.kept
             if config.virtual and not there.is_there(called[path]):
                 kept = [known_scenes.moved(info, path) for info in kept]
-            found += kept
+            now.kept += kept
             if seen.error is not None:
                 raise seen.error
             if seen.scene is not None:
                 alike.require(seen.scene)
                 own = plans(seen.scene, called[path], config, facts.get(path), seen.identity)
-                missing += _missing(own, seen, path, manifest)
+                if len(own) == 1 and seen.scene.is_held:
+                    own = [replace(own[0], held=seen.scene)]
+                    now.held_bytes += seen.scene.nbytes
+                now.missing += _missing(own, seen, path, manifest)
         except Tile2VecError as error:
             if strict:
                 raise
-            failed.append(Failure.of(path, error))
+            now.failed.append(Failure.of(path, error))
+        if now.held_bytes >= _HELD_BYTES:
+            yield now
+            now = Planned()
+    yield now
     alike.remark()
-    return found, missing, failed
 
 
 def _seen(
-    path: str, there: list[Info], config: TileConfig, manifest: Info, rival: str | None, facts: Facts | None
+    path: str,
+    there: list[Info],
+    config: TileConfig,
+    manifest: Info,
+    rival: str | None,
+    facts: Facts | None,
+    *,
+    read: bool,
 ) -> _Seen:
-    """`there` are the parts of the scene, `rival` another one of its name."""
+    """`there` are the parts of the scene, `rival` another one of its name; read: its pixels, if few."""
     if facts is not None:
         facts.require()
     exists(path)
@@ -192,9 +229,20 @@ def _seen(
         return _Seen(standing, kept)
     try:
         with open_scene(path, **config.reading(), facts=facts) as scene:
-            return _Seen(standing, kept, scene, identity(path))
+            found = identity(path)  # before pixels are read: when they are cut it has to be the same
+            if read and strips.is_quick(scene):
+                _hold(scene, config)
+            return _Seen(standing, kept, scene, found)
     except Tile2VecError as error:
         return _Seen(standing, kept, error=error)
+
+
+def _hold(scene: Scene, config: TileConfig) -> None:
+    """Read all that is to be cut. What goes wrong is said when that is tried again."""
+    with suppress(Tile2VecError):
+        grid = _grid(scene.raster, config)
+        if len(grid.rows) and len(grid.cols):
+            scene.hold(int(grid.rows[0]), int(grid.rows[-1]) + grid.size)
 
 
 def _missing(own: list[Plan], seen: _Seen, path: str, manifest: Info) -> list[Plan]:

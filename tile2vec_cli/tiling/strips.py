@@ -72,7 +72,7 @@ def read(
         skipped[_TOO_SMALL] += 1
         return
     strips = groups(scene, rows, grid.size)
-    if len(strips) == 1 and _is_quick(scene):
+    if len(strips) == 1 and is_quick(scene):
         tiles, left_out = _tiles(scene, grid, strips[0], config, aoi)
         skipped.update(left_out)
         yield tiles, len(rows) * len(grid.cols)
@@ -91,11 +91,10 @@ def read(
         wait([coming], timeout=_GRACE_S)
 
 
-def _is_quick(scene: Scene) -> bool:
+def is_quick(scene: Scene) -> bool:
     """Whether a thread costs more than reading it all, for which a signal can wait. VRTs may lie afar."""
-    raster = scene.raster
-    size = raster.height * raster.width * len(scene.bands) * scene.dtype.itemsize
-    return size <= _QUICK_BYTES and not is_remote(raster.path) and not raster.path.lower().endswith(".vrt")
+    path = scene.path
+    return scene.nbytes <= _QUICK_BYTES and not is_remote(path) and not path.lower().endswith(".vrt")
 
 
 def groups(scene: Scene, rows: Ints, size: int) -> list[Ints]:

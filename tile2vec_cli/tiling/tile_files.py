@@ -179,15 +179,17 @@ class Part:
         `datetime` is null where it is not known: the file itself has no such column then.
         """
         path, names = self.path / "tiles.parquet", list(INDEX if columns is None else columns)
-        if DATETIME.name not in names or DATETIME.name in geoparquet.columns(path):
-            return geoparquet.read(path, columns)[0]
-        table, _ = geoparquet.read(path, [name for name in names if name != DATETIME.name] or ["row"])
-        return table.append_column(DATETIME, pa.nulls(len(table), DATETIME.type)).select(names)
+        # Without any column there would be no rows.
+        wanted = [*names, "row"] if names == [DATETIME.name] else names
+        table, _ = geoparquet.read(path, wanted, optional=[DATETIME.name])
+        if DATETIME.name in names and DATETIME.name not in table.column_names:
+            table = table.append_column(DATETIME, pa.nulls(len(table), DATETIME.type))
+        return table.select(names)
 
     @property
     def is_dated(self) -> bool:
         """Whether any of its tiles has a date."""
-        return bool(self.index([DATETIME.name])[DATETIME.name].null_count < self.count)
+        return is_dated(self.index([DATETIME.name]))
 
     def valid(self, rows: Ints) -> Mask:
         """(B, S, S) which pixels of these tiles of the part are valid."""
@@ -212,6 +214,11 @@ class Part:
             pixels = np.array(pixels)  # not a view of the map
         pixels[partly] = filled(pixels[partly], valid[partly])
         return pixels
+
+
+def is_dated(index: pa.Table) -> bool:
+    """Whether any tile of an index has a date."""
+    return bool(index[DATETIME.name].null_count < len(index))
 
 
 def _load(path: Path) -> np.memmap[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -70,7 +70,8 @@ def _written(
 ) -> dict[str, Any]:
     """part.json of the part, whose other files are written to `folder`, with its pixels or without."""
     how = {**config.reading(), "alpha": plan.alpha or config.alpha}
-    with open_scene(plan.source, **how, facts=plan.facts, raster=plan.raster) as scene:
+    opened = open_scene(plan.source, **how, facts=plan.facts, raster=plan.raster)
+    with opened if plan.held is None else nullcontext(plan.held) as scene:
         part = PartWriter(folder, scene, config, pixels=pixels)
         try:
             found = strips.read(scene, plan.grid, config, aoi, part.skipped, first=plan.first, last=plan.last)
