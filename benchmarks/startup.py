@@ -25,16 +25,17 @@ SCENES, LABELS = SAMPLE / "scenes", SAMPLE / "labels.tif"
 DATES = ("2021-05-18", "2021-08-27")
 TILES = [f"{place}_{DATES[0]}/0/0" for place in ("ashland", "birch", "cedar")]
 
-RASTERS = "numpy, pyarrow.parquet, rasterio, shapely, pyproj, typer, pydantic"  # typer parses with pydantic
-SEARCH = f"{RASTERS}, scipy.spatial"
-LEARNERS = f"{RASTERS}, sklearn.linear_model, sklearn.ensemble, sklearn.neighbors, sklearn.neural_network"
-NETWORKS = f"{RASTERS}, torch"
+INDEX = "numpy, pyarrow.parquet, rasterio, shapely, pyproj, typer, pydantic"  # typer parses with pydantic
+TABLES = f"{INDEX}, pandas"  # pyarrow imports it to make an array, and to give one of bytes to numpy
+SEARCH = f"{TABLES}, scipy.spatial"
+LEARNERS = f"{TABLES}, sklearn.linear_model, sklearn.ensemble, sklearn.neighbors, sklearn.neural_network"
+NETWORKS = f"{TABLES}, torch"
 
 # Each command, what it needs, and its arguments; they write into OUT, which is new for every run.
 OUT = "OUT"
 SMALL: dict[str, tuple[str, Sequence[object]]] = {
-    "tile": (RASTERS, (SCENES, "--out", OUT)),
-    "tile, up to date": (RASTERS, (SCENES, "--out", "tiles")),
+    "tile": (TABLES, (SCENES, "--out", OUT)),
+    "tile, up to date": (INDEX, (SCENES, "--out", "tiles")),
     "sample-triplets": (SEARCH, ("tiles", "--count", 2000, "--out", f"{OUT}.parquet")),
     "train": (f"{NETWORKS}, scipy.sparse", ("t.parquet", "--tiles", "tiles", "--steps", 10, "--out", OUT)),
     "embed": (NETWORKS, ("tiles", "--model", "model", "--out", f"{OUT}.parquet")),
@@ -51,8 +52,8 @@ SMALL: dict[str, tuple[str, Sequence[object]]] = {
     "classify": (LEARNERS, ("tiles.parquet", "--labels", LABELS, "--out", f"{OUT}.parquet")),
     "suggest": (f"{LEARNERS}, sklearn.cluster", ("tiles.parquet", "--count", 5, "--out", f"{OUT}.csv")),
     "export": (NETWORKS, ("model", "--out", f"{OUT}.pt2")),
-    "stac": (RASTERS, ("tiles.parquet", "--out", OUT)),
-    "check": (RASTERS, ("tiles",)),
+    "stac": (INDEX, ("tiles.parquet", "--out", OUT)),
+    "check": (INDEX, ("tiles",)),
     "doctor": (NETWORKS, ()),
 }
 
