@@ -86,8 +86,9 @@ def prepare(folder: Path) -> None:
 
 def small(name: str, folder: Path) -> tuple[float, float]:
     """Of one command on what `prepare` has made."""
-    out = tempfile.mkdtemp(dir=folder)
-    arguments = [str(argument).replace(OUT, f"{out}/out") for argument in SMALL[name][1]]
+    new = tempfile.mkdtemp(dir=folder)
+    told = map(str, SMALL[name][1])
+    arguments = [f"{new}/{argument}" if argument.startswith(OUT) else argument for argument in told]
     return tile2vec(name.partition(",")[0], *arguments, cwd=folder)
 
 

@@ -12,7 +12,7 @@ import searches
 BIG = ("torch", "sklearn", "scipy", "matplotlib", "geopandas")
 
 # Each in turn in one process, what has to load less before what may load more.
-COMMANDS = (
+COMMANDS: tuple[tuple[str, set[str]], ...] = (
     ("tile scenes --out new --size 8", set()),
     ("check new", set()),
     ("stac float32/a.parquet --out catalog", set()),
