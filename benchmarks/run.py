@@ -23,6 +23,7 @@ import data_stages
 import network_stages
 import numpy as np
 import shapely
+import startup
 import torch
 from limits import processor, seconds
 from rounds import HEADER, Row, row
@@ -53,6 +54,16 @@ def start(bench: Bench) -> Iterator[Row]:
         lambda: run("-c", "import typer"),
         "python with typer",
     )
+    startup.prepare(bench.folder / "scratch")
+    for name in ("tile", "similar", "embed"):
+
+        def small(name: str = name) -> float:
+            return 1 / startup.small(name, bench.folder / "scratch")[1]
+
+        def libraries(name: str = name) -> float:
+            return run("-c", f"import {startup.SMALL[name][0]}")
+
+        yield row(f"{name}, the sample", "s", bench.rounds, small, None, libraries, "its libraries")
 
 
 def probe(bench: Bench) -> Iterator[Row]:

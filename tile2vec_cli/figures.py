@@ -10,17 +10,18 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.geo.grid import Ints
+
+if TYPE_CHECKING:  # matplotlib is imported to draw, not to ask what a picture's suffix may be
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 Curves = Mapping[str, Sequence[tuple[str, Floats]]]
@@ -52,7 +53,7 @@ CLASSIFIERS = {
     "knn": "Nearest neighbours",
 }
 GREY = "#666666"
-BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#c6dcef", "#6aa9d3", "#0072B2", "#08306b"])
+_BLUES = ("#ffffff", "#c6dcef", "#6aa9d3", "#0072B2", "#08306b")
 _NUMBERED = 15  # classes up to which each cell is written out
 
 # What a picture can be, by suffix, and what keeps the file from telling when and by what it was made.
@@ -160,7 +161,7 @@ def confusion(path: Path, matrix: Ints, classes: Sequence[str]) -> None:
     side = cell * count
     with figure_file(path, width=side + longest + 0.9, height=side + longest + 0.6) as figure:
         axis = figure.subplots()
-        image = axis.imshow(shares, cmap=BLUES, vmin=0, vmax=1)
+        image = axis.imshow(shares, cmap=blues(), vmin=0, vmax=1)
         axis.set_xticks(range(count), classes, rotation=90 if count > 4 else 0, fontsize=fontsize)
         axis.set_yticks(range(count), classes, fontsize=fontsize)
         axis.set_xlabel("Predicted")
@@ -183,9 +184,19 @@ def _write_cells(axis: Axes, shares: Floats, fontsize: float) -> None:
             axis.text(col, row, text, ha="center", va="center", color=colour, fontsize=fontsize)
 
 
+def blues() -> Colormap:
+    """The colours of shares, from none to all."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("blues", _BLUES)
+
+
 @contextmanager
 def figure_file(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of so many inches in the common style, written to `path` at the end, as its suffix says."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
     suffix = path.suffix.lower()
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")

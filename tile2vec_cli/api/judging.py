@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import BASELINE_NAMES, CompareConfig, ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings as Rows
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.evaluation import comparison_reports, probe_reports
-from tile2vec_cli.evaluation.comparison import Bench
+from tile2vec_cli.evaluation import probe_reports
 from tile2vec_cli.labelling import labels as labelling
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.tiling.tiles import TileSet
+
+if TYPE_CHECKING:
+    from tile2vec_cli.evaluation.comparison import Bench
 
 
 def probe(
@@ -106,6 +108,8 @@ def compare(
 
     Progress begins anew with each stage.
     """
+    from tile2vec_cli.evaluation.comparison import Bench  # and all that trains, which no probe needs
+
     bench = Bench(
         tiles, labels, out, config, lambda *_: nullcontext(on_progress), triplets, overwrite, strict
     )
@@ -114,6 +118,8 @@ def compare(
 
 def compared(bench: Bench) -> Outcome[None]:
     """The same, where each stage tells of itself."""
+    from tile2vec_cli.evaluation import comparison_reports
+
     tiles, labels, triplets = bench.tiles, LabelSource.of(bench.labels), bench.triplets
     report = comparison_reports.run(bench)
     left_out = {"labels_left_out": report.labels_left_out} if report.labels_left_out else {}

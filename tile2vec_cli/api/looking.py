@@ -1,4 +1,8 @@
-"""What vectors say: look-alikes, maps of colours, analogies, change, and what is in them."""
+"""What vectors say: look-alikes, maps of colours, analogies, change, and what is in them.
+
+Each command imports its own views: those of `inspect` need torch and scikit-learn, four seconds that no
+search should wait for.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +21,6 @@ from tile2vec_cli.config.views import (
 )
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.views import (
-    analogies,
-    change_reports,
-    exemplars,
-    inspect_reports,
-    previews,
-    similarity,
-)
-from tile2vec_cli.views.near_reports import Outputs
 
 
 def similar(
@@ -43,6 +38,9 @@ def similar(
 
     Examples are tile_ids, (longitude, latitude), or "@ids.txt".
     """
+    from tile2vec_cli.views import exemplars, similarity
+    from tile2vec_cli.views.near_reports import Outputs
+
     config = replace(
         config, to=exemplars.listed("--to", config.to), without=exemplars.listed("--not", config.without)
     )
@@ -63,6 +61,8 @@ def preview(
     on_progress: Progress = silent,
 ) -> Outcome[None]:
     """Show embeddings as a map: their first three principal components as red, green and blue."""
+    from tile2vec_cli.views import previews
+
     if sheet is not None and tiles is None:
         raise UsageError("--sheet: needs the tiles' pixels. Give --tiles.")
     report = previews.run(
@@ -93,6 +93,9 @@ def analogy(
 
     terms: A, B and C, each a tile_id, (longitude, latitude), or a class of the labels.
     """
+    from tile2vec_cli.views import analogies
+    from tile2vec_cli.views.near_reports import Outputs
+
     if not config.score:
         outputs = Outputs(out, tiles, picture, config.rgb, overwrite)
         report = analogies.run(embeddings, config, labels, outputs, on_progress)
@@ -118,6 +121,8 @@ def change(
     on_progress: Progress = silent,
 ) -> Outcome[None]:
     """Rank places by how far their vectors moved between two dates."""
+    from tile2vec_cli.views import change_reports
+
     if picture is not None and tiles_before is None:
         raise UsageError("--picture: needs the tiles' pixels. Give the tile set with --tiles-before.")
     if tiles_after is not None and tiles_before is None:
@@ -146,6 +151,8 @@ def inspect(
     on_progress: Progress = silent,
 ) -> Outcome[None]:
     """Ask whether embeddings are a good representation: a page, a report and pictures in the folder `out`."""
+    from tile2vec_cli.views import inspect_reports
+
     if labels is None and config.field is not None:
         raise UsageError("--field: names a field of --labels. Give both or neither.")
     if tiles is None and (config.red is not None or config.rgb is not None):

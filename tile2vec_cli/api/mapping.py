@@ -11,7 +11,7 @@ from tile2vec_cli.api.tiling import choose
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import MapConfig, WeakConfig
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.segmentation import mapping, weak_reports
+from tile2vec_cli.segmentation import mapping
 from tile2vec_cli.workers.clusters import crew
 from tile2vec_cli.workers.work import Shard
 
@@ -26,6 +26,8 @@ def weak_segment(
     on_progress: Progress = silent,
 ) -> Outcome[Model]:
     """Train a U-Net to segment one class (cropland) from weak labels: one pixel or one label a tile."""
+    from tile2vec_cli.segmentation import weak_reports  # and scikit-learn, which no map needs
+
     report = weak_reports.run(tiles, labels, out, config, overwrite=overwrite, on_progress=on_progress)
     clean = None if config.evaluate is None else LabelSource.of(config.evaluate)
     inputs = (tiles, labels, clean, config.init)

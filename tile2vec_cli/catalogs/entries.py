@@ -20,7 +20,6 @@ from tile2vec_cli.exports import metadata
 from tile2vec_cli.exports.metadata import Tensor
 from tile2vec_cli.geo import geoparquet, rasters
 from tile2vec_cli.labelling import legends
-from tile2vec_cli.neural import models
 
 EMBEDDINGS = extension("embeddings", "0.0.1")
 TABLE = extension("table", "1.2.0")
@@ -68,8 +67,11 @@ def found(paths: Sequence[Path]) -> list[Entry]:
 def _at(path: Path) -> list[Entry]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder. Check the path.")
-    if path.is_dir() and (path / models.DESCRIPTION).exists():
-        return [Entry(path, model_item)]
+    if path.is_dir():
+        from tile2vec_cli.neural import models  # and torch, which files are catalogued without
+
+        if (path / models.DESCRIPTION).exists():
+            return [Entry(path, model_item)]
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
     except OSError as error:
@@ -231,6 +233,8 @@ def _footprint(raster: rasters.Raster) -> shapely.Geometry:
 
 def model_item(path: Path) -> Item:
     """Errors as for `models.describe`."""
+    from tile2vec_cli.neural import models
+
     model = models.describe(path)
     size = model.size
     given = Tensor("pixels", [-1, len(model.bands), size, size], metadata.IMAGE, model.dtype)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tile2vec_cli import __version__
-from tile2vec_cli.neural.models import Model
+
+if TYPE_CHECKING:
+    from tile2vec_cli.neural.models import Model
 
 Json = dict[str, Any]
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 
 from tile2vec_cli.neural.descriptors import Descriptors, Shape
@@ -85,6 +84,8 @@ class Covariances:
         scale = (variances.clip(0) + (added if added > 0 else 1.0)) ** -0.5
         white = scale[:, None] * turned * scale
         if len(white) > 2 * count:
+            from scipy.sparse.linalg import eigsh  # `embed` and `map` open a fitted column
+
             values, found = eigsh(white, count, v0=np.ones(len(white)))
         else:
             values, found = np.linalg.eigh(white)

@@ -6,9 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING, Any
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import WeakConfig
@@ -35,6 +33,9 @@ from tile2vec_cli.segmentation.weak_draws import Result, Task, Unit
 from tile2vec_cli.segmentation.weak_labels import WeakLabels
 from tile2vec_cli.segmentation.weak_recipes import Learned
 from tile2vec_cli.tiling.tiles import TileSet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FORMAT = "tile2vec-weak/1"
 REPORT, CURVE = "report.json", "curve.png"

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from tile2vec_cli.geo.grid import FLATTENING, SEMI_MAJOR_M, Floats, Ints
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 MEAN_RADIUS_M = 6_371_008.8
 _SEMI_MINOR_M = SEMI_MAJOR_M * (1 - FLATTENING)
@@ -89,6 +92,8 @@ def _nearest_of_other_scenes(
 
 
 def _tree(points: Floats) -> cKDTree:
+    from scipy.spatial import cKDTree  # triplets are read more often than drawn
+
     return cKDTree(points, balanced_tree=False, compact_nodes=False)
 
 

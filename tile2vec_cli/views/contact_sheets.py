@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.figures import figure_file
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views.exemplars import TileId
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SHOWN = 100  # nearest tiles on a sheet at most, and a tenth of that of either kind of examples
 
@@ -126,6 +127,8 @@ def _pixels(group: Group) -> list[NDArray[Any]]:
 
 
 def _tile(axis: Axes, left: float, upper: float, image: NDArray[np.float64], colour: str) -> None:
+    from matplotlib.patches import Rectangle
+
     # aspect: else imshow would set that of the axes.
     axis.imshow(image, extent=(left, left + 1, upper + 1, upper), aspect="auto", interpolation="nearest")
     thick = 0.4 if not colour else 1.2 if colour in _EDGE else 2.4

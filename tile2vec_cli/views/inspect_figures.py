@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
-from tile2vec_cli.figures import BLUES, figure_file
+from tile2vec_cli.figures import blues, figure_file
 from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.views.factors import Told
 from tile2vec_cli.views.spectra import Spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _BLUE, _ORANGE = "#0072B2", "#D55E00"
 _DASHED: dict[str, Any] = {"color": _ORANGE, "linewidth": 1, "linestyle": (0, (5, 1.5))}
@@ -32,7 +34,7 @@ def factors(path: Path, told: Sequence[Told], squared: Floats) -> None:
         # Dimensions that tell the same factor stand together, the best one first.
         order = np.lexsort((-squared.max(axis=1), squared.argmax(axis=1)))
         image = right.imshow(
-            squared[order].T, cmap=BLUES, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+            squared[order].T, cmap=blues(), vmin=0, vmax=1, aspect="auto", interpolation="nearest"
         )
         right.set_xlabel(f"Dimensions ({len(squared)}), by the factor they tell most")
         right.set_xticks([])

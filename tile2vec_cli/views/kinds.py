@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.geo.grid import Floats, Ints
@@ -32,6 +30,9 @@ def centres(vectors: NDArray[Any], clusters: int, seed: int) -> Floats:
 
     Fewer than asked for where the vectors take fewer values.
     """
+    from sklearn.cluster import MiniBatchKMeans  # a second, which a map of colours does not wait for
+    from sklearn.exceptions import ConvergenceWarning
+
     distinct = len(np.unique(vectors, axis=0))
     means = MiniBatchKMeans(min(clusters, distinct), random_state=seed, n_init=3, batch_size=4096)
     with warnings.catch_warnings():

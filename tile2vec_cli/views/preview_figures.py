@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -20,6 +19,9 @@ from tile2vec_cli.geo import places
 from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.views.mosaics import Mosaic
 from tile2vec_cli.views.spectra import HIGH, LOW
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _WIDTH, _HEIGHT = 7.0, 8.5  # inches at most
 _TILE = 0.3  # inches a tile is wide at most
@@ -49,6 +51,8 @@ def write(
     legend: Sequence[tuple[str, str]] = (),
 ) -> None:
     """A picture of the maps; colours: (N, 3) of tiles; note: what these are; legend: names and #rrggbb."""
+    from matplotlib.patches import Rectangle
+
     panels = [panel for mosaic in mosaics for panel in _panels(mosaic, colours)]
     centres = np.array([panel.lonlat for panel in panels])
     panels = [panels[number] for number in hilbert_order(centres)]  # neighbours beside one another
