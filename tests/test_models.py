@@ -16,7 +16,7 @@ from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.neural import encoders, models
 
 CPU = torch.device("cpu")
-MODEL = models.Model(
+MODEL = models.Description(
     kind="encoder",
     architecture={"encoder": "small", "bands": 3, "dim": 16},
     bands=(1, 2, 4),

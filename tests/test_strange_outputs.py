@@ -21,7 +21,7 @@ from safetensors.torch import save
 from tile2vec_cli.checks import check
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TripletConfig
 from tile2vec_cli.config.weak import MapConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.embedding.inference import embed
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.neural import encoders, models
@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     triplets.save(folder / "triplets.parquet", triplets.draw(tiles, config))
     encoder = encoders.untrained("small", 3, 4, 8, [1050.0] * 3, [150.0] * 3, 0)
     architecture = {"encoder": "small", "bands": 3, "dim": 4}
-    described = models.Model("encoder", architecture, (1, 2, 3), "int16", fields.SIDE, {}, {}, {})
+    described = models.Description("encoder", architecture, (1, 2, 3), "int16", fields.SIDE, {}, {}, {})
     (folder / "encoder").mkdir()
     models.write(folder / "encoder", described, encoder.state_dict(), [])
     for name in ("vectors.parquet", "vectors"):
@@ -144,7 +144,7 @@ def test_newer_triplets(copy: Path) -> None:
 def test_newer_embeddings(copy: Path) -> None:
     words = ("tile2vec-embeddings/2", "tile2vec-embeddings/1")
     edit_footer(copy / "vectors.parquet", newer)
-    refuses(lambda: embeddings.read(copy / "vectors.parquet"), "vectors.parquet", *words)
+    refuses(lambda: Embeddings.open(copy / "vectors.parquet").rows, "vectors.parquet", *words)
     edit(copy / "vectors" / "manifest.json", newer)
     out = copy / "vectors"
     refuses(lambda: embed(copy / "tiles", copy / "encoder", out, EmbedConfig(device="cpu")), *words)

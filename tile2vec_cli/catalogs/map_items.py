@@ -12,7 +12,7 @@ import shapely
 
 from tile2vec_cli.catalogs.items import FILE, Item, Json, asset, class_of, extension
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import geoparquet, rasters
+from tile2vec_cli.geo import outlines, rasters
 from tile2vec_cli.labelling import legends
 
 PROJECTION = extension("projection", "2.0.0")
@@ -97,4 +97,4 @@ def _footprint(raster: rasters.Raster) -> shapely.Geometry:
     corners = raster.lonlat(rows, cols)
     if not np.isfinite(corners).all():  # a corner beyond the Earth's edge
         return shapely.box(*raster.bounds_lonlat)
-    return geoparquet.polygons(corners[None])[0]
+    return outlines.polygons(corners[None])[0]

@@ -177,7 +177,7 @@ def _require_labels(tiles: TileSet, bench: Bench) -> None:
         min_purity=probe.min_purity,
     )
     nothing = np.zeros((len(tiles), 1), np.float32)
-    tasks.choose(Embeddings(tiles.path, nothing, geometry, ids, None, None, {}), found, probe)
+    tasks.choose(Embeddings.of(nothing, geometry, tile_id=ids), found, probe)
 
 
 def _draw(tiles: TileSet, bench: Bench) -> None:

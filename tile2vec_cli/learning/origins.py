@@ -37,7 +37,7 @@ class Origin:
         paths = {name: place(source, out) for name, source in read.items()}
         return cls({**config.settings(), **states}, paths)
 
-    def made(self, path: Path, found: models.Model) -> bool:
+    def made(self, path: Path, found: models.Description) -> bool:
         """Whether a model was made from this; False where a file has changed since, in its place.
 
         Raises DataError for other settings, or files of other places.

@@ -120,11 +120,11 @@ def _is_made(out: Path, origin: Origin, overwrite: bool) -> bool:
     return True
 
 
-def _stands(path: Path, found: models.Model, origin: Origin, overwrite: bool) -> bool:
+def _stands(path: Path, found: models.Description, origin: Origin, overwrite: bool) -> bool:
     return found.settings == origin.settings if overwrite else origin.made(path, found)
 
 
-def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str, Any]]]:
+def _result(start: Start, run: Run | None) -> tuple[models.Description, list[dict[str, Any]]]:
     """What the steps have made, and their log; the encoder has the weights that are kept."""
     start.encoder.finished = True
     if run is None:
@@ -138,7 +138,7 @@ def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str,
     return run.described(), run.state.metrics
 
 
-def _placed(start: Start, model: models.Model, on_progress: Progress) -> models.Model:
+def _placed(start: Start, model: models.Description, on_progress: Progress) -> models.Description:
     """Fit the encoder's place column; the model that has it, judged by whole vectors."""
     encoder, pixels, runtime = start.encoder, start.pixels, start.runtime
     encoder.place = closed_form.fitted(encoder, start.source, pixels, runtime, start.config.seed, on_progress)
@@ -151,20 +151,22 @@ def _placed(start: Start, model: models.Model, on_progress: Progress) -> models.
     return replace(model, architecture={**model.architecture, "place": place}, scores=scores)
 
 
-def _write(out: Path, start: Start, model: models.Model, metrics: list[dict[str, Any]]) -> None:
+def _write(out: Path, start: Start, model: models.Description, metrics: list[dict[str, Any]]) -> None:
     with new_folder(out) as folder:
         models.write(folder, model, start.encoder.state_dict(), metrics)
     if start.checkpoint.exists():
         remove(start.checkpoint)
 
 
-def _existing(out: Path) -> models.Model | None:
+def _existing(out: Path) -> models.Description | None:
     """What model.json of an older run says; None where a model may be written."""
     models.require_room(out)
     return models.describe(out) if (out / models.DESCRIPTION).exists() else None
 
 
-def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: bool = False) -> TrainReport:
+def _report(
+    model: models.Description, metrics: list[dict[str, Any]], *, up_to_date: bool = False
+) -> TrainReport:
     last = metrics[-1] if metrics else {}
     computed = {
         "objective": model.settings.get("objective", TrainConfig.objective),
