@@ -14,7 +14,7 @@ from typing import Any
 
 from tile2vec_cli.errors import OutputError
 
-_HELD = 1 << 26  # bytes that stay in memory
+_HELD = 1 << 24  # bytes that stay in memory
 
 Buffer = bytes | mmap
 

@@ -52,8 +52,8 @@ class Changes:
 
     @cached_property
     def times(self) -> tuple[NDArray[np.datetime64] | None, NDArray[np.datetime64] | None]:
-        """(N,) of the tiles of either side."""
-        return self.before.places().datetime, self.after.places().datetime
+        """(N,) of the tiles of either side; None where none is known."""
+        return _dates(self.before), _dates(self.after)
 
     def __len__(self) -> int:
         return len(self.one)
@@ -108,6 +108,11 @@ class Changes:
     def batches(self) -> Iterator[Batch]:
         for start in range(0, len(self), _WRITTEN):
             yield self.table(start, start + _WRITTEN), self.shapes(start, start + _WRITTEN)
+
+
+def _dates(side: Side) -> NDArray[np.datetime64] | None:
+    found = side.places().datetime
+    return None if found is None or np.isnat(found).all() else found
 
 
 def compare(before: Path, after: Path, config: ChangeConfig, on_progress: Progress = silent) -> Changes:

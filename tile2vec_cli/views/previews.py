@@ -151,7 +151,6 @@ def _draw(
     inputs: _Inputs, config: PreviewConfig, tiles: TileSet | None, with_sheet: bool, on_progress: Progress
 ) -> _Drawn:
     """Keeps a few numbers of each tile."""
-    done = 0
 
     def chunks(of: Embeddings) -> Iterator[slice]:
         nonlocal done
@@ -160,18 +159,20 @@ def _draw(
             done += here.stop - here.start
             on_progress(done, total)
 
-    own = Embeddings.open(inputs.embeddings, on_rows=lambda rows: on_progress(rows, total))
+    before = 0
+    own = Embeddings.open(inputs.embeddings, on_rows=lambda rows: on_progress(before + rows, total))
     fitted = own
     if inputs.fit_on is not None:
-        fitted = Embeddings.open(inputs.fit_on, on_rows=lambda rows: on_progress(len(own) + rows, total))
-    total = 2 * len(own) + len(fitted) + (2 * len(fitted) if inputs.fit_on else 0)
+        fitted = Embeddings.open(inputs.fit_on, on_rows=lambda rows: on_progress(rows, total))
+        before = len(fitted)
+    total = 2 * len(own) + len(fitted) + 2 * before
     if with_sheet and config.clusters > len(fitted):
         raise DataError(
             f"--clusters {config.clusters}: {inputs.fitted} holds {len(fitted):,} tiles; needs no more than "
             "these."
         )
     require_alike(fitted, own)
-    done = total - len(own) - (2 if inputs.fit_on else 1) * len(fitted)
+    done = before + len(own)
     moments = Moments()
     for here in chunks(fitted):
         moments.add(fitted.vectors[here])
