@@ -35,7 +35,7 @@ def asked(triplets_path: Path, out: Path, config: TrainConfig) -> Stamp:
     return Stamp(config.settings(), paths, states, by_content=True)
 
 
-def stays(path: Path, found: models.Model, origin: Stamp, overwrite: bool) -> bool:
+def stays(path: Path, found: models.Description, origin: Stamp, overwrite: bool) -> bool:
     """Whether a model, or a checkpoint, is of this origin; False where a file has changed in its place.
 
     Raises DataError for other settings, or files of other places, unless it is to be overwritten then.

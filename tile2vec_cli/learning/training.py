@@ -122,7 +122,7 @@ def _is_made(out: Path, origin: Stamp, overwrite: bool) -> bool:
     return True
 
 
-def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str, Any]]]:
+def _result(start: Start, run: Run | None) -> tuple[models.Description, list[dict[str, Any]]]:
     """What the steps have made, and their log; the encoder has the weights that are kept."""
     start.encoder.finished = True
     if run is None:
@@ -136,7 +136,7 @@ def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str,
     return run.described(), run.state.metrics
 
 
-def _placed(start: Start, model: models.Model, on_progress: Progress) -> models.Model:
+def _placed(start: Start, model: models.Description, on_progress: Progress) -> models.Description:
     """Fit the encoder's place column; the model that has it, judged by whole vectors."""
     encoder, pixels, runtime = start.encoder, start.pixels, start.runtime
     encoder.place = closed_form.fitted(encoder, start.source, pixels, runtime, start.config.seed, on_progress)
@@ -149,14 +149,16 @@ def _placed(start: Start, model: models.Model, on_progress: Progress) -> models.
     return replace(model, architecture={**model.architecture, "place": place}, scores=scores)
 
 
-def _write(out: Path, start: Start, model: models.Model, metrics: list[dict[str, Any]]) -> None:
+def _write(out: Path, start: Start, model: models.Description, metrics: list[dict[str, Any]]) -> None:
     with new_folder(out) as folder:
         models.write(folder, model, start.encoder.state_dict(), metrics)
     if start.checkpoint.exists():
         remove(start.checkpoint)
 
 
-def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: bool = False) -> TrainReport:
+def _report(
+    model: models.Description, metrics: list[dict[str, Any]], *, up_to_date: bool = False
+) -> TrainReport:
     last = metrics[-1] if metrics else {}
     computed = {
         "objective": model.settings.get("objective", TrainConfig.objective),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import AnalogyConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.parts import Progress, silent
@@ -54,8 +54,8 @@ def run(
 def score(
     path: Path, config: AnalogyConfig, source: str | LabelSource, on_progress: Progress = silent
 ) -> analogy_scores.Score:
-    """How often class arithmetic is right. Errors as `embeddings.read`, `labels.read` and of the score."""
-    every = embeddings.read(path, config.part)
+    """How often class arithmetic is right. Errors as `Embeddings.open`, `labels.read` and of the score."""
+    every = Embeddings.open(path, part=config.part)
     found = labels.read(
         source, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import ClassifyConfig
 from tile2vec_cli.embedding.embedding_files import Vectors
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import splits
 from tile2vec_cli.evaluation.splits import block_side_m
@@ -20,12 +19,9 @@ from tile2vec_cli.labelling import labels as labelling
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.labelling.votes import UNLABELLED
 from tile2vec_cli.views import exemplars
-from tile2vec_cli.views.exemplars import TileId
 
 MOST = 50_000  # labels to learn from: more would take long and change little
 EXAMPLES = ("negative", "positive")  # the classes of --negative and --positive
-
-OnRows = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -42,32 +38,18 @@ class Labelled:
     rasters: dict[str, int]  # see LabelRasters.found
 
 
-def gather(
-    path: Path,
-    labels: LabelSource | None,
-    config: ClassifyConfig,
-    only: Sequence[Path] | None = None,
-    on_rows: OnRows = lambda _: None,
-) -> Labelled:
+def gather(embeddings: Embeddings, labels: LabelSource | None, config: ClassifyConfig) -> Labelled:
     """The labelled tiles; without `labels` those that the examples name.
 
-    only: these files of a folder. `on_rows` is told how many rows have been read, of twice all.
-    Raises InputError and DataError as `embeddings.read` and `labels.read`, DataError where fewer than two
+    Raises InputError and DataError as `Embeddings.open` and `labels.read`, DataError where fewer than two
     classes have tiles.
     """
-    read = 0
-
-    def advance(count: int) -> None:
-        nonlocal read
-        read += count
-        on_rows(read)
-
-    places, ids = exemplars.places_of(path, config.part, only, advance)
+    geometry = embeddings.geometry
     if labels is None:
-        found = _of_examples(path, ids, config, only)
+        found = _of_examples(embeddings, config)
     else:
         own = {"field": config.field, "min_purity": config.min_purity}
-        found = labelling.read(labels, places.geometry, places.tile_id, **own)  # type: ignore[arg-type]
+        found = labelling.read(labels, geometry, embeddings.tile_id, **own)  # type: ignore[arg-type]
     rows, left_out = found.labelled, dict(found.left_out)
     numbers, classes = np.unique(found.codes[rows], return_inverse=True)
     names = tuple(found.classes[number] for number in numbers)
@@ -76,31 +58,28 @@ def gather(
         source = "--positive and --negative" if labels is None else str(labels)
         reasons = "".join(f"; {reason}: {count:,}" for reason, count in left_out.items())
         raise DataError(
-            f"{source}: {len(rows):,} of {len(ids):,} tiles have a label, {what}{reasons}; two classes are "
-            "needed. Label tiles of another class."
+            f"{source}: {len(rows):,} of {len(embeddings):,} tiles have a label, {what}{reasons}; two "
+            "classes are needed. Label tiles of another class."
         )
     if len(rows) > MOST:
         drawn = np.sort(np.random.default_rng(config.seed).choice(len(rows), MOST, replace=False))
         left_out[f"labels beyond the {MOST:,} drawn to learn from"] = len(rows) - MOST
         rows, classes = rows[drawn], classes[drawn]
-    block_m = block_side_m(places, config.block_m)
-    blocks = spatial_blocks(places.lonlat[rows], block_m)
-    overlaps = splits.overlapping(places.geometry[rows], blocks)
-    vectors = exemplars.vectors_of(path, rows, config.part, only, advance)
+    block_m = block_side_m(embeddings, config.block_m)
+    blocks = spatial_blocks(embeddings.lonlat[rows], block_m)
+    overlaps = splits.overlapping(geometry[rows], blocks)
+    vectors = embeddings.vectors_of(rows)
     return Labelled(
         vectors, classes.astype(np.int32), names, blocks, block_m, overlaps, left_out, found.rasters
     )
 
 
-def _of_examples(
-    path: Path, ids: Sequence[TileId], config: ClassifyConfig, only: Sequence[Path] | None
-) -> Labels:
-    given = (*config.negative, *config.positive)
-    meant = exemplars.resolve(path, given, part=config.part, only=only)
+def _of_examples(embeddings: Embeddings, config: ClassifyConfig) -> Labels:
+    meant = exemplars.resolve(embeddings, (*config.negative, *config.positive))
     negative, positive = (
         {meant[place].tile_id for place in places} for places in (config.negative, config.positive)
     )
     for tile_id in negative & positive:
         raise DataError(f"{tile_id}: given with --positive and with --negative; a tile is one of them.")
-    codes = [0 if one in negative else 1 if one in positive else UNLABELLED for one in ids]
+    codes = [0 if one in negative else 1 if one in positive else UNLABELLED for one in embeddings.ids()]
     return Labels(np.array(codes, np.int32), EXAMPLES, "examples")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -15,12 +13,14 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import ClassifyConfig
+from tile2vec_cli.embedding.embeddings import Embeddings, OnRows
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import classification
 from tile2vec_cli.evaluation.classification import Fitted
 from tile2vec_cli.geo import feature_files
 from tile2vec_cli.outputs.records import Keys
-from tile2vec_cli.views import class_labels, exemplars
+from tile2vec_cli.outputs.spools import Spool
+from tile2vec_cli.views import class_labels
 from tile2vec_cli.views.class_labels import Labelled
 from tile2vec_cli.views.mosaics import Mosaic, Placing
 
@@ -86,15 +86,9 @@ def _rounded(value: Any) -> Any:
     return [round(one, 4) for one in value] if isinstance(value, tuple) else value
 
 
-def learn(
-    path: Path,
-    labels: LabelSource | None,
-    config: ClassifyConfig,
-    only: Sequence[Path] | None = None,
-    on_rows: Callable[[int], None] = lambda _: None,
-) -> Learned:
+def learn(embeddings: Embeddings, labels: LabelSource | None, config: ClassifyConfig) -> Learned:
     """Errors as `class_labels.gather`."""
-    own = class_labels.gather(path, labels, config, only, on_rows)
+    own = class_labels.gather(embeddings, labels, config)
     fitted = classification.fit(
         own.vectors, own.classes, own.blocks, config.classifier, config.seed, own.overlaps
     )
@@ -105,15 +99,10 @@ def learn(
 class Classified:
     """N tiles with their classes."""
 
-    path: Path
-    part: str | None
-    only: Sequence[Path] | None
+    embeddings: Embeddings
     names: tuple[str, ...]
     classes: NDArray[np.int32] = field(repr=False)  # (N,) positions in `names`
     probabilities: NDArray[np.float32] = field(repr=False)  # (N, K)
-    dated: bool
-    numbered: bool  # whether tiles are known by numbers alone
-    scenes: bool  # whether the scene of each tile is known
     mosaics: list[Mosaic]  # none where they were not asked for
 
     @property
@@ -121,75 +110,61 @@ class Classified:
         found = np.bincount(self.classes, minlength=len(self.names)).tolist()
         return dict(zip(self.names, found, strict=True))
 
-    def probability(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+    def probability(self, here: slice = slice(None)) -> NDArray[np.float32]:
         """That of each tile's own class."""
-        rows, own = self.probabilities[start:stop], self.classes[start:stop]
+        rows, own = self.probabilities[here], self.classes[here]
         return np.asarray(rows[np.arange(len(own)), own])
 
     def batches(self) -> Iterator[feature_files.Batch]:
         """The rows of a table, and their footprints."""
-        start = 0
-        names = np.array(self.names, dtype=object)
-        for batch in exemplars.batches(self.path, self.part, self.only):
-            stop = start + len(batch.ids)
-            ids = batch.ids if self.numbered else map(str, batch.ids)
+        rows = self.embeddings.rows.table
+        numbered = rows["tile_id"].null_count == len(rows)
+        names, time = np.array(self.names, dtype=object), pa.timestamp("ms", tz="UTC")
+        for here in self.embeddings.chunks():
+            ids = self.embeddings.ids(here)
             columns: dict[str, pa.Array] = {
-                "tile_id": pa.array(ids, pa.int64() if self.numbered else pa.string()),
-                "class": pa.array(names[self.classes[start:stop]], pa.string()),
-                "probability": pa.array(self.probability(start, stop)),
+                "tile_id": pa.array(ids, pa.int64()) if numbered else pa.array(map(str, ids), pa.string()),
+                "class": pa.array(names[self.classes[here]], pa.string()),
+                "probability": pa.array(self.probability(here)),
             }
             for number, name in enumerate(self.names):
-                columns[f"probability_{name}"] = pa.array(self.probabilities[start:stop, number])
-            if self.dated:
-                times = batch.rows.datetime
-                kind = pa.timestamp("ms", tz="UTC")
-                columns["datetime"] = pa.nulls(stop - start, kind) if times is None else pa.array(times, kind)
-            yield pa.table(columns), batch.rows.geometry
-            start = stop
+                columns[f"probability_{name}"] = pa.array(self.probabilities[here, number])
+            if "datetime" in rows.column_names:
+                columns["datetime"] = rows["datetime"][here].cast(time)
+            yield pa.table(columns), self.embeddings.shapes(here)
 
 
 def classify(
-    path: Path,
+    embeddings: Embeddings,
     learned: Learned,
-    config: ClassifyConfig,
-    stack: ExitStack,
     *,
     folder: Path,
-    only: Sequence[Path] | None = None,
     placing: Placing | None = None,
-    on_rows: Callable[[int], None] = lambda _: None,
+    on_rows: OnRows = lambda _: None,
 ) -> Classified:
-    """Ask the classifier about all tiles. Probabilities lie in a file in `folder` until the stack ends.
+    """Ask the classifier about all tiles. Probabilities of many lie in a file in `folder`.
 
-    placing: finds where tiles lie, for maps. Errors as `embeddings.read`.
+    placing: finds where tiles lie, for maps.
     """
-    spool = stack.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 - the stack closes it
-    own, dated, numbered, scenes = [], False, True, True
-    for batch in exemplars.batches(path, config.part, only):
-        found = learned.fitted.probabilities(batch.vectors)
-        spool.write(found.astype(np.float32).tobytes())
-        own.append(found.argmax(axis=1).astype(np.int32))
-        dated |= batch.rows.datetime is not None
-        numbered &= batch.rows.tile_id is None
-        scenes &= batch.rows.scene is not None
-        if placing is not None:
-            placing.add(batch.rows)
-        on_rows(len(batch.ids))
-    spool.flush()
-    classes = np.concatenate(own)
-    shape = (len(classes), len(learned.names))
-    probabilities: NDArray[np.float32] = np.memmap(spool, np.float32, "r", shape=shape)
+    classes = np.empty(len(embeddings), np.int32)
+    with Spool(folder) as spool:
+        for here in embeddings.chunks():
+            found = learned.fitted.probabilities(embeddings.vectors[here])
+            spool.write(found.astype(np.float32))
+            classes[here] = found.argmax(axis=1)
+            if placing is not None:
+                placing.add(embeddings.places(here))
+            on_rows(here.stop)
+        probabilities = np.frombuffer(spool.mapped(), np.float32).reshape(len(classes), -1)
     mosaics = [] if placing is None else placing.mosaics()
-    return Classified(
-        path, config.part, only, learned.names, classes, probabilities, dated, numbered, scenes, mosaics
-    )
+    return Classified(embeddings, learned.names, classes, probabilities, mosaics)
 
 
 def require_grid(found: Classified) -> None:
     """Raise DataError where other people's tiles are no pixels of a map."""
     aside = max(one.aside for one in found.mosaics)
-    if not found.scenes and aside > _GRID:
+    if aside > _GRID and found.embeddings.scene is None:
         raise DataError(
-            f"{found.path}: its footprints stand in no grid (up to {aside:.2f} of a tile off one); a map "
-            "needs one. Write .parquet or .geojson instead."
+            f"{found.embeddings.name}: its footprints stand in no grid (up to {aside:.2f} of a tile off "
+            "one); a map needs one. Write .parquet or .geojson instead."
         )

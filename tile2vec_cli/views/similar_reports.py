@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tile2vec_cli.config.views import SimilarConfig
-from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import contact_sheets, near_reports, similarity
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
-from tile2vec_cli.views.exemplars import Batch
 from tile2vec_cli.views.mosaics import Placing
 from tile2vec_cli.views.near_reports import Finding, Outputs
 from tile2vec_cli.views.similarity import Found
@@ -27,30 +24,11 @@ _TAGS = {
 }
 
 
-class _Surface:
-    """The distance of every tile, and where the tiles lie."""
-
-    def __init__(self, path: Path, tiles: Path | None) -> None:
-        self._path = path
-        self._placing = Placing(None if tiles is None else TileSet.open(tiles))
-        self._distances: list[NDArray[np.float32]] = []
-
-    def add(self, batch: Batch, distance: Floats) -> None:
-        self._placing.add(batch.rows)
-        self._distances.append(distance.astype(np.float32))
-
-    def maps(self) -> Maps:
-        """Raises DataError where the tiles lie on no grid."""
-        self._placing.require_grids(self._path)
-        return Maps(self._placing.mosaics(), np.concatenate(self._distances), _TAGS)
-
-
 def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: Progress = silent) -> Report:
     """Find the tiles; write what is not up to date. Errors as `near_reports.run` and `similarity.search`."""
 
     def find() -> Finding:
-        surface = None if outputs.raster is None else _Surface(embeddings, outputs.tiles)
-        found = similarity.search(embeddings, config, on_progress, None if surface is None else surface.add)
+        found = similarity.search(embeddings, config, on_progress)
         rows = near_reports.rows(found.near)
         keys = {
             "similar": rows,
@@ -58,12 +36,20 @@ def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: 
             "counter_examples": list(found.counter_examples),
             "ruled_out": found.ruled_out,
         }
-        maps = surface.maps() if surface else None
+        maps = None if outputs.raster is None else _maps(found, outputs.tiles)
         return Finding(
             near_reports.batch(rows, found.near), keys, lambda source: _groups(found, source), maps
         )
 
     return near_reports.run("similar", config.settings(), {"embeddings": embeddings}, outputs, find)
+
+
+def _maps(found: Found, tiles: Path | None) -> Maps:
+    """The distance of every tile. Raises DataError where the tiles lie on no grid."""
+    placing = Placing(None if tiles is None else TileSet.open(tiles))
+    placing.add_all(found.embeddings)
+    placing.require_grids(found.embeddings.name)
+    return Maps(placing.mosaics(), found.distances.astype(np.float32), _TAGS)
 
 
 def _groups(found: Found, source: Source) -> list[Group]:
