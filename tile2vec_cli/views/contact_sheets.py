@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from tile2vec_cli.embedding.embeddings import TileId
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.figures import figure_file
 from tile2vec_cli.tiling.tiles import TileSet
-from tile2vec_cli.views.exemplars import TileId
 
 SHOWN = 100  # nearest tiles on a sheet at most, and a tenth of that of either kind of examples
 
