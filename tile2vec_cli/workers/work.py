@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -148,12 +149,16 @@ def _here(
     futures = [pool.submit(attempt, unit, do, strict, advance) for unit in units]
     try:
         for number, future in enumerate(futures):
-            future.add_done_callback(lambda done, number=number: ended.put((number, done)))
+            future.add_done_callback(partial(_tell, ended, number))
         # As they end, so that what any of them raises is raised at once.
         yield from _in_order((number, future.result()) for number, future in (ended.get() for _ in futures))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         wait([future for future in futures if not future.cancelled()], timeout=_GRACE_S)
+
+
+def _tell(ended: _Ended, number: int, future: Future[Any]) -> None:
+    ended.put((number, future))
 
 
 def _in_order(found: Iterator[tuple[int, Result]]) -> Generator[Result]:
