@@ -20,6 +20,7 @@ import torch
 from command import tile2vec
 from rasterio.transform import from_origin
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.neural import device, encoders, models
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -40,8 +41,8 @@ def make_tiles(folder: Path, side: int) -> Path:
 def make_model(folder: Path, tiles: TileSet, name: str) -> Path:
     """An untrained model of the tiles: the arithmetic is that of a trained one."""
     bands = len(tiles.bands)
-    dim = encoders.ENCODERS[name].dim
-    encoder = encoders.untrained(name, bands, dim, tiles.size, [120.0] * bands, [60.0] * bands, SEED)
+    dim = ENCODERS[name].dim
+    encoder = encoders.untrained(name, bands, dim, [120.0] * bands, [60.0] * bands, SEED)
     return write_model(folder / f"model-{name}", tiles, name, encoder)
 
 
@@ -57,8 +58,8 @@ def write_model(path: Path, tiles: TileSet, name: str, encoder: encoders.Encoder
 
 def alone(tiles: TileSet, name: str) -> float:
     """Tiles a second of the network on one batch in memory."""
-    runtime, row, bands = device.choose(), encoders.ENCODERS[name], len(tiles.bands)
-    encoder = encoders.untrained(name, bands, row.dim, tiles.size, [120.0] * bands, [60.0] * bands, SEED)
+    runtime, row, bands = device.choose(), ENCODERS[name], len(tiles.bands)
+    encoder = encoders.untrained(name, bands, row.dim, [120.0] * bands, [60.0] * bands, SEED)
     encoder = encoders.fused(encoder.eval()).to(runtime.device)
     batch = torch.from_numpy(tiles.pixels(np.arange(min(row.embed_batch_size, len(tiles))))).to(
         runtime.device
@@ -78,7 +79,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=7000)
-    parser.add_argument("--encoder", choices=list(encoders.ENCODERS), default="small")
+    parser.add_argument("--encoder", choices=list(ENCODERS), default="small")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--tiles", type=Path)
     options = parser.parse_args()

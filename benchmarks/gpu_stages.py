@@ -25,6 +25,7 @@ try:
 except ImportError:  # what the loop imports and never calls here
     sys.modules["safetensors"] = sys.modules["safetensors.torch"] = MagicMock()
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding.forward import Forward
 from tile2vec_cli.learning import losses, optimise
@@ -86,9 +87,7 @@ class Bench:
             torch.cuda.synchronize()
 
     def network(self, name: str) -> encoders.Encoder:
-        return encoders.untrained(
-            name, BANDS, encoders.ENCODERS[name].dim, self.tiles.shape[-1], MEAN, STD, seed=0
-        )
+        return encoders.untrained(name, BANDS, ENCODERS[name].dim, MEAN, STD, seed=0)
 
     def rate(self, work: Callable[[], object]) -> float:
         """Calls a second."""
@@ -161,7 +160,7 @@ class Bench:
         if not resident:
             pixels = batches.Pixels(self.tiles, ids, pixels.device, None, pixels.dtype)  # type: ignore[arg-type]
         encoder = self.network(name).to(self.runtime.device)
-        row = encoders.ENCODERS[name]
+        row = ENCODERS[name]
         places = np.random.default_rng(2).uniform(0, 1e6, (self.tiles.count, 3))
         kinds = 3 if config.distants == "saved" else 2
         nothing = np.zeros(self.tiles.count, np.int64)

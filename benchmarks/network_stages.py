@@ -20,6 +20,7 @@ from torch import nn
 from torch.optim import Adam
 from workbench import MEAN, STD, Bench, few
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.config.weak import MapConfig
@@ -41,7 +42,7 @@ def train(bench: Bench) -> Iterator[Row]:
 
     plain()
     for name, distants, steps in (("resnet18", "saved", 4), ("small", "in-batch", 30)):
-        size = encoders.ENCODERS[name].batch_size
+        size = ENCODERS[name].batch_size
         bare = bare_step(bench, name, distants)
         bare()
         yield row(
@@ -60,8 +61,8 @@ def train(bench: Bench) -> Iterator[Row]:
 
 def bare_step(bench: Bench, name: str, distants: str) -> Callable[[], None]:
     """Forward and backward of a step on pixels in memory, without the update."""
-    made = encoders.ENCODERS[name]
-    encoder = encoders.untrained(name, 4, made.dim, bench.tiles.size, MEAN, STD, 0).train()
+    made = ENCODERS[name]
+    encoder = encoders.untrained(name, 4, made.dim, MEAN, STD, 0).train()
     kinds = 3 if distants == "saved" else 2
     ids = np.random.default_rng(0).integers(len(bench.tiles), size=kinds * made.batch_size)
     pixels = torch.from_numpy(bench.tiles.pixels(ids)).to(bench.runtime.device)
@@ -95,16 +96,16 @@ def _trained(bench: Bench, name: str, distants: str, steps: int) -> float:
         config,
         on_progress=lambda _done, _total: times.append(perf_counter()),
     )
-    return steps * encoders.ENCODERS[name].batch_size / (times[-1] - times[1])
+    return steps * ENCODERS[name].batch_size / (times[-1] - times[1])
 
 
 def embed(bench: Bench) -> Iterator[Row]:
     net = published.TileNet(4, MEAN, STD)
     some = bench.files[:40]
     for name in ("resnet18", "small"):
-        made = encoders.ENCODERS[name]
+        made = ENCODERS[name]
         model = make_model(bench.folder, bench.tiles, name)
-        encoder = encoders.untrained(name, 4, made.dim, bench.tiles.size, MEAN, STD, 0)
+        encoder = encoders.untrained(name, 4, made.dim, MEAN, STD, 0)
         batch = torch.from_numpy(bench.tiles.pixels(np.arange(made.embed_batch_size)))
         bare = limits.forward(encoders.fused(encoder), batch.to(bench.runtime.device), bench.runtime)
         bare()

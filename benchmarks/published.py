@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Adam
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.learning import losses
 from tile2vec_cli.learning.starts import BETAS
 from tile2vec_cli.neural import encoders
@@ -95,9 +96,8 @@ class TileNet:
         mean: Sequence[float],
         std: Sequence[float],
         name: str = "resnet18",
-        size: int = SIDE,
     ) -> None:
-        self.encoder = encoders.untrained(name, bands, encoders.ENCODERS[name].dim, size, mean, std, seed=0)
+        self.encoder = encoders.untrained(name, bands, ENCODERS[name].dim, mean, std, seed=0)
         self.encoder.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.optimizer = Adam(self.encoder.parameters(), 1e-3, BETAS)
 

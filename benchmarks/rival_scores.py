@@ -33,7 +33,7 @@ class Judge:
     own: Embeddings  # of all that is judged, without vectors
     tiles: TileSet
     ids: Ints  # (N,) their positions
-    splits: Mapping[str, Labels]
+    tasks: Mapping[str, Labels]
     config: ProbeConfig
 
     def scores(self, vectors: Vectors, as_is: bool) -> Scores:

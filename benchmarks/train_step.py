@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.learning import losses
 from tile2vec_cli.learning.starts import BETAS
 from tile2vec_cli.neural import device, encoders
@@ -28,8 +29,8 @@ MEAN, STD = [127.5] * 4, [73.9] * 4
 Step = Callable[[Tensor], None]
 
 
-def one_batch(name: str, size: int, runtime: device.Runtime) -> Step:
-    encoder = encoders.untrained(name, 4, encoders.ENCODERS[name].dim, size, MEAN, STD, seed=0)
+def one_batch(name: str, runtime: device.Runtime) -> Step:
+    encoder = encoders.untrained(name, 4, ENCODERS[name].dim, MEAN, STD, seed=0)
     optimizer = Adam(encoder.parameters(), 1e-3, BETAS, fused=True)
 
     def step(triplets: Tensor) -> None:
@@ -52,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--encoder", default="resnet18", choices=encoders.ENCODERS)
+    parser.add_argument("--encoder", default="resnet18", choices=ENCODERS)
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=50)
@@ -62,8 +63,8 @@ def main() -> None:
     shape = (3 * options.batch_size, 4, options.size, options.size)
     triplets = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
     ways = {
-        "three passes, fp32": published.TileNet(4, MEAN, STD, options.encoder, options.size).step,
-        f"one batch, {runtime.precision}": one_batch(options.encoder, options.size, runtime),
+        "three passes, fp32": published.TileNet(4, MEAN, STD, options.encoder).step,
+        f"one batch, {runtime.precision}": one_batch(options.encoder, runtime),
     }
     times: dict[str, list[float]] = {way: [] for way in ways}
     for step in ways.values():

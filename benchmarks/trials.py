@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,8 +37,7 @@ from tile2vec_cli.labelling import labels
 from tile2vec_cli.learning import loop, losses, optimise, training
 from tile2vec_cli.learning.loop import Run
 from tile2vec_cli.learning.optimise import Descent, Schedule
-from tile2vec_cli.neural import encoders
-from tile2vec_cli.neural.columns import residual
+from tile2vec_cli.neural import columns
 
 Rows = dict[str, dict[str, list[float]]]
 Patches = tuple[tuple[Any, str, Any], ...]
@@ -133,10 +132,9 @@ def _renormed(self: Run, on_progress: Any, loops: Any = Run.loop) -> None:
     _norms(self)
 
 
-def _shape(*columns: tuple[int, ...], blocks: int = 1, stem_stride: int = 2) -> Trial:
-    made = residual(*columns or SMALL, blocks=blocks, stem_stride=stem_stride)
-    rows = {**encoders.ENCODERS, "small": replace(encoders.ENCODERS["small"], columns=made)}
-    return Trial(patches=((encoders, "ENCODERS", rows),))
+def _shape(*widths: tuple[int, ...], blocks: int = 1, stem_stride: int = 2) -> Trial:
+    made = columns.residual(*widths or SMALL, blocks=blocks, stem_stride=stem_stride)
+    return Trial(patches=((columns, "small", made),))
 
 
 TRIALS = {

@@ -18,7 +18,8 @@ from command import measured
 from embed import make_model
 from tile import make_scene
 
-from tile2vec_cli.neural import device, encoders
+from tile2vec_cli.config.encoders import ENCODERS
+from tile2vec_cli.neural import device
 from tile2vec_cli.tiling.tiles import TileSet
 
 KINDS = {"in the tile set": [], "in the scene": ["--virtual"]}
@@ -34,7 +35,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=6000)
-    parser.add_argument("--encoder", choices=list(encoders.ENCODERS), default="small")
+    parser.add_argument("--encoder", choices=list(ENCODERS), default="small")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -18,4 +18,4 @@ MODEL = models.Description(
 
 
 def network() -> encoders.Encoder:
-    return encoders.untrained("small", 3, 16, MODEL.size, *MODEL.normalisation.values(), seed=3)
+    return encoders.untrained("small", 3, 16, *MODEL.normalisation.values(), seed=3)

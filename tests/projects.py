@@ -35,7 +35,7 @@ def cut(root: Path, **settings: Any) -> None:
 
 
 def write_model(folder: Path, *, seed: int = 0, std: float = 70, **description: Any) -> None:
-    encoder = encoders.untrained("small", 3, DIM, 8, [125.0] * 3, [std] * 3, seed)
+    encoder = encoders.untrained("small", 3, DIM, [125.0] * 3, [std] * 3, seed)
     fields = {
         "kind": "encoder",
         "architecture": {"encoder": "small", "bands": 3, "dim": DIM},

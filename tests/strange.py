@@ -30,7 +30,7 @@ def make(folder: Path) -> Path:
     tiles = fields.tile_set(folder)
     config = TripletConfig(count=50, neighborhood_m=700)
     triplets.save(folder / "triplets.parquet", triplets.draw(tiles, config))
-    encoder = encoders.untrained("small", 3, 4, 8, [1050.0] * 3, [150.0] * 3, 0)
+    encoder = encoders.untrained("small", 3, 4, [1050.0] * 3, [150.0] * 3, 0)
     architecture = {"encoder": "small", "bands": 3, "dim": 4}
     described = models.Description("encoder", architecture, (1, 2, 3), "int16", fields.SIDE, {}, {}, {})
     (folder / "encoder").mkdir()

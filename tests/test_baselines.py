@@ -83,7 +83,7 @@ def test_random_is_the_encoder_before_training(tiles: TileSet) -> None:
     found = baselines.random(tiles, ids, 3, Architecture("small", 16))
     pixels = tiles.pixels(ids).astype(np.float64)
     mean, std = pixels.mean(axis=(0, 2, 3)), pixels.std(axis=(0, 2, 3))
-    encoder = encoders.untrained("small", 2, 16, 8, mean.tolist(), std.tolist(), 3).eval()
+    encoder = encoders.untrained("small", 2, 16, mean.tolist(), std.tolist(), 3).eval()
     with torch.inference_mode():
         expected = encoder(torch.from_numpy(tiles.pixels(ids))).numpy()
     assert found.shape == (20, 16)

@@ -41,7 +41,7 @@ def project(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> Path:
 
 
 def write_model(path: Path, seed: int) -> None:
-    encoder = encoders.untrained("small", 2, 4, 8, [125.0] * 2, [70.0] * 2, seed)
+    encoder = encoders.untrained("small", 2, 4, [125.0] * 2, [70.0] * 2, seed)
     architecture = {"encoder": "small", "bands": 2, "dim": 4}
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()

@@ -38,7 +38,7 @@ def root(tile2vec: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
         with rasterio.open(root / "scenes" / f"{name}.tif", "w", **profile, transform=transform) as target:
             target.write(np.random.default_rng(seed).integers(1, 250, (2, 30, 30), dtype=np.uint8))
     assert tile2vec("tile", root / "scenes", "--out", root / "tiles", "--size", 10).code == 0
-    encoder = encoders.untrained("small", 2, DIM, 8, [125.0] * 2, [70.0] * 2, 0)
+    encoder = encoders.untrained("small", 2, DIM, [125.0] * 2, [70.0] * 2, 0)
     (root / "model").mkdir()
     architecture = {"encoder": "small", "bands": 2, "dim": DIM}
     model = models.Description("encoder", architecture, (1, 2), "uint8", 10, {}, {}, {})

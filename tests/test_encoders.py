@@ -1,4 +1,4 @@
-"""The networks, layer by layer, and what goes in and comes out."""
+"""The networks, layer by layer, and what goes in and comes out; much of it for every row of ENCODERS."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.neural import encoders
 from tile2vec_cli.neural.batches import Standardise
-from tile2vec_cli.neural.encoders import ENCODERS, Encoder
+from tile2vec_cli.neural.encoders import Encoder
 
 
 def untrained(name: str = "small", bands: int = 4, dim: int | None = None, seed: int = 0) -> Encoder:
     mean, std = [100.0 + band for band in range(bands)], [20.0 + band for band in range(bands)]
-    return encoders.untrained(name, bands, dim or ENCODERS[name].dim, 16, mean, std, seed)
+    return encoders.untrained(name, bands, dim or ENCODERS[name].dim, mean, std, seed)
 
 
 def tiles(count: int, bands: int = 4, side: int = 16, seed: int = 0) -> Tensor:
@@ -84,6 +85,7 @@ def test_small_is_two_columns_of_which_light_reaches_the_second() -> None:
 @pytest.mark.parametrize("side", [2, 3, 7, 50])
 @pytest.mark.parametrize(("bands", "dim"), [(1, 8), (13, 32)])
 def test_any_bands_side_and_dim(name: str, side: int, bands: int, dim: int) -> None:
+    """Of tiles and of parts of tiles: objectives such as `context` show patches."""
     network = untrained(name, bands, dim).train()
     out = network(tiles(2, bands, side))
     assert out.shape == (2, dim)
@@ -122,8 +124,8 @@ def test_the_first_layer_standardises() -> None:
 
 def test_scaled_pixels_with_scaled_statistics_are_the_same() -> None:
     pixels = tiles(3)
-    one = encoders.untrained("small", 4, 16, 16, [100.0] * 4, [20.0] * 4, 0).eval()
-    ten = encoders.untrained("small", 4, 16, 16, [1000.0] * 4, [200.0] * 4, 0).eval()
+    one = encoders.untrained("small", 4, 16, [100.0] * 4, [20.0] * 4, 0).eval()
+    ten = encoders.untrained("small", 4, 16, [1000.0] * 4, [200.0] * 4, 0).eval()
     with torch.no_grad():
         assert torch.allclose(one(pixels), ten(pixels.to(torch.int32) * 10), atol=1e-5)
 
@@ -141,18 +143,20 @@ def test_fused_gives_the_same_vectors(name: str) -> None:
     network, pixels = untrained(name, dim=32), tiles(8)
     network.train()(pixels)  # running statistics other than 0 and 1
     network.eval()
+    before = list(map(type, network.modules()))
     fused = encoders.fused(network)
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in fused.modules())
-    assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in fused.modules()), "`fold` leaves these"
+    assert list(map(type, network.modules())) == before
     with torch.no_grad():
         assert torch.allclose(fused(pixels), network(pixels), atol=1e-4)
 
 
-def test_float32_comes_out_under_autocast() -> None:
-    network, pixels = untrained().eval(), tiles(4)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_float32_comes_out_under_autocast(name: str) -> None:
+    network, pixels = untrained(name).eval(), tiles(4)
     with torch.no_grad():
         exact = network(pixels)
         with torch.autocast("cpu", torch.bfloat16):
             rounded = network(pixels)
-    assert rounded.dtype == torch.float32
+    assert rounded.dtype == torch.float32, "`forward` ends with .float(), or in a sum in float32"
     assert torch.allclose(rounded, exact, rtol=0.1, atol=0.05)

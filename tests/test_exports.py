@@ -60,7 +60,7 @@ def encoder(name: str, bands: int, dtype: str, *, place: bool) -> tuple[encoders
     """A network with random weights, descriptors fitted and the description of it."""
     dim = {"none": 0, "resnet18": 512}.get(name, 16)
     mean, std = [120.0] * bands, [30.0] * bands
-    made = encoders.untrained(name, bands, dim, SIDE, mean, std, seed=1)
+    made = encoders.untrained(name, bands, dim, mean, std, seed=1)
     architecture: dict[str, Any] = {"encoder": name, "bands": bands, "dim": dim}
     if place:
         pixels, valid = tiles(40, bands, dtype)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tile2vec_cli.config import training as configs
+from tile2vec_cli.config.encoders import ENCODERS, Row
 from tile2vec_cli.config.fields import option_of
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.config.training import TrainConfig
@@ -31,11 +32,10 @@ class Transformer(Column):
 
     lit = True
 
-    def __init__(self, bands: int, dim: int, side: int) -> None:
+    def __init__(self, bands: int, dim: int) -> None:
         super().__init__()
         self.dim = dim
         self.patches = nn.Conv2d(bands, dim, 4, 4)
-        self.places = nn.Parameter(0.02 * torch.randn((side // 4) ** 2, dim))
         self.norm = nn.LayerNorm(dim)
         self.attention = nn.MultiheadAttention(dim, 2, batch_first=True)
         self.mix = nn.Sequential(
@@ -43,14 +43,15 @@ class Transformer(Column):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = self.patches(x).flatten(2).transpose(1, 2) + self.places
+        whole = nn.functional.pad(x, (0, -x.shape[3] % 4, 0, -x.shape[2] % 4))
+        tokens = self.patches(whole).flatten(2).transpose(1, 2)
         normed = self.norm(tokens)
         tokens = tokens + self.attention(normed, normed, normed, need_weights=False)[0]
         return (tokens + self.mix(tokens)).mean(1).float()
 
 
-def transformer(bands: int, dim: int, side: int) -> list[Column]:
-    return [Transformer(bands, dim, side)]
+def transformer(bands: int, dim: int) -> list[Column]:
+    return [Transformer(bands, dim)]
 
 
 class Brightness(Objective[Tensor]):
@@ -73,8 +74,8 @@ class Brightness(Objective[Tensor]):
 
 @pytest.mark.parametrize("encoder", ["transformer", "small"])
 def test_a_row_each_makes_a_model(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = encoders.Row(transformer, dim=8, batch_size=16, lr=0.001, embed_batch_size=64)
-    monkeypatch.setitem(encoders.ENCODERS, "transformer", row)
+    row = Row(__name__, dim=8, batch_size=16, lr=0.001, embed_batch_size=64)
+    monkeypatch.setitem(ENCODERS, "transformer", row)
     monkeypatch.setitem(OBJECTIVES, "brightness", Brightness)
     for name, own in (("encoder", "transformer"), ("objective", "brightness")):  # their names, in the config
         field = TrainConfig.__dataclass_fields__[name]
@@ -103,6 +104,6 @@ def test_a_row_each_makes_a_model(encoder: str, tmp_path: Path, monkeypatch: pyt
     assert found.shape == (256, 8)
     network, _ = models.load_encoder(folder, torch.device("cpu"))
     assert network.lit == ([True] if encoder == "transformer" else [False, True])
-    start = encoders.untrained(encoder, 3, 8, landscapes.SIDE, [0.0] * 3, [1.0] * 3, config.seed)
+    start = encoders.untrained(encoder, 3, 8, [0.0] * 3, [1.0] * 3, config.seed)
     pairs = zip(network.columns.parameters(), start.columns.parameters(), strict=True)
     assert all(not torch.equal(one, other) for one, other in pairs)

@@ -79,7 +79,7 @@ def test_progress_is_in_tiles() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_vector_does_not_depend_on_what_lies_beside_it(precision: str) -> None:
-    encoder = encoders.fused(encoders.untrained("small", 2, 8, 8, [100.0] * 2, [50.0] * 2, 0).eval())
+    encoder = encoders.fused(encoders.untrained("small", 2, 8, [100.0] * 2, [50.0] * 2, 0).eval())
     parts = [some_part(name, count) for name, count in (("a", 9), ("b", 3), ("c", 8))]
     forward = Forward(encoder, Runtime(torch.device("cpu"), precision), 8)
     together = {part.name: vectors for part, vectors in forward.vectors(parts, silent)}  # type: ignore[arg-type]

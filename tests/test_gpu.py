@@ -107,7 +107,7 @@ def test_what_diverges_keeps_weights_that_are_numbers(data: tuple[Path, Path], t
 @pytest.mark.parametrize("name", ["small", "resnet18"])
 def test_a_gpu_embeds_as_a_cpu(data: tuple[Path, Path], name: str) -> None:
     parts = TileSet.open(data[0]).parts
-    encoder = encoders.fused(encoders.untrained(name, 3, 32, 24, [100.0] * 3, [50.0] * 3, seed=0))
+    encoder = encoders.fused(encoders.untrained(name, 3, 32, [100.0] * 3, [50.0] * 3, seed=0))
     found = {}
     for runtime, batch_size in ((Runtime(torch.device("cpu"), "fp32"), 32), (choose("cuda", "fp32"), 100)):
         forward = Forward(encoder.to(runtime.device), runtime, batch_size)

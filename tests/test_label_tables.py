@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 import pytest
 import shapely
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.labelling import label_features
+from tile2vec_cli.labelling import label_kinds
 from tile2vec_cli.labelling.votes import UNLABELLED
 
 IDS = np.array(["s/0/0", "s/0/50", "s/50/0", "s/50/50"], dtype=object)
@@ -18,7 +20,7 @@ SQUARES = shapely.box([10, 11, 10, 11], [1, 1, 0, 0], [11, 12, 11, 12], [2, 2, 1
 
 
 def classes(path: Path, field: str | None = "label", ids: np.ndarray | None = IDS) -> list[str | None]:
-    votes, _, _ = label_features.table_votes(path, SQUARES, ids, field)
+    votes, _, _ = label_kinds.votes(LabelSource.of(path), SQUARES, ids, field)
     codes = votes.majority(len(IDS))
     return [None if code == UNLABELLED else votes.classes[code] for code in codes]
 
@@ -92,11 +94,12 @@ def test_unusable_tables(
 
 
 def test_rows_that_label_nothing_are_counted(tmp_path: Path) -> None:
-    path = write(tmp_path / "labels.csv", "tile_id;label\ns/0/0;a\nt/0/0;a\ns/0/50;\n")
-    votes, _, _ = label_features.table_votes(path, SQUARES, IDS, "label")
+    source = LabelSource.of(write(tmp_path / "labels.csv", "tile_id;label\ns/0/0;a\nt/0/0;a\ns/0/50;\n"))
+    votes, _, _ = label_kinds.votes(source, SQUARES, IDS, "label")
     assert votes.left_out == {"rows without a class": 1, "rows of other tiles": 1}
-    path = write(tmp_path / "points.csv", "X,long,lat,label\n1,10.5,1.5,a\n2,12.5,1,a\n3,11.5,0.5,\n4,,1,b\n")
-    votes, kind, _ = label_features.table_votes(path, SQUARES, IDS, "label")
+    rows = "X,long,lat,label\n1,10.5,1.5,a\n2,12.5,1,a\n3,11.5,0.5,\n4,,1,b\n"
+    source = LabelSource.of(write(tmp_path / "points.csv", rows))
+    votes, kind, _ = label_kinds.votes(source, SQUARES, IDS, "label")
     assert (kind, votes.total(4).tolist()) == ("points", [1, 0, 0, 0])
     assert votes.left_out == {
         "rows without a usable geometry": 1,
@@ -104,7 +107,7 @@ def test_rows_that_label_nothing_are_counted(tmp_path: Path) -> None:
         "points in no tile": 1,
     }
     with pytest.raises(DataError, match="is a table, which has no layers"):
-        label_features.table_votes(path, SQUARES, IDS, "label", "a")
+        label_kinds.votes(replace(source, layer="a"), SQUARES, IDS, "label")
 
 
 def test_embeddings_without_ids_cannot_use_a_table(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import shapely
 
+from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.labelling import label_features
+from tile2vec_cli.labelling import label_kinds
 from tile2vec_cli.labelling.votes import UNLABELLED, Votes
 
 UTM = "EPSG:32614"
@@ -30,6 +31,13 @@ def tiles(count: int = 10, side_m: float = 100) -> geopandas.GeoSeries:
 
 def lonlat(series: geopandas.GeoSeries) -> np.ndarray:
     return np.asarray(series.to_crs("OGC:CRS84").to_numpy())
+
+
+def votes_of(
+    path: Path, geometry: np.ndarray, field: str | None, layer: str | None = None
+) -> tuple[Votes, str, tuple[float, ...] | None]:
+    source = LabelSource((str(path),), (str(path),), layer=layer)
+    return label_kinds.votes(source, geometry, None, field)
 
 
 def named(votes: Votes, count: int) -> list[str | None]:
@@ -56,7 +64,7 @@ def test_the_smallest_polygon_that_holds_the_centre(fields: Path, suffix: str) -
     frame = geopandas.read_file(fields)
     path = fields.with_name(f"labels.{suffix}")
     frame.to_parquet(path) if suffix == "parquet" else frame.to_file(path)
-    votes, kind, _ = label_features.vector_votes(path, lonlat(tiles()), "crop")
+    votes, kind, _ = votes_of(path, lonlat(tiles()), "crop")
     expected: list[str | None] = []
     discs = frame.to_crs(UTM)
     for tile in tiles():
@@ -75,7 +83,7 @@ def test_points_decide_by_majority(tmp_path: Path) -> None:
     names = random.choice(["wheat", "maize"], 400)
     frame = geopandas.GeoDataFrame({"crop": names}, geometry=shapely.points(x, y), crs=UTM)
     frame.to_crs("EPSG:3857").to_file(tmp_path / "points.gpkg")
-    votes, kind, _ = label_features.vector_votes(tmp_path / "points.gpkg", lonlat(tiles()), "crop")
+    votes, kind, _ = votes_of(tmp_path / "points.gpkg", lonlat(tiles()), "crop")
     expected = []
     for tile in tiles():
         counts = frame[frame.geometry.within(tile)].crop.value_counts()
@@ -89,7 +97,7 @@ def test_several_points_in_one_feature(tmp_path: Path) -> None:
     points = shapely.MultiPoint([(LEFT + 10, TOP - 10), (LEFT + 20, TOP - 10), (LEFT + 110, TOP - 10)])
     frame = geopandas.GeoDataFrame({"crop": ["rye"]}, geometry=[points], crs=UTM)
     frame.to_file(tmp_path / "points.gpkg")
-    votes, _, _ = label_features.vector_votes(tmp_path / "points.gpkg", lonlat(tiles(2)), None)
+    votes, _, _ = votes_of(tmp_path / "points.gpkg", lonlat(tiles(2)), None)
     assert votes.total(4).tolist() == [2, 1, 0, 0]
 
 
@@ -98,8 +106,8 @@ def test_the_layer_that_has_the_field(fields: Path) -> None:
         {"use": ["x"]}, geometry=[shapely.box(LEFT, TOP - 1000, LEFT + 1000, TOP)], crs=UTM
     )
     other.to_file(fields, layer="use", mode="a")
-    assert label_features.vector_votes(fields, lonlat(tiles()), "use")[0].classes == ("x",)
-    assert label_features.vector_votes(fields, lonlat(tiles()), "crop")[0].classes == (
+    assert votes_of(fields, lonlat(tiles()), "use")[0].classes == ("x",)
+    assert votes_of(fields, lonlat(tiles()), "crop")[0].classes == (
         "crop 0",
         "crop 1",
         "crop 2",
@@ -108,9 +116,9 @@ def test_the_layer_that_has_the_field(fields: Path) -> None:
 
 def test_the_field_must_be_named_where_there_are_several(fields: Path) -> None:
     with pytest.raises(UsageError, match="--field is needed; it has crop, n"):
-        label_features.vector_votes(fields, lonlat(tiles()), None)
+        votes_of(fields, lonlat(tiles()), None)
     with pytest.raises(DataError, match="has no field 'corp'; it has crop, n"):
-        label_features.vector_votes(fields, lonlat(tiles()), "corp")
+        votes_of(fields, lonlat(tiles()), "corp")
 
 
 def test_each_kind_of_shape_is_used_as_what_it_is(tmp_path: Path) -> None:
@@ -125,7 +133,7 @@ def test_each_kind_of_shape_is_used_as_what_it_is(tmp_path: Path) -> None:
         crs=UTM,
     )
     frame.to_file(tmp_path / "mixed.geojson")
-    votes, kind, _ = label_features.vector_votes(tmp_path / "mixed.geojson", lonlat(tiles(2)), "crop")
+    votes, kind, _ = votes_of(tmp_path / "mixed.geojson", lonlat(tiles(2)), "crop")
     assert kind == "polygons and points"
     assert named(votes, 4) == ["rye", "oats", "rye", None]
     assert votes.total(4).tolist() == [2, 1, 1, 0]
@@ -141,7 +149,7 @@ def test_a_field_without_any_class(tmp_path: Path) -> None:
     frame = geopandas.GeoDataFrame({"a": ["", None]}, geometry=list(lonlat(tiles(2))[:2]), crs="OGC:CRS84")
     frame.to_file(tmp_path / "a.gpkg")
     with pytest.raises(DataError, match="field 'a': is empty everywhere; classes are needed"):
-        label_features.vector_votes(tmp_path / "a.gpkg", lonlat(tiles(2)), "a")
+        votes_of(tmp_path / "a.gpkg", lonlat(tiles(2)), "a")
 
 
 def test_layers_that_have_the_field_are_told_apart_by_name(fields: Path) -> None:
@@ -150,10 +158,10 @@ def test_layers_that_have_the_field_are_told_apart_by_name(fields: Path) -> None
         other = geopandas.GeoDataFrame({"crop": [name]}, geometry=[shape], crs=UTM)
         other.to_file(fields, layer=name, mode="a")
     with pytest.raises(DataError, match="holds the layers fields, again; one is needed"):
-        label_features.vector_votes(fields, lonlat(tiles()), "crop")
-    assert label_features.vector_votes(fields, lonlat(tiles()), "crop", "again")[0].classes == ("again",)
+        votes_of(fields, lonlat(tiles()), "crop")
+    assert votes_of(fields, lonlat(tiles()), "crop", "again")[0].classes == ("again",)
     with pytest.raises(DataError, match="has no field 'use'; it has crop, n"):
-        label_features.vector_votes(fields, lonlat(tiles()), "use")
+        votes_of(fields, lonlat(tiles()), "use")
 
 
 def test_lines_and_points_for_points_are_refused(tmp_path: Path) -> None:
@@ -162,8 +170,8 @@ def test_lines_and_points_for_points_are_refused(tmp_path: Path) -> None:
     )
     line.to_file(tmp_path / "lines.geojson")
     with pytest.raises(DataError, match="holds lines; polygons or points are needed"):
-        label_features.vector_votes(tmp_path / "lines.geojson", lonlat(tiles()), "a")
+        votes_of(tmp_path / "lines.geojson", lonlat(tiles()), "a")
     point = geopandas.GeoDataFrame({"a": ["x"]}, geometry=[shapely.Point(0, 0)], crs="OGC:CRS84")
     point.to_file(tmp_path / "points.geojson")
     with pytest.raises(DataError, match="holds points, and so do the embeddings"):
-        label_features.vector_votes(tmp_path / "points.geojson", shapely.points([[0.0, 0.0]]), "a")
+        votes_of(tmp_path / "points.geojson", shapely.points([[0.0, 0.0]]), "a")

@@ -21,8 +21,7 @@ from tile2vec_cli.config.training import MAF, OBJECTIVE_NAMES, TrainConfig
 from tile2vec_cli.errors import DataError, InputError, Interrupted, UsageError
 from tile2vec_cli.learning.objectives import OBJECTIVES
 from tile2vec_cli.learning.training import TrainReport, train
-from tile2vec_cli.neural import encoders, models
-from tile2vec_cli.neural.columns import residual
+from tile2vec_cli.neural import columns, models
 from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -33,8 +32,7 @@ SIDE = 24
 @pytest.fixture(autouse=True)
 def tiny(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, and an encoder of two columns that learns in no time."""
-    row = replace(encoders.ENCODERS["small"], columns=residual((8,), (8,), blocks=1, stem_stride=2))
-    monkeypatch.setitem(encoders.ENCODERS, "small", row)
+    monkeypatch.setattr(columns, "small", columns.residual((8,), (8,), blocks=1, stem_stride=2))
 
 
 # --- what is learned ---------------------------------------------------------------------------
@@ -82,7 +80,7 @@ def chosen(name: str, data: Data, folder: Path) -> TrainConfig:
 
 
 def test_the_table_has_all_the_names() -> None:
-    assert (*OBJECTIVES, MAF) == OBJECTIVE_NAMES
+    assert (*OBJECTIVES, MAF) == OBJECTIVE_NAMES, "config/training.py, in the same order"
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -35,7 +35,7 @@ def root(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> Path:
     for name in (DATED, UNDATED):
         write_scene(f"scenes/{name}.tif", noise(1, 20, 20))
     cut(tmp_path)
-    encoder = encoders.untrained("small", 1, 8, 10, [125.0], [70.0], 0)
+    encoder = encoders.untrained("small", 1, 8, [125.0], [70.0], 0)
     architecture = {"encoder": "small", "bands": 1, "dim": 8}
     normalisation = {"mean": [125.0], "std": [70.0]}
     described = models.Description("encoder", architecture, (1,), "uint8", 10, normalisation, {}, {})

@@ -47,7 +47,7 @@ def both(root: Project, config: TileConfig = CONFIG) -> tuple[TileSet, TileSet]:
 
 def model(root: Project) -> Path:
     path = root / "model"
-    encoder = encoders.untrained("small", 3, 4, 8, [125.0] * 3, [70.0] * 3, 0)
+    encoder = encoders.untrained("small", 3, 4, [125.0] * 3, [70.0] * 3, 0)
     path.mkdir()
     architecture = {"encoder": "small", "bands": 3, "dim": 4}
     description = models.Description("encoder", architecture, (1, 2, 3), "uint8", 8, {}, {}, {})

@@ -6,7 +6,7 @@ Each is loaded when it is asked for; their types stand in `__init__.pyi`.
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = {  # the module of tile2vec_cli.api that each is in
+_FUNCTIONS = {  # the commands, in the order of `--help`, and the module of tile2vec_cli.api that has each
     "tile": "tiling",
     "sample_triplets": "tiling",
     "train": "learning",

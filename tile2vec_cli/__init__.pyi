@@ -15,6 +15,7 @@ from tile2vec_cli.tiling.tiles import TileSet as TileSet
 from tile2vec_cli.tiling.triplets import Triplets as Triplets
 
 __version__: str
+_FUNCTIONS: dict[str, str]
 
 def _function(name: str) -> Callable[..., Outcome[Any]]: ...
 def tile(

@@ -15,7 +15,7 @@ import typer
 import typer.core
 import typer.main
 
-from tile2vec_cli import __version__, console
+from tile2vec_cli import _FUNCTIONS, __version__, console
 from tile2vec_cli.commands.signatures import expanded
 from tile2vec_cli.errors import Interrupted, Tile2VecError
 from tile2vec_cli.job import interrupts, resources, silence
@@ -23,29 +23,9 @@ from tile2vec_cli.job import interrupts, resources, silence
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]  # typer's UsageError, which it does not export
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
-COMMANDS = (  # in the order of `--help`; each is a file in commands/, with a function of its name
-    "tile",
-    "sample-triplets",
-    "train",
-    "embed",
-    "probe",
-    "compare",
-    "similar",
-    "preview",
-    "analogy",
-    "change",
-    "inspect",
-    "classify",
-    "suggest",
-    "weak-segment",
-    "map",
-    "export",
-    "stac",
-    "check",
-    "doctor",
-    "demo",
-)
-FUNCTIONS = {"map": "map_scenes"}  # but for this one: a function called map would hide Python's own
+SPELLED = {"map_scenes": "map"}  # a function called map would hide Python's own
+COMMANDS = {SPELLED.get(name, name.replace("_", "-")): name for name in _FUNCTIONS}
+"""The functions of the commands; each is in the file of commands/ that is named after the command."""
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 # West of Greenwich a place begins with a minus, as an option does.
 SETTINGS = {"analogy": {"ignore_unknown_options": True}}
@@ -53,9 +33,8 @@ SETTINGS = {"analogy": {"ignore_unknown_options": True}}
 
 def function(name: str) -> Callable[..., None]:
     """The function of a command."""
-    module = name.replace("-", "_")
-    found = getattr(import_module(f"tile2vec_cli.commands.{module}"), FUNCTIONS.get(name, module))
-    return cast("Callable[..., None]", found)
+    module = import_module(f"tile2vec_cli.commands.{name.replace('-', '_')}")
+    return cast("Callable[..., None]", getattr(module, COMMANDS[name]))
 
 
 def program(name: str) -> Any:

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tile2vec_cli.config import fields
+from tile2vec_cli.config.encoders import ENCODER_NAMES
 from tile2vec_cli.config.fields import check, nested, option
 from tile2vec_cli.config.rules import each_once, one_of, parse_counts, parse_names, share, share_below_one
-from tile2vec_cli.config.training import ENCODER_NAMES, LABELLED, MAF, OBJECTIVE_NAMES, TrainConfig, uses
+from tile2vec_cli.config.training import LABELLED, MAF, OBJECTIVE_NAMES, TrainConfig, uses
 from tile2vec_cli.errors import UsageError
 
 CLASSIFIER_NAMES = ("logistic", "forest", "mlp", "knn")

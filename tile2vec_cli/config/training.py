@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tile2vec_cli.config import fields
+from tile2vec_cli.config import encoders, fields
+from tile2vec_cli.config.encoders import ENCODER_NAMES, ENCODERS
 from tile2vec_cli.config.fields import check, option
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import share, share_below_one
 from tile2vec_cli.errors import UsageError
 
-ENCODER_NAMES = ("auto", "texture", "resnet18", "small")
 MAF = "maf"  # the objective that has no steps, and
 NONE = "none"  # the encoder of what is not trained in steps
-PARTS = (*(name for name in ENCODER_NAMES if name != "auto"), "place")  # that vectors may be made of
+PARTS = (*ENCODERS, "place")  # that vectors may be made of
 OBJECTIVE_NAMES = (
     *("triplet", "autoencoder", "rotation", "context", "jigsaw", "colorization", "inpainting"),
     *("order", "contrastive", "infonce", "supervised", MAF),
@@ -74,7 +74,7 @@ def uses(objective: str, name: str) -> bool:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How an encoder is trained on triplets. None: as the recipe says, or else the encoder (encoders.py)."""
+    """How an encoder is trained on triplets. None: as the recipe says, or else its row in ENCODERS."""
 
     objective: str = option(
         "triplet", choices=OBJECTIVE_NAMES, help="What the encoder is trained for, see above."
@@ -87,11 +87,11 @@ class TrainConfig:
     encoder: str | None = option(
         None,
         choices=ENCODER_NAMES,
-        help="What is trained in steps (default: texture; paper: auto). resnet18: the paper's TileNet; "
-        "small: a like network for CPUs; auto: resnet18 on a GPU, else small.",
+        help=f"What is trained in steps (default: texture; paper: auto). {encoders.ABOUT}; "
+        "auto: resnet18 on a GPU, else small.",
     )
     dim: int | None = option(
-        None, least=2, help="Length of what is trained in steps (default: 128, for resnet18 512)."
+        None, least=2, help=f"Length of what is trained in steps (default: {encoders.defaults('dim')})."
     )
     place: bool | None = option(
         None, help="A place column of 16 numbers, in closed form (default: assisted)."
@@ -128,10 +128,10 @@ class TrainConfig:
         None, above=0, help="Stop after so many minutes of training, over all runs."
     )
     batch_size: int | None = option(
-        None, least=2, help="Triplets (pairs, tiles) a step (default: 128, for resnet18 50)."
+        None, least=2, help=f"Triplets (pairs, tiles) a step (default: {encoders.defaults('batch_size')})."
     )
     lr: float | None = option(
-        None, above=0, help="Adam's first rate, which falls to 0 (default: 0.002, for resnet18 0.001)."
+        None, above=0, help=f"Adam's first rate, which falls to 0 (default: {encoders.defaults('lr')})."
     )
     augment: bool = option(True, help="Flip and turn the tiles.")
     jitter: float | None = option(

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural import batches, device, encoders, random_features
 from tile2vec_cli.tiling.tiles import TileSet
@@ -35,7 +36,7 @@ class Architecture:
     def of(cls, metadata: Mapping[str, Any]) -> Architecture:
         """From what the embeddings' file says of its model; `small` where it says nothing."""
         architecture = metadata.get("architecture") or {}
-        if architecture.get("encoder") in encoders.ENCODERS:
+        if architecture.get("encoder") in ENCODERS:
             return cls(str(architecture["encoder"]), int(architecture["dim"]))
         return cls()
 
@@ -73,7 +74,7 @@ def random(tiles: TileSet, ids: Ints, seed: int, architecture: Architecture) -> 
     runtime = device.choose()
     mean, std = batches.normalisation(tiles, ids)
     name, bands = architecture.encoder, len(tiles.bands)
-    encoder = encoders.untrained(name, bands, architecture.dim, tiles.size, mean, std, seed)
+    encoder = encoders.untrained(name, bands, architecture.dim, mean, std, seed)
     encoder.finished = True
     encoder = encoders.fused(encoder).to(runtime.device)
     vectors = []

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Adam
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation.baselines import Architecture
 from tile2vec_cli.evaluation.fits import Fits
@@ -96,7 +97,7 @@ class Rivals:
     def _fit(
         self, kind: str, train: Ints, classes: Classes, on_seconds: OnSeconds
     ) -> tuple[encoders.Encoder, nn.Module]:
-        row = encoders.ENCODERS[self.architecture.encoder]
+        row = ENCODERS[self.architecture.encoder]
         encoder = self._encoder(kind, train).to(self.runtime.device).train()
         sizes = heads.Sizes(len(self.tiles.bands), self.tiles.size, int(classes.max()) + 1)
         head = heads.untrained(heads.classes, [self.architecture.dim], sizes, self.seed)[0]
@@ -137,7 +138,7 @@ class Rivals:
         """As it is before the first step; from scratch it knows the colours of `train` alone."""
         name, dim, bands = self.architecture.encoder, self.architecture.dim, len(self.tiles.bands)
         mean, std = batches.normalisation(self.tiles, np.sort(self.ids[train]))
-        encoder = encoders.untrained(name, bands, dim, self.tiles.size, mean, std, self.seed)
+        encoder = encoders.untrained(name, bands, dim, mean, std, self.seed)
         start = self.starts[kind]
         if start is not None:  # its weights are for pixels on its own scale
             encoder.load_state_dict(start.state_dict())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
@@ -25,24 +24,14 @@ TileIds = NDArray[np.object_]
 _NO_CLASSES = {"tile_id", "geometry", "bbox", "system:index", ".geo"}  # what these columns hold
 
 
-def vector_votes(
-    path: Path, geometry: Geometry, field: str | None, layer: str | None = None, crs: str | None = None
-) -> tuple[Votes, str, Bounds]:
-    """The votes, "polygons", "points" or both, and the labels' (west, south, east, north).
-
-    geometry: (N,) footprints in lon/lat. The polygon that holds a footprint's centre votes once; of
-    several the smallest, as the most specific. A point votes in each footprint that holds it.
-    layer, crs: as for `vectors.read`; of several layers, those that have the field count.
-    Raises UsageError without the field that is needed, DataError where it is absent.
-    """
-    features, field = vector_features(path, field, layer, crs)
-    return of_features(features, geometry, field, str(path))
-
-
 def vector_features(
     path: Path, field: str | None, layer: str | None = None, crs: str | None = None
 ) -> tuple[Features, str]:
-    """The features in lon/lat of the layer that holds the classes, and their field."""
+    """The features in lon/lat of the layer that holds the classes, and their field.
+
+    layer, crs: as for `vectors.read`; of several layers, those that have the field count.
+    Raises UsageError without the field that is needed, DataError where it is absent.
+    """
     found = vectors.layers(path)
     if layer is None and field is not None and found and all(field not in own.fields for own in found):
         found = found[:1]  # says which fields there are
@@ -55,7 +44,12 @@ def vector_features(
 
 
 def of_features(features: Features, geometry: Geometry, field: str, source: str) -> tuple[Votes, str, Bounds]:
-    """As `votes`, of features that are read. Lines, and what meets no tile, are counted in the votes."""
+    """The votes, "polygons", "points" or both, and the labels' (west, south, east, north).
+
+    geometry: (N,) footprints in lon/lat. The polygon that holds a footprint's centre votes once; of
+    several the smallest, as the most specific. A point votes in each footprint that holds it.
+    Lines, and what meets no tile, are counted in the votes.
+    """
     said, unit = f"{source}: field {field!r}", features.unit
     west, south, east, north = map(float, features.frame.total_bounds)
     shapes, feature = taken_apart(features.frame.geometry.to_numpy())
@@ -134,31 +128,13 @@ def _held(shapes: Geometry, geometry: Geometry) -> _Pairs:
     return tile, row[held]
 
 
-def table_votes(
-    path: Path,
-    geometry: Geometry,
-    tile_id: TileIds | None,
-    field: str | None,
-    layer: str | None = None,
-    crs: str | None = None,
-) -> tuple[Votes, str, Bounds | None]:
-    """The votes, what the file holds ("table", "points", "polygons"), and its bounds where it has any.
-
-    Each row votes for the tile of its `tile_id`. A file without that column is read as GeoParquet, or
-    as points or polygons where it has coordinates (in degrees, unless `crs` says otherwise).
-    """
-    names = tables.columns(path)
-    if "tile_id" in names and (tile_id is not None or not tables.is_parquet(path)):
-        field = chosen_field(str(path), [name for name in names if name not in _NO_CLASSES], field)
-        return _by_id(path, tables.read(path, ["tile_id", field]), tile_id, field), "table", None
-    features, field = table_features(path, field, layer, crs)
-    return of_features(features, geometry, field, str(path))
-
-
 def table_features(
     path: Path, field: str | None, layer: str | None = None, crs: str | None = None
 ) -> tuple[Features, str]:
-    """The features in lon/lat of a GeoParquet file, or of a table's rows, and the classes' field."""
+    """The features in lon/lat of a GeoParquet file, or of a table's rows, and the classes' field.
+
+    crs: of a table's coordinates (None: degrees). Errors as for `vector_features`.
+    """
     if tables.is_parquet(path) and "geo" in geoparquet.read_metadata(path):
         return vector_features(path, field, layer, crs)
     if layer is not None:
@@ -176,12 +152,16 @@ def table_features(
 
 
 def has_tile_ids(path: Path) -> bool:
-    return "tile_id" in tables.columns(path)
+    """Whether it is a table that names tiles by their id."""
+    return tables.is_table(path) and "tile_id" in tables.columns(path)
 
 
-def _by_id(path: Path, table: Any, tile_id: TileIds | None, field: str) -> Votes:
+def votes_by_id(path: Path, tile_id: TileIds | None, field: str | None) -> Votes:
+    """Each row of a table votes for the tile of its `tile_id`."""
     import pandas as pd
 
+    field = chosen_field(str(path), [name for name in tables.columns(path) if name not in _NO_CLASSES], field)
+    table = tables.read(path, ["tile_id", field])
     if tile_id is None:
         raise DataError(
             f"{path}: names tiles by tile_id, which the embeddings lack; labels with places are needed."

@@ -22,19 +22,16 @@ from tile2vec_cli.geo import (
     scene_lists,
     signed_urls,
     stac_catalogs,
-    tables,
     vectors,
 )
 from tile2vec_cli.geo.stac_catalogs import Document
 from tile2vec_cli.geo.stac_items import Found
-from tile2vec_cli.labelling import label_features
+from tile2vec_cli.labelling import label_kinds
 from tile2vec_cli.labelling.label_features import Bounds
 from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.labelling.votes import UNLABELLED, Votes
 
 Geometry = NDArray[np.object_]
-
-_SHOWN = "rasters, vector files (.gpkg, .geojson, .shp, …) and tables (.csv, .tsv, .txt, also .gz; .parquet)"
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def is_raster(labels: LabelSource) -> bool:
     Raises InputError for a file that does not exist, DataError for a file of none of the kinds that
     are read and for several that are not all rasters, UsageError for what rasters do not have.
     """
-    others = [name for name in labels.files if tables.is_table(name) or vectors.is_vector(name)]
+    others = [name for name in labels.files if label_kinds.is_read(name)]
     for path in labels.files if len(labels.files) == 1 else others:  # rasters are opened one by one
         if not raster_files.is_there(path):
             raise InputError(f"{path}: no such file; labels are needed. Check the path.")
@@ -172,7 +169,10 @@ def _require_raster(path: str) -> None:
         rasters.describe(path)
     except DataError as error:
         found = str(error).removesuffix(". Check the file.")
-        raise DataError(f"{found}; labels are read from {_SHOWN}. Save them as one of these.") from error
+        *most, last = ("rasters", *(kind.said for kind in label_kinds.KINDS))
+        raise DataError(
+            f"{found}; labels are read from {', '.join(most)} and {last}. Save them as one of these."
+        ) from error
 
 
 def read(
@@ -199,12 +199,7 @@ def read(
         found = _labels(str(source), votes, "raster", sheets.bounds, geometry, min_purity)
         return replace(found, rasters=sheets.found())
     require_no_raster_options(source)
-    path, places = Path(source.files[0]), (source.layer, source.crs)
-    bounds: Bounds | None
-    if tables.is_table(path):
-        votes, kind, bounds = label_features.table_votes(path, geometry, tile_id, field, *places)
-    else:
-        votes, kind, bounds = label_features.vector_votes(path, geometry, field, *places)
+    votes, kind, bounds = label_kinds.votes(source, geometry, tile_id, field)
     return _labels(str(source), votes, kind, None if bounds is None else lambda: bounds, geometry, 0.0)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.optim import Adam
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.config.training import MAF, NONE, TrainConfig
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo.grid import Ints
@@ -66,14 +67,14 @@ class Start:
         if name == "auto":  # a run begun on another device goes on with its encoder
             name = "resnet18" if runtime.name == "cuda" else "small"
             name = next((model.architecture["encoder"] for model in (begun, said) if model), name)
-        dim = 0 if name == NONE else encoders.ENCODERS[name].dim
+        dim = 0 if name == NONE else ENCODERS[name].dim
         dim = config.dim or (said.architecture["dim"] if said else dim)
         if said:  # its weights are for pixels on its own scale
             mean, std = (said.normalisation[key] for key in ("mean", "std"))
         else:
             training = np.unique(source.numbers[source.split.train])
             mean, std = batches.normalisation(tiles, source.used[training])
-        encoder = encoders.untrained(name, tiles.shape[1], dim, tiles.size, mean, std, config.seed)
+        encoder = encoders.untrained(name, tiles.shape[1], dim, mean, std, config.seed)
         if start:
             encoder.load_state_dict(start.state_dict())
         encoder.to(runtime.device)
@@ -122,7 +123,7 @@ class Start:
         read = {"label_rasters": found.label_rasters, "labels_left_out": dict(found.left_out)}
         read = {name: counts for name, counts in read.items() if counts}
         model = replace(model, provenance={**model.provenance, **read})
-        row = encoders.ENCODERS[self.model.architecture["encoder"]]
+        row = ENCODERS[self.model.architecture["encoder"]]
         batch_size = min(config.batch_size or row.batch_size, len(found.train))
         if batch_size < self.team.launch.count:
             raise UsageError(

@@ -14,7 +14,10 @@ _LEAST = 1e-5  # added to variances: the gradient of a root at 0 is infinite
 
 
 class Column(nn.Module):
-    """Standardised pixels (B, C, S, S) float32 to vectors (B, dim) float32."""
+    """Standardised pixels (B, C, S, S) float32 of any side S ≥ 2 to vectors (B, dim) float32.
+
+    S may change from batch to batch: some objectives show parts of tiles.
+    """
 
     dim: int
     lit: bool = False  # whether it is trained under another light for each tile; see `encoders.Encoder`
@@ -24,10 +27,8 @@ class Column(nn.Module):
         return vectors
 
 
-Build = Callable[[int, int, int], list[Column]]
-
-
-"""Makes the columns for C bands, `dim` numbers in all, and tiles of S pixels a side."""
+Build = Callable[[int, int], list[Column]]
+"""Makes the columns for C bands and `dim` numbers in all, with weights drawn from torch's generator."""
 
 
 @runtime_checkable
@@ -45,7 +46,7 @@ def residual(*columns: tuple[int, ...], blocks: int, stem_stride: int) -> Build:
     dimensions. blocks: residual blocks a stage.
     """
 
-    def build(bands: int, dim: int, _side: int) -> list[Column]:
+    def build(bands: int, dim: int) -> list[Column]:
         shares = [dim - dim // 2, dim // 2] if len(columns) == 2 else [dim]
         return [
             Residuals(bands, (*widths, share), blocks, stem_stride, lit=number > 0)
@@ -136,7 +137,7 @@ def fold_norm(module: nn.Module, convolution: str, norm: str) -> None:
     setattr(module, norm, nn.Identity())
 
 
-def texture(bands: int, dim: int, _side: int) -> list[Column]:
+def texture(bands: int, dim: int) -> list[Column]:
     """The texture column of `dim` numbers; see `columns.Build`."""
     return [Texture(bands, dim)]
 
@@ -172,3 +173,9 @@ class Texture(Column):
 
     def fold(self) -> None:
         fold_norm(self, "stem", "stem_norm")
+
+
+# The TileNet of the paper's published code: ResNet-18 whose stem keeps the resolution, and a fifth stage.
+resnet18 = residual((64, 128, 256, 512), blocks=2, stem_stride=1)
+# For CPUs: about a hundredth of the arithmetic.
+small = residual((16, 32, 64), (32, 64, 128), blocks=1, stem_stride=2)

@@ -1,64 +1,27 @@
-"""Tile -> vector networks, and the ENCODERS table.
+"""Tile -> vector networks: modules (B, C, S, S) raw pixels of any number type -> (B, D) float32.
 
-An encoder is a module (B, C, S, S) raw pixels of any number type -> (B, D) float32. Another one is a
-function that makes its columns (see `columns.py`), and a row here.
+Those that are trained in steps are the columns (see `columns.py`) of a row in `config/encoders.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from importlib import import_module
 from operator import index
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.config.training import NONE
 from tile2vec_cli.neural.batches import Standardise
-from tile2vec_cli.neural.columns import Build, Column, Foldable, residual, texture
+from tile2vec_cli.neural.columns import Build, Column, Foldable
 from tile2vec_cli.neural.descriptors import Shape
 from tile2vec_cli.neural.place import Place
 
-
-@dataclass(frozen=True)
-class Row:
-    """One encoder: its columns, and what suits it where the user says nothing."""
-
-    columns: Build
-    dim: int  # D
-    batch_size: int  # triplets a training step
-    lr: float
-    embed_batch_size: int  # tiles a forward pass on a CPU
-
-    def build(self, bands: int, dim: int, side: int, mean: Sequence[float], std: Sequence[float]) -> Encoder:
-        return Encoder(Standardise(mean, std), self.columns(bands, dim, side))
-
-
 PLACE = "place"
-
-ENCODERS = {
-    # The texture column of the assisted recipe.
-    "texture": Row(columns=texture, dim=128, batch_size=128, lr=0.002, embed_batch_size=128),
-    # The TileNet of the paper's published code: ResNet-18 whose stem keeps the resolution, and a
-    # fifth stage.
-    "resnet18": Row(
-        columns=residual((64, 128, 256, 512), blocks=2, stem_stride=1),
-        dim=512,
-        batch_size=50,
-        lr=0.001,
-        embed_batch_size=64,
-    ),
-    # For CPUs: about a hundredth of the arithmetic.
-    "small": Row(
-        columns=residual((16, 32, 64), (32, 64, 128), blocks=1, stem_stride=2),
-        dim=128,
-        batch_size=128,
-        lr=0.002,
-        embed_batch_size=128,
-    ),
-}
 
 
 def tiles_a_pass(name: str, device: str) -> int:
@@ -67,18 +30,16 @@ def tiles_a_pass(name: str, device: str) -> int:
 
 
 def untrained(
-    name: str, bands: int, dim: int, side: int, mean: Sequence[float], std: Sequence[float], seed: int
+    name: str, bands: int, dim: int, mean: Sequence[float], std: Sequence[float], seed: int
 ) -> Encoder:
     """An encoder with weights drawn from `seed`, leaving torch's global generator as it was."""
-    if name == NONE:
-        return Encoder(Standardise(mean, std), [])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ENCODERS[name].build(bands, dim, side, mean, std)
+        return Encoder(Standardise(mean, std), _columns(name, bands, dim))
 
 
-def described(architecture: Mapping[str, Any], side: int) -> Encoder:
-    """The encoder of a model's description, for tiles of `side` pixels, before its numbers are read.
+def described(architecture: Mapping[str, Any]) -> Encoder:
+    """The encoder of a model's description, before its numbers are read.
 
     Raises KeyError, TypeError or ValueError where the description is none.
     """
@@ -86,10 +47,17 @@ def described(architecture: Mapping[str, Any], side: int) -> Encoder:
     if not 1 <= bands <= 2**16 or not 1 <= sum(sizes.values()) <= 2**20:
         raise ValueError(f"{bands} bands, {sum(sizes.values())} dimensions")
     name, trained = architecture["encoder"], index(architecture["dim"])
-    columns = [] if name == NONE else ENCODERS[name].columns(bands, trained, side)
+    columns = _columns(name, bands, trained)
     found = architecture.get("place")
     place = None if found is None else Place.empty(Shape.read(found), trained, index(found["factors"]))
     return Encoder(Standardise([0.0] * bands, [1.0] * bands), columns, place)
+
+
+def _columns(name: str, bands: int, dim: int) -> list[Column]:
+    if name == NONE:
+        return []
+    build: Build = getattr(import_module(ENCODERS[name].module), name)
+    return build(bands, dim)
 
 
 def part_sizes(architecture: Mapping[str, Any]) -> dict[str, int]:

@@ -219,7 +219,7 @@ def _build(path: Path, model: Description) -> encoders.Encoder:
     try:
         _typed(model.architecture["encoder"], str)
         with torch.device("meta"):
-            return encoders.described(model.architecture, model.size)
+            return encoders.described(model.architecture)
     except (KeyError, TypeError, ValueError) as error:
         raise _unusable(path / DESCRIPTION, f"its architecture is unknown: {error}") from error
 

@@ -17,9 +17,9 @@ from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.rules import parse_classes
 from tile2vec_cli.config.weak import CROPLAND, WeakConfig
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import grid, places, tables
+from tile2vec_cli.geo import grid, places
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.labelling import cdl, label_features, labels
+from tile2vec_cli.labelling import cdl, label_features, label_kinds, labels
 from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.labelling.votes import Votes, without_class
 from tile2vec_cli.tiling.tiles import TileSet
@@ -77,17 +77,16 @@ def read(source: str | LabelSource, tiles: TileSet, config: WeakConfig) -> WeakL
     if config.evaluate is None:
         labels.require_no_raster_options(source)
     path = source.files[0]
-    is_table = tables.is_table(path)
     if config.supervision == ("image",):
         return _of_tiles(source, tiles, config)
     if "full" in config.supervision:
         raise DataError(f"{path}: is not a raster; --supervision full needs one. Use pixel or image.")
-    if is_table and label_features.has_tile_ids(Path(path)):
+    if label_features.has_tile_ids(Path(path)):
         raise DataError(
             f"{path}: labels whole tiles; --supervision pixel needs a raster or points. "
             "Use --supervision image."
         )
-    classes, found = read_points(Path(path), tiles, config.field, source.layer, source.crs)
+    classes, found = read_points(source, tiles, config.field)
     states = found.states(is_positive(path, classes, config.positive), tiles)
     return WeakLabels("points", states, majority(states), found.left_out)
 
@@ -188,15 +187,13 @@ class Points:
         return np.where(no == yes, UNKNOWN, yes).astype(np.uint8)
 
 
-def read_points(
-    path: Path, tiles: TileSet, field: str | None, layer: str | None = None, crs: str | None = None
-) -> tuple[tuple[str, ...], Points]:
-    """The classes and the hits of a vector file's or table's points.
+def read_points(source: LabelSource, tiles: TileSet, field: str | None) -> tuple[tuple[str, ...], Points]:
+    """The classes and the hits of a file's points.
 
     Raises DataError where the file holds no points, or none lies in a tile.
     """
-    read = label_features.table_features if tables.is_table(path) else label_features.vector_features
-    features, field = read(path, field, layer, crs)
+    path = source.files[0]
+    features, field = label_kinds.features(source, field)
     shapes, feature = label_features.taken_apart(features.frame.geometry.to_numpy())
     is_point = shapely.get_dimensions(shapes) == 0
     if not is_point.any():
