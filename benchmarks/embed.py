@@ -51,7 +51,7 @@ def write_model(path: Path, tiles: TileSet, name: str, encoder: encoders.Encoder
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
     architecture = {"encoder": name, "bands": len(tiles.bands), "dim": sum(encoder.shares)}
-    model = models.Model("encoder", architecture, tiles.bands, tiles.dtype.name, tiles.size, {}, {}, {})
+    model = models.Description("encoder", architecture, tiles.bands, tiles.dtype.name, tiles.size, {}, {}, {})
     models.write(path, model, encoder.state_dict(), [])
     return path
 

@@ -19,10 +19,11 @@ import pyarrow as pa
 from command import measured
 
 from tile2vec_cli.embedding import embedding_files
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.geo.grid import footprints
 from tile2vec_cli.geo.places import to_lonlat
-from tile2vec_cli.views import exemplars, similarity
+from tile2vec_cli.views import similarity
 
 SIDE, SIZE, PIXEL_M = 100, 50, 1.0  # tiles a scene's side, pixels a tile's side
 TOP = 20
@@ -87,16 +88,13 @@ def make(folder: Path, kind: str, scenes: int, dim: int) -> Path:
     return path
 
 
-def asked(loaded: list[exemplars.Batch], rows: list[int]) -> tuple[list[set[object]], list[float]]:
+def asked(loaded: Embeddings, rows: list[int]) -> tuple[list[set[object]], list[float]]:
     """The ids found for each of some rows, and the seconds it took."""
-    starts = np.cumsum([0, *(len(batch.ids) for batch in loaded)])
     found, seconds = [], []
-    for row in rows:
-        number = int(np.searchsorted(starts, row, side="right")) - 1
-        batch, within = loaded[number], row - starts[number]
-        example = {batch.ids[within]: batch.vectors[within].astype(np.float64)}
+    for row, tile_id in zip(rows, loaded.ids(np.array(rows)), strict=True):
+        example = {tile_id: loaded.vectors[row].astype(np.float64)}
         started = time.perf_counter()
-        near, _ = similarity.rank(loaded, example, {}, TOP)
+        near = similarity.rank(loaded, example, {}, TOP).near
         seconds.append(time.perf_counter() - started)
         found.append({one.tile_id for one in near})
     return found, seconds
@@ -131,10 +129,10 @@ def main() -> None:
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for kind, path in paths.items():
         started = time.perf_counter()
-        loaded = list(exemplars.batches(path))
+        loaded = Embeddings.open(path)
+        size = loaded.vectors.nbytes / 1e6
         loading = time.perf_counter() - started
         found[kind], seconds = asked(loaded, chosen)
-        size = sum(batch.rows.vectors.nbytes for batch in loaded) / 1e6
         del loaded
         recall = np.mean([len(a & b) / TOP for a, b in zip(found[kind], found["float32"], strict=True)])
         wall, peak = previewed(path, options.folder)

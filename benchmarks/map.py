@@ -25,7 +25,7 @@ from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.weak import MapConfig
 from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import choose
-from tile2vec_cli.neural.models import Model
+from tile2vec_cli.neural.models import Description
 from tile2vec_cli.segmentation import mapping, segmenters, weak_recipes
 from tile2vec_cli.segmentation.unet import Segmenter
 from tile2vec_cli.segmentation.windows import Layout
@@ -40,7 +40,7 @@ def make_model(folder: Path) -> Path:
         architecture = {"network": "unet", "bands": 4, "members": [network.shape]}
         settings = TileConfig().settings() | {"bands": [1, 2, 3, 4]}
         provenance = {"resolution_m": 1.0, "tile_settings": settings, "class": "field"}
-        model = Model(segmenters.KIND, architecture, (1, 2, 3, 4), "uint8", 50, {}, {}, provenance)
+        model = Description(segmenters.KIND, architecture, (1, 2, 3, 4), "uint8", 50, {}, {}, provenance)
         segmenters.write(path, model, segmenter, [])
     return path
 

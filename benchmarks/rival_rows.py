@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from tile2vec_cli.embedding import embedding_files, embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.evaluation import baselines
 from tile2vec_cli.evaluation.baselines import Architecture
 from tile2vec_cli.geo.grid import Ints
@@ -146,14 +147,14 @@ def trained(options: str, bench: Bench, seed: int) -> Vectors:
         tile2vec("embed", bench.tiles.path, "--model", model, "--out", path)
     except SystemExit as error:
         raise LeftOut(str(error)) from error
-    found = embeddings.read(path)
+    found = Embeddings.open(path)
     return found.vectors[np.argsort(embeddings.positions(found, bench.tiles, "this row needs"))]
 
 
 def part(name: str, options: str, bench: Bench, seed: int) -> Vectors:
     """One part of the default's vectors."""
     vectors = trained(options, bench, seed)
-    read = embeddings.read(_vectors(options, bench, seed))
+    read = Embeddings.open(_vectors(options, bench, seed))
     parts = embedding_files.parts(read.metadata, read.vectors.shape[1])
     if name not in parts:
         raise LeftOut(f"the default's vectors have no such part; they have {', '.join(parts) or 'none'}")

@@ -51,7 +51,7 @@ class Judge:
 
     def _with(self, vectors: Vectors) -> Embeddings:
         own = self.own
-        return Embeddings(own.path, vectors, own.geometry, own.tile_id, None, own.datetime, {})
+        return Embeddings.of(vectors, own.geometry, tile_id=own.tile_id, datetime=own.datetime)
 
     @cached_property
     def _blocks(self) -> Ints:
@@ -116,8 +116,8 @@ def _distances(vectors: Vectors, queries: Ints) -> Iterator[tuple[slice, Vectors
 
 def judge(tiles: TileSet, source: str, fields: list[str], ids: Ints, n_labels: tuple[int, ...]) -> Judge:
     names = np.array(tiles.table(["tile_id"])["tile_id"].to_pylist(), dtype=object)[ids]
-    geometry, nothing = tiles.footprints(ids), np.empty((len(ids), 0), np.float32)
-    own = Embeddings(tiles.path, nothing, geometry, names, None, None, {})
+    geometry, nothing = tiles.footprints(ids), np.zeros((len(ids), 1))
+    own = Embeddings.of(nothing, geometry, tile_id=names)
     found = {}
     for field in fields if source else []:
         found[field or "classes"] = labels.read(source, geometry, names, field=field or None)

@@ -73,7 +73,7 @@ def probe(bench: Bench) -> Iterator[Row]:
     classes = (vectors[:, :8] @ rng.normal(size=(8, 5))).argmax(1).astype(np.int32)
     x, y = (values.ravel() * 4e-4 for values in np.meshgrid(np.arange(side), np.arange(side)))
     geometry = shapely.box(x, y, x + 4e-4, y + 4e-4)
-    embeddings = Embeddings(Path("made up"), vectors, geometry, None, None, None, {})
+    embeddings = Embeddings.of(vectors, geometry)
     labels = Labels(classes, tuple("abcde"), "table")
     config = ProbeConfig(n_labels=(1000,), repeats=repeats)
 

@@ -29,7 +29,7 @@ from eyes import SIDE, make
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import ProbeConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.evaluation import splits
 from tile2vec_cli.evaluation.classifiers import CLASSIFIERS, Training, quietly
 from tile2vec_cli.labelling import labels
@@ -64,7 +64,7 @@ class Play:
     """The labelled tiles of a data set, of which the labels are shown as they are chosen."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        every = embeddings.read(options.embeddings)
+        every = Embeddings.open(options.embeddings)
         config = ProbeConfig(field=options.field)
         found = labels.read(
             LabelSource.of(options.labels), every.geometry, every.tile_id, field=options.field, min_purity=0.8

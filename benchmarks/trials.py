@@ -30,7 +30,8 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig
 from tile2vec_cli.config.training import TrainConfig
-from tile2vec_cli.embedding import embeddings, inference
+from tile2vec_cli.embedding import inference
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.evaluation import probing
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.learning import loop, losses, optimise, training
@@ -194,14 +195,14 @@ def patched(trial: Trial) -> Iterator[None]:
 
 def steps_and_vectors(
     trial: Trial, tiles: Path, triplets: Path, out: Path, config: TrainConfig
-) -> tuple[int, embeddings.Embeddings]:
+) -> tuple[int, Embeddings]:
     model, vectors = out / "model", out / "vectors.parquet"
     shutil.rmtree(model, ignore_errors=True)  # its settings do not tell what is patched in
     vectors.unlink(missing_ok=True)
     with patched(trial):
         made = training.train(triplets, tiles, model, config)
         inference.embed(tiles, model, vectors, EmbedConfig())
-    return made.steps, embeddings.read(vectors)
+    return made.steps, Embeddings.open(vectors)
 
 
 def show(found: Rows, columns: list[str]) -> None:

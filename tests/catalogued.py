@@ -38,7 +38,7 @@ def write_model(folder: Path, kind: str = "encoder") -> Path:
         "segmenter": {"network": "unet"},
     }
     folder.mkdir()
-    described = models.Model(
+    described = models.Description(
         kind=kind,
         architecture=own[kind],
         bands=(1, 2),

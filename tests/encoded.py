@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tile2vec_cli.neural import encoders, models
 
-MODEL = models.Model(
+MODEL = models.Description(
     kind="encoder",
     architecture={"encoder": "small", "bands": 3, "dim": 16},
     bands=(1, 2, 4),

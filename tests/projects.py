@@ -48,7 +48,7 @@ def write_model(folder: Path, *, seed: int = 0, std: float = 70, **description: 
         **description,
     }
     folder.mkdir()
-    models.write(folder, models.Model(**fields), encoder.state_dict(), [])
+    models.write(folder, models.Description(**fields), encoder.state_dict(), [])
 
 
 def make(root: Path) -> Path:

@@ -32,7 +32,7 @@ def make(folder: Path) -> Path:
     triplets.save(folder / "triplets.parquet", triplets.draw(tiles, config))
     encoder = encoders.untrained("small", 3, 4, [1050.0] * 3, [150.0] * 3, 0)
     architecture = {"encoder": "small", "bands": 3, "dim": 4}
-    described = models.Model("encoder", architecture, (1, 2, 3), "int16", fields.SIDE, {}, {}, {})
+    described = models.Description("encoder", architecture, (1, 2, 3), "int16", fields.SIDE, {}, {}, {})
     (folder / "encoder").mkdir()
     models.write(folder / "encoder", described, encoder.state_dict(), [])
     for name in ("vectors.parquet", "vectors"):

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from tile2vec_cli import errors as errors
 from tile2vec_cli.api.models import Model as Model
 from tile2vec_cli.api.outcomes import Outcome as Outcome
-from tile2vec_cli.api.vectors import Embeddings as Embeddings
 from tile2vec_cli.api.verdicts import Verdict as Verdict
+from tile2vec_cli.embedding.embeddings import Embeddings as Embeddings
 from tile2vec_cli.tiling.tiles import TileSet as TileSet
 from tile2vec_cli.tiling.triplets import Triplets as Triplets
 

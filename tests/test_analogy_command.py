@@ -18,7 +18,7 @@ from landscapes import scene
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.config.views import AnalogyConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
@@ -166,7 +166,7 @@ def scored(folder: Path, make: Callable[[np.random.Generator, int, int], np.ndar
     )
     frame.to_parquet(folder / "embeddings.parquet")
     pd.DataFrame({"tile_id": frame["tile_id"], "kind": kinds}).to_csv(folder / "kinds.csv", index=False)
-    every = embeddings.read(folder / "embeddings.parquet")
+    every = Embeddings.open(folder / "embeddings.parquet")
     return every, labels.read(folder / "kinds.csv", every.geometry, every.tile_id, field="kind")
 
 

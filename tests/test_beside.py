@@ -17,7 +17,7 @@ from conftest import Run
 
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.evaluation import beside, probe_reports
+from tile2vec_cli.evaluation import beside
 from tile2vec_cli.evaluation.beside import Common
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -80,7 +80,7 @@ def test_they_stand_in_the_same_table(probe: Tool, data: Path, tmp_path: Path) -
 
 
 def test_vectors_are_those_of_the_tile(data: Path) -> None:
-    own = probe_reports.read_embeddings(data / "ours.parquet")
+    own = Embeddings.open(data / "ours.parquet")
     common = Common.of(own, {"a": data / "foreign.parquet", "b": data / "same-ids.parquet"})
     frame = geopandas.read_parquet(data / "same-ids.parquet").set_index("tile_id")
     assert own.tile_id is not None and common.own.tile_id is not None
@@ -97,7 +97,7 @@ def test_of_several_dates_the_nearest_counts(tmp_path: Path) -> None:
     frame.set_crs("OGC:CRS84").to_parquet(tmp_path / "dated.parquet")
     dates = np.array(["2021-06-01", "2019-01-01", "2020-08-01"], dtype="datetime64[ms]")
     geometry = np.array([box] * 3, dtype=object)
-    own = Embeddings(Path("own"), np.zeros((3, 2), np.float32), geometry, None, None, dates, {})
+    own = Embeddings.of(np.zeros((3, 2)), geometry, datetime=dates)
     common = Common.of(own, {"dated": tmp_path / "dated.parquet"})
     assert common.others["dated"].ravel().tolist() == [1, 2, 0]
 

@@ -45,7 +45,7 @@ def write_model(path: Path, seed: int) -> None:
     architecture = {"encoder": "small", "bands": 2, "dim": 4}
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
-    model = models.Model("encoder", architecture, (1, 2), "uint8", 10, {}, {}, {})
+    model = models.Description("encoder", architecture, (1, 2), "uint8", 10, {}, {}, {})
     models.write(path, model, encoder.state_dict(), [])
 
 

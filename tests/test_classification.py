@@ -113,7 +113,7 @@ def test_held_out_accuracy_is_that_of_a_probe() -> None:
     row, col = np.divmod(np.arange(1600), 40)
     shapes = shapely.box(col * SIDE, row * SIDE, (col + 1) * SIDE, (row + 1) * SIDE)
     vectors, truth = blobs(1600, noise=2)
-    embeddings = Embeddings(None, vectors, shapes, None, None, None, {})  # type: ignore[arg-type]
+    embeddings = Embeddings.of(vectors, shapes)
     config = ProbeConfig(classifiers=("logistic",), n_labels=(10_000,), block_m=500, seed=4, repeats=4)
     labels = Labels(truth.astype(np.int32), ("a", "b", "c"), "table")
     score = probing.probe(embeddings, labels, config).scores[0]

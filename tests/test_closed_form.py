@@ -16,7 +16,8 @@ from conftest import Run
 
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.config.training import MAF, TrainConfig
-from tile2vec_cli.embedding import embeddings, inference
+from tile2vec_cli.embedding import inference
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Interrupted, UsageError
 from tile2vec_cli.learning import closed_form, training
 from tile2vec_cli.neural import models
@@ -38,10 +39,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return landscapes.make(tmp_path_factory.mktemp("data"), count=400)
 
 
-def vectors_of(tiles: Path, model: Path) -> embeddings.Embeddings:
+def vectors_of(tiles: Path, model: Path) -> Embeddings:
     out = model.with_suffix(".parquet")
     inference.embed(tiles, model, out, EmbedConfig(device="cpu", precision="fp32"))
-    return embeddings.read(out)
+    return Embeddings.open(out)
 
 
 def test_both_parts_stand_side_by_side_and_in_scale(data: Data, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def root(tile2vec: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoder = encoders.untrained("small", 2, DIM, [125.0] * 2, [70.0] * 2, 0)
     (root / "model").mkdir()
     architecture = {"encoder": "small", "bands": 2, "dim": DIM}
-    model = models.Model("encoder", architecture, (1, 2), "uint8", 10, {}, {}, {})
+    model = models.Description("encoder", architecture, (1, 2), "uint8", 10, {}, {}, {})
     models.write(root / "model", model, encoder.state_dict(), [])
     return root
 

@@ -10,12 +10,18 @@ import pandas as pd
 import pytest
 import shapely
 
-from tile2vec_cli.embedding import embedding_tables, embeddings
+from tile2vec_cli.embedding import embedding_readers, embedding_tables
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
 
 VECTORS = np.random.default_rng(0).uniform(-1, 1, (7, 64)).astype(np.float32)
 PLACES = np.random.default_rng(1).uniform(-60, 60, (7, 2))
 NAMES = [f"A{number:02d}" for number in range(64)]
+
+
+def decoded(path: Path) -> None:
+    """Errors in what files hold are found when they are read."""
+    assert Embeddings.open(path).rows
 
 
 def sample() -> pd.DataFrame:
@@ -39,13 +45,13 @@ def save(path: Path, frame: pd.DataFrame) -> Path:
 @pytest.mark.parametrize("name", ["geo.parquet", "plain.parquet", "points.csv", "earth_engine.csv"])
 def test_numbered_columns_are_vectors(tmp_path: Path, name: str) -> None:
     path = save(tmp_path / name, sample())
-    found = embeddings.read(path)
+    found = Embeddings.open(path)
     assert np.allclose(found.vectors, VECTORS, atol=1e-6)
     assert np.allclose(found.lonlat, PLACES, atol=1e-9)
-    pieces = list(embeddings.batches(path, 3))
-    assert [len(piece) for piece in pieces] == [3, 3, 1]
+    pieces = list(embedding_readers.pieces(path, 3, None))
+    assert [len(piece.vectors) for piece in pieces] == [3, 3, 1]
     assert np.array_equal(np.concatenate([piece.vectors for piece in pieces]), found.vectors)
-    assert embeddings.count(path) == 7
+    assert len(found) == 7
 
 
 def test_a_row_without_all_numbers_is_named(tmp_path: Path) -> None:
@@ -54,19 +60,19 @@ def test_a_row_without_all_numbers_is_named(tmp_path: Path) -> None:
     for name in ("geo.parquet", "points.csv"):
         path = save(tmp_path / name, frame)
         with pytest.raises(DataError, match=r"1 of 7 vectors hold NaN or infinity, the first in row 4"):
-            embeddings.read(path)
+            decoded(path)
         with pytest.raises(DataError, match=r"the first in row 4 \(of 0, 1"):
-            list(embeddings.batches(path, 3))
+            list(embedding_readers.pieces(path, 3, None))
 
 
 def test_rows_without_a_place_and_columns_of_text_are_refused(tmp_path: Path) -> None:
     frame = sample()
     frame.loc[2, "lon"] = np.nan
     with pytest.raises(DataError, match="not all rows have a place"):
-        embeddings.read(save(tmp_path / "points.csv", frame))
+        decoded(save(tmp_path / "points.csv", frame))
     path = save(tmp_path / "text.csv", sample().assign(A03="x"))
     with pytest.raises(DataError, match="its column A03 holds more than numbers"):
-        embeddings.read(path)
+        decoded(path)
 
 
 def test_which_columns_count(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 import shapely
 
 from tile2vec_cli.embedding import embedding_files, embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.outputs import spools
 
 VECTORS = np.random.default_rng(0).normal(0, 2, (5, 3)).astype(np.float32)
 CENTRES = np.array([[10 + 0.001 * i, 50.0] for i in range(5)])
@@ -65,6 +68,11 @@ def save_foreign(
         pq.write_table(table.append_column(name, vectors), path)
 
 
+def decoded(path: Path) -> None:
+    """Errors in what files hold are found when they are read."""
+    assert Embeddings.open(path).rows
+
+
 def lists(vectors: np.ndarray = VECTORS, kind: pa.DataType | None = None) -> pa.Array:
     return pa.array(vectors.tolist(), pa.list_(kind or pa.float64()))
 
@@ -76,7 +84,7 @@ def lists(vectors: np.ndarray = VECTORS, kind: pa.DataType | None = None) -> pa.
 def test_what_is_written_is_read(tmp_path: Path, dtype: str, error: float) -> None:
     path = tmp_path / "a.parquet"
     save_own(path, dtype=dtype)
-    found = embeddings.read(path)
+    found = Embeddings.open(path)
     order = np.argsort(found.tile_id)
     assert found.vectors.dtype == np.float32
     assert np.abs(found.vectors[order] - VECTORS).max() <= error
@@ -94,7 +102,7 @@ def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
     save_own(tmp_path / "b.parquet", dtype="int8")
     (tmp_path / ".tmp-123.parquet").write_text("half-written")
     (tmp_path / "manifest.json").write_text("{}")
-    found = embeddings.read(tmp_path)
+    found = Embeddings.open(tmp_path)
     assert len(found) == 10
     assert set(found.scene) == {"a", "b"}
     assert found.path == tmp_path
@@ -104,34 +112,34 @@ def test_a_folder_of_several_models_is_refused(tmp_path: Path) -> None:
     save_own(tmp_path / "a.parquet")
     save_own(tmp_path / "b.parquet", model="other")
     with pytest.raises(DataError, match=r"b\.parquet: made by another model than .*a\.parquet"):
-        embeddings.read(tmp_path)
+        decoded(tmp_path)
     save_foreign(tmp_path / "b.parquet", lists())
     with pytest.raises(DataError, match="made by another model"):
-        embeddings.read(tmp_path)
+        decoded(tmp_path)
     (tmp_path / "a.parquet").unlink()
     save_foreign(tmp_path / "c.parquet", lists(VECTORS[:, :2]))
     with pytest.raises(DataError, match=r"c\.parquet: vectors of 2 numbers, but 3 in .*b\.parquet"):
-        embeddings.read(tmp_path)
+        decoded(tmp_path)
 
 
-def test_batches_are_what_is_read_at_once(tmp_path: Path) -> None:
+def test_chunks_are_what_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_own(tmp_path / "a.parquet", dtype="int8")
     save_own(tmp_path / "b.parquet")
-    whole, pieces = embeddings.read(tmp_path), list(embeddings.batches(tmp_path, 2))
+    whole = Embeddings.open(tmp_path)
+    monkeypatch.setattr(embeddings, "CHUNK", 2)
+    monkeypatch.setattr(spools, "_HELD", 10)
+    mapped = Embeddings.open(tmp_path)
+    pieces = [mapped.take(here) for here in mapped.chunks()]
     assert [len(piece) for piece in pieces] == [2, 2, 1, 2, 2, 1]
-    assert embeddings.count(tmp_path) == len(whole)
+    assert all(isinstance(one, mmap) for one in mapped.rows.buffers)
+    rows = np.array([9, 0, 3])
+    assert (mapped.take(rows).vectors == whole.vectors[rows]).all()
+    assert mapped.ids(rows) == whole.tile_id[rows].tolist()
     for name in ("vectors", "geometry", "tile_id", "scene", "datetime"):
         assert (np.concatenate([getattr(piece, name) for piece in pieces]) == getattr(whole, name)).all()
     save_own(tmp_path / "c.parquet", model="other")
     with pytest.raises(DataError, match="made by another model"):
-        list(embeddings.batches(tmp_path, 2))
-
-
-def test_batches_of_nothing_are_refused(tmp_path: Path) -> None:
-    save_foreign(tmp_path / "a.parquet", lists())
-    pq.write_table(pq.read_table(tmp_path / "a.parquet").slice(0, 0), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="holds no rows"):
-        list(embeddings.batches(tmp_path, 2))
+        decoded(tmp_path)
 
 
 # --- other people's ----------------------------------------------------------------------------
@@ -142,7 +150,7 @@ def test_batches_of_nothing_are_refused(tmp_path: Path) -> None:
 def test_lists_of_any_numbers(tmp_path: Path, name: str, kind: pa.DataType) -> None:
     path = tmp_path / "a.parquet"
     save_foreign(path, lists(kind=kind), name=name)
-    found = embeddings.read(path)
+    found = Embeddings.open(path)
     assert np.allclose(found.vectors, VECTORS, atol=2e-3)
     assert found.tile_id is found.scene is found.datetime is None
     assert found.metadata == {}
@@ -157,9 +165,9 @@ def test_other_lists(tmp_path: Path) -> None:
         pa.array(VECTORS.tolist(), pa.list_(pa.float32(), 3)),
     ):
         save_foreign(path, column)
-        assert np.allclose(embeddings.read(path).vectors, VECTORS)
+        assert np.allclose(Embeddings.open(path).vectors, VECTORS)
     save_foreign(path, lists(np.arange(15).reshape(5, 3), pa.int8()))
-    assert embeddings.read(path).vectors.tolist() == np.arange(15).reshape(5, 3).tolist()
+    assert Embeddings.open(path).vectors.tolist() == np.arange(15).reshape(5, 3).tolist()
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:4326", "EPSG:3857", "EPSG:3035"])
@@ -167,7 +175,7 @@ def test_other_lists(tmp_path: Path) -> None:
 def test_any_crs(tmp_path: Path, crs: str, points: bool) -> None:
     path = tmp_path / "a.parquet"
     save_foreign(path, lists(), crs=crs, points=points)
-    found = embeddings.read(path)
+    found = Embeddings.open(path)
     assert np.allclose(found.lonlat, CENTRES, atol=1e-7)
     assert (found.side_m > 5) != points
 
@@ -176,7 +184,7 @@ def test_identity_where_there_is_one(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     times = pd.to_datetime(["2020-01-01"] * 5).tz_localize("UTC")
     save_foreign(path, lists(), tile_id=[1, 2, 3, 4, 5], scene=list("abcde"), datetime=times)
-    found = embeddings.read(path)
+    found = Embeddings.open(path)
     assert found.tile_id.tolist() == list("12345")
     assert found.scene.tolist() == list("abcde")
     assert found.datetime[0] == np.datetime64("2020-01-01")
@@ -187,12 +195,12 @@ def test_identity_where_there_is_one(tmp_path: Path) -> None:
 
 def test_missing_files_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
-        embeddings.read(tmp_path / "none.parquet")
+        decoded(tmp_path / "none.parquet")
     with pytest.raises(DataError, match=r"holds no \*\.parquet"):
-        embeddings.read(tmp_path)
+        decoded(tmp_path)
     (tmp_path / "a.parquet").write_text("text")
     with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
-        embeddings.read(tmp_path)
+        decoded(tmp_path)
 
 
 def test_unusable_vectors(tmp_path: Path) -> None:
@@ -201,7 +209,7 @@ def test_unusable_vectors(tmp_path: Path) -> None:
     def refused(column: Any, words: str, **options: Any) -> None:
         save_foreign(path, column, **options)
         with pytest.raises(DataError, match=words) as caught:
-            embeddings.read(path)
+            decoded(path)
         assert str(caught.value).startswith(f"{path}: ")
         assert "\n" not in str(caught.value)
 
@@ -222,7 +230,7 @@ def test_unusable_geometry(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"embedding": lists()}), path)
     with pytest.raises(DataError, match="its footer describes no geometry"):
-        embeddings.read(path)
+        decoded(path)
     save_foreign(path, lists())
     table = pq.read_table(path)
     for column, words in (
@@ -231,12 +239,12 @@ def test_unusable_geometry(tmp_path: Path) -> None:
     ):
         pq.write_table(table.set_column(0, "geometry", column), path)
         with pytest.raises(DataError, match=words):
-            embeddings.read(path)
+            decoded(path)
     geo = json.loads(table.schema.metadata[b"geo"])
     geo["columns"]["geometry"]["encoding"] = "point"
     pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
     with pytest.raises(DataError, match="encoded as point; a WKB column is needed"):
-        embeddings.read(path)
+        decoded(path)
 
 
 def test_no_rows(tmp_path: Path) -> None:
@@ -244,4 +252,4 @@ def test_no_rows(tmp_path: Path) -> None:
     save_foreign(path, lists())
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     with pytest.raises(DataError, match="holds no rows"):
-        embeddings.read(path)
+        decoded(path)

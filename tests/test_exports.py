@@ -56,7 +56,7 @@ def raw(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return np.where(valid[:, None], pixels, np.nan).astype(np.float32)
 
 
-def encoder(name: str, bands: int, dtype: str, *, place: bool) -> tuple[encoders.Encoder, models.Model]:
+def encoder(name: str, bands: int, dtype: str, *, place: bool) -> tuple[encoders.Encoder, models.Description]:
     """A network with random weights, descriptors fitted and the description of it."""
     dim = {"none": 0, "resnet18": 512}.get(name, 16)
     mean, std = [120.0] * bands, [30.0] * bands
@@ -71,11 +71,11 @@ def encoder(name: str, bands: int, dtype: str, *, place: bool) -> tuple[encoders
         made.place = Place(found, torch.zeros(width), weight)
         architecture["place"] = {**found.shape.to_json(), "factors": 5}
     made.finished = True
-    model = models.Model("encoder", architecture, tuple(range(1, bands + 1)), dtype, SIDE, {}, {}, {})
+    model = models.Description("encoder", architecture, tuple(range(1, bands + 1)), dtype, SIDE, {}, {}, {})
     return made.eval(), model
 
 
-def saved(folder: Path, model: models.Model, network: torch.nn.Module) -> Path:
+def saved(folder: Path, model: models.Description, network: torch.nn.Module) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     models.write(folder, model, network.state_dict(), [])
     return folder
@@ -90,7 +90,7 @@ def segmenter(folder: Path, nodata: float | None = None) -> tuple[Path, Segmente
         "resolution_m": 10.0,
         "tile_settings": {"bands": None, "alpha": "auto", "nodata": nodata},
     }
-    model = models.Model(
+    model = models.Description(
         kind="segmenter",
         architecture={"network": "unet", "bands": 3, "members": [member.shape for member in members]},
         bands=(1, 2, 3),

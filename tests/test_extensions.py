@@ -16,7 +16,8 @@ from tile2vec_cli.config.encoders import ENCODERS, Row
 from tile2vec_cli.config.fields import option_of
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.config.training import TrainConfig
-from tile2vec_cli.embedding import embeddings, inference
+from tile2vec_cli.embedding import inference
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.learning import examples, heads, training
 from tile2vec_cli.learning.examples import Examples, Source
 from tile2vec_cli.learning.heads import Sizes
@@ -99,7 +100,7 @@ def test_a_row_each_makes_a_model(encoder: str, tmp_path: Path, monkeypatch: pyt
     assert (report.encoder, report.objective, report.steps) == (encoder, "brightness", 2)
     assert report.val_loss is not None and np.isfinite(report.val_loss)
     inference.embed(tiles, folder, vectors, EmbedConfig(device="cpu", precision="fp32"))
-    found = embeddings.read(vectors).vectors
+    found = Embeddings.open(vectors).vectors
     assert found.shape == (256, 8)
     network, _ = models.load_encoder(folder, torch.device("cpu"))
     assert network.lit == ([True] if encoder == "transformer" else [False, True])

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo import geoparquet, outlines
 
 # What https://geoparquet.org/releases/v1.1.0 asks of the footer key `geo`.
 BBOX = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
@@ -184,7 +184,7 @@ def test_no_rows_make_a_valid_file(tmp_path: Path) -> None:
 
 
 def test_rings_run_counter_clockwise_and_keep_their_digits() -> None:
-    shape = geoparquet.polygons(square(-120.123456789, 37.1)[None])[0]
+    shape = outlines.polygons(square(-120.123456789, 37.1)[None])[0]
     assert shape.exterior.is_ccw
     assert set(shape.exterior.coords) == {tuple(corner) for corner in square(-120.123456789, 37.1)}
 
@@ -199,7 +199,7 @@ def test_a_footprint_is_cut_at_the_antimeridian(
     west: float, south: float, start: int, backwards: bool
 ) -> None:
     ring = np.roll(square(west, south)[:: -1 if backwards else 1], start, axis=0)
-    shape = geoparquet.polygons(ring[None])[0]
+    shape = outlines.polygons(ring[None])[0]
     assert shape.is_valid
     assert shape.area == pytest.approx(1e-4, rel=1e-6)
     box = shapely.bounds(shape)
@@ -210,14 +210,14 @@ def test_a_footprint_is_cut_at_the_antimeridian(
         part.exterior.is_ccw and part.bounds[2] - part.bounds[0] < 0.011
         for part in getattr(shape, "geoms", [shape])
     )
-    centre = geoparquet.centres(np.array([shape]))[0]
+    centre = outlines.centres(np.array([shape]))[0]
     assert abs((centre[0] - west - 0.005 + 180) % 360 - 180) < 1e-6
     assert centre[1] == pytest.approx(south + 0.005)
 
 
 @pytest.mark.parametrize("west", [180.0, -180.0, 179.99])
 def test_a_footprint_that_touches_the_antimeridian_stays_whole(west: float) -> None:
-    shape = geoparquet.polygons(square(west, 10)[None])[0]
+    shape = outlines.polygons(square(west, 10)[None])[0]
     assert shape.geom_type == "Polygon"
     assert shape.bounds[2] - shape.bounds[0] == pytest.approx(0.01)
 
@@ -225,16 +225,16 @@ def test_a_footprint_that_touches_the_antimeridian_stays_whole(west: float) -> N
 @pytest.mark.parametrize("lat", [89.9, -89.9])
 def test_a_footprint_around_a_pole_reaches_it(lat: float) -> None:
     ring = np.array([[45, lat], [135, lat], [-135, lat], [-45, lat]])
-    shape = geoparquet.polygons(ring[None])[0]
+    shape = outlines.polygons(ring[None])[0]
     assert shape.is_valid
     assert shape.area == pytest.approx(36, rel=1e-6)
     assert shape.covers(shapely.Point(77, np.copysign(89.95, lat)))
-    assert geoparquet.centres(np.array([shape]))[0].tolist() == [0, np.copysign(90, lat)]
+    assert outlines.centres(np.array([shape]))[0].tolist() == [0, np.copysign(90, lat)]
 
 
 def test_centres_of_points() -> None:
     points = shapely.points([[1.5, 2], [-179, 3]])
-    assert geoparquet.centres(points).tolist() == [[1.5, 2], [-179, 3]]
+    assert outlines.centres(points).tolist() == [[1.5, 2], [-179, 3]]
 
 
 # --- bad input -------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ import torch
 from projects import DIM, FP32, content, cut, embed, make, write_model, write_scene
 
 from tile2vec_cli.config.pipeline import EmbedConfig
-from tile2vec_cli.embedding import embedding_outputs, embeddings, inference
+from tile2vec_cli.embedding import embedding_outputs, inference
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, InputError, Interrupted, OutputError, UsageError
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.neural import models
@@ -50,7 +51,7 @@ def test_vectors_are_the_networks(root: Path, out: str, files: int, dtype: str, 
     assert (report.tiles, report.dim, report.parts, report.made) == (108, DIM, 3, 3)
     assert report.tiles_per_second > 0
     assert len(list(root.rglob("e*/*.parquet") if files == 3 else root.glob("e.parquet"))) == files
-    found = embeddings.read(root / out)
+    found = Embeddings.open(root / out)
     truth = expected(root)
     assert set(found.tile_id) == set(truth)
     errors = [
@@ -62,7 +63,7 @@ def test_vectors_are_the_networks(root: Path, out: str, files: int, dtype: str, 
 
 def test_bf16_is_close(root: Path) -> None:
     embed(root, "e", EmbedConfig(precision="bf16"))
-    found, truth = embeddings.read(root / "e"), expected(root)
+    found, truth = Embeddings.open(root / "e"), expected(root)
     exact = np.array([truth[name] for name in found.tile_id])
     assert np.linalg.norm(found.vectors - exact) < 0.02 * np.linalg.norm(exact)
 
@@ -159,7 +160,7 @@ def test_other_settings_or_models_are_refused(root: Path) -> None:
         assert content(root / "e") == before
         assert embed(root, out, model="other", overwrite=True).made == 3
         assert embed(root, out, model="other", overwrite=True).made == 0
-    assert embeddings.read(root / "e").metadata["model"] == models.fingerprint(root / "other")
+    assert Embeddings.open(root / "e").metadata["model"] == models.fingerprint(root / "other")
 
 
 def test_a_stop_leaves_whole_files_and_the_rest_is_done_later(root: Path) -> None:

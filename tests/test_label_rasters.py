@@ -180,12 +180,12 @@ def test_a_shape_across_the_antimeridian(write_scene: SceneWriter) -> None:
     codes[0, :, 5:] = 2
     settings: dict[str, Any] = {"crs": "EPSG:32660", "transform": from_origin(833_000, 100_000, 200, 200)}
     path = write_scene("labels.tif", codes, **settings)
-    from tile2vec_cli.geo import geoparquet, places
+    from tile2vec_cli.geo import outlines, places
 
     corners = np.array(
         [[[833_000, 98_000], [835_000, 98_000], [835_000, 100_000], [833_000, 100_000]]], float
     )
-    shape = geoparquet.polygons(places.to_lonlat("EPSG:32660", corners, "-"))
+    shape = outlines.polygons(places.to_lonlat("EPSG:32660", corners, "-"))
     assert shape[0].geom_type == "MultiPolygon"
     found = counts(path, shape)[0]
     assert found.sum() >= 60

@@ -82,7 +82,7 @@ def test_a_model_is_for_bands_of_these_names(write_named: Callable[..., Path], t
     cut(tmp_path / "others", other)
     cut(tmp_path / "put right", other, config=replace(SMALL_TILES, bands=(4, 3, 2, 1)))
     cut(tmp_path / "unnamed", write_named("plain.tif"))
-    model = models.Model("encoder", {}, (1, 2, 3, 4), "int16", 10, {}, {}, {}, band_names=NAMES)
+    model = models.Description("encoder", {}, (1, 2, 3, 4), "int16", 10, {}, {}, {}, band_names=NAMES)
     path = tmp_path / "model"
     with pytest.raises(DataError, match=r"is B08, B04, B03, B02; .* B02, B03, B04, B08. .* --bands 4,3,2,1,"):
         models.require_fit(path, model, TileSet.open(tmp_path / "others"))

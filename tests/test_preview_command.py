@@ -199,13 +199,13 @@ def test_a_coarse_tile_has_many_pixels() -> None:
     )
 
 
-def test_one_crs_in_two_spellings_is_one_map(tmp_path: Path) -> None:
+def test_one_crs_in_two_spellings_is_one_map() -> None:
     placing = mosaics.Placing()
     for number, spelling in enumerate(("EPSG:32633", CRS("EPSG:32633").to_wkt())):
         placing._lattices[str(number)] = mosaics._Lattice(spelling, (100.0, 100.0))
     points = shapely.points(15 + 0.001 * np.arange(20), np.full(20, 48.0))
     scene = np.array(["0", "1"] * 10, dtype=object)
-    placing.add(Embeddings(tmp_path, np.zeros((20, 2), np.float32), points, None, scene, None, {}))
+    placing.add(Embeddings.of(np.zeros((20, 2)), points, scene=scene))
     (one,) = placing.mosaics()
     assert len(one.tile) == len(set(one.col)) and one.height == 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import geopandas
@@ -16,7 +15,7 @@ from tile2vec_cli.config.pipeline import CLASSIFIER_NAMES, ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.evaluation import classifiers, probing, splits
-from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo import outlines
 from tile2vec_cli.geo.grid import spatial_blocks
 from tile2vec_cli.labelling.labels import Labels
 
@@ -37,7 +36,7 @@ def grid(side: int = 30, dates: int = 1, step: float = 100) -> np.ndarray:
 
 def embeddings(vectors: np.ndarray, geometry: np.ndarray) -> Embeddings:
     ids = np.array([f"scene/{k}/0" for k in range(len(vectors))], dtype=object)
-    return Embeddings(Path("e.parquet"), vectors.astype(np.float32), geometry, ids, None, None, {})
+    return Embeddings.of(vectors, geometry, tile_id=ids)
 
 
 def labels(codes: np.ndarray, names: tuple[str, ...] = ("a", "b", "c")) -> Labels:
@@ -70,7 +69,7 @@ def test_features_that_tell_classes_score_high_on_either_split() -> None:
 def place_codes(geometry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Features that know only the block, and classes that change from block to block."""
     random = np.random.default_rng(0)
-    numbers, place = np.unique(spatial_blocks(geoparquet.centres(geometry), 500), return_inverse=True)
+    numbers, place = np.unique(spatial_blocks(outlines.centres(geometry), 500), return_inverse=True)
     codes = random.permutation(np.arange(len(numbers)) % 2)[place]
     return random.normal(size=(len(numbers), 64))[place] + 0.01 * random.normal(size=(900, 64)), codes
 
@@ -144,7 +143,7 @@ def test_blocks_are_twenty_tiles_wide_unless_said_otherwise() -> None:
     assert splits.choose_task(own, labels(codes), replace(QUICK, block_m=None)).block_m == pytest.approx(
         2000, rel=0.01
     )
-    points = replace(own, geometry=shapely.centroid(own.geometry))
+    points = embeddings(vectors, shapely.centroid(own.geometry))
     assert splits.choose_task(points, labels(codes), replace(QUICK, block_m=None)).block_m == 1000
 
 

@@ -91,7 +91,7 @@ def test_stored_and_scaled_tiles_are_never_mixed(scene: Path, tmp_path: Path) ->
         with pytest.raises(DataError, match=f"made with scaled = {first.scaled}"):
             cutting.cut([str(scene)], out, second)
         assert len(TileSet.open(out)) == 12
-    model = models.Model("encoder", {}, (1, 2), "float32", 10, {}, {}, {}, scaled=True)
+    model = models.Description("encoder", {}, (1, 2), "float32", 10, {}, {}, {}, scaled=True)
     models.require_fit(tmp_path, model, TileSet.open(tmp_path / "True"))
     with pytest.raises(DataError, match=r"--scaled is off; .* needs --scaled on"):
         models.require_fit(tmp_path, model, TileSet.open(tmp_path / "False"))

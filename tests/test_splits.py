@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tile2vec_cli.evaluation.splits import block_split, label_order, overlapping, random_split
-from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo import outlines
 from tile2vec_cli.geo.grid import spatial_blocks
 
 NO_OVERLAPS = np.empty((0, 2), np.int64)
@@ -68,7 +68,7 @@ def two_dates(stride: float, shift: float) -> np.ndarray:
 @pytest.mark.parametrize(("stride", "shift"), [(100, 0), (100, 3), (50, 0), (50, 20)])
 def test_no_ground_is_on_both_sides(stride: float, shift: float) -> None:
     geometry = two_dates(stride, shift)
-    blocks = spatial_blocks(geoparquet.centres(geometry), 300)
+    blocks = spatial_blocks(outlines.centres(geometry), 300)
     overlaps = overlapping(geometry, blocks)
     classes = np.zeros(len(geometry), np.int32)
     metres = np.asarray(geopandas.GeoSeries(geometry, crs="OGC:CRS84").to_crs("EPSG:32614").to_numpy())
@@ -83,7 +83,7 @@ def test_no_ground_is_on_both_sides(stride: float, shift: float) -> None:
 
 def test_overlaps_across_blocks_by_brute_force() -> None:
     geometry = two_dates(70, 13)
-    blocks = spatial_blocks(geoparquet.centres(geometry), 200)
+    blocks = spatial_blocks(outlines.centres(geometry), 200)
     expected = {
         (i, j)
         for i in range(len(geometry))

@@ -20,7 +20,7 @@ from strange import CPU, edit, edit_footer, make, refuses
 from tile2vec_cli.api.checking import check
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig, TripletConfig
 from tile2vec_cli.config.weak import MapConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.embedding.inference import embed
 from tile2vec_cli.neural import models
 from tile2vec_cli.segmentation import mapping, segmenters
@@ -95,7 +95,7 @@ def test_newer_triplets(copy: Path) -> None:
 def test_newer_embeddings(copy: Path) -> None:
     words = ("tile2vec-embeddings/2", "tile2vec-embeddings/1")
     edit_footer(copy / "vectors.parquet", newer)
-    refuses(lambda: embeddings.read(copy / "vectors.parquet"), "vectors.parquet", *words)
+    refuses(lambda: Embeddings.open(copy / "vectors.parquet").rows, "vectors.parquet", *words)
     edit(copy / "vectors" / "manifest.json", newer)
     out = copy / "vectors"
     refuses(lambda: embed(copy / "tiles", copy / "encoder", out, EmbedConfig(device="cpu")), *words)

@@ -16,7 +16,8 @@ import pytest
 from conftest import SceneWriter
 
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
-from tile2vec_cli.embedding import embeddings, inference
+from tile2vec_cli.embedding import inference
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.outputs.parts import dump_json, sha256_file
 from tile2vec_cli.tiling import cutting
@@ -37,7 +38,7 @@ def root(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> Path:
     encoder = encoders.untrained("small", 1, 8, [125.0], [70.0], 0)
     architecture = {"encoder": "small", "bands": 1, "dim": 8}
     normalisation = {"mean": [125.0], "std": [70.0]}
-    described = models.Model("encoder", architecture, (1,), "uint8", 10, normalisation, {}, {})
+    described = models.Description("encoder", architecture, (1,), "uint8", 10, normalisation, {}, {})
     (tmp_path / "model").mkdir()
     models.write(tmp_path / "model", described, encoder.state_dict(), [])
     return tmp_path
@@ -81,7 +82,7 @@ def test_files_have_dates_where_a_tile_has_one(root: Path) -> None:
     assert tiles.table().num_rows == 8
     of = dict(zip(tiles.table()["tile_id"].to_pylist(), tiles.datetime, strict=True))
     for out in ("e", "e.parquet"):
-        found = embeddings.read(root / out)
+        found = Embeddings.open(root / out)
         assert found.datetime is not None and found.tile_id is not None
         assert np.array_equal(found.datetime, [of[name] for name in found.tile_id], equal_nan=True)
         assert (found.datetime == day).sum() == np.isnat(found.datetime).sum() == 4
@@ -89,7 +90,7 @@ def test_files_have_dates_where_a_tile_has_one(root: Path) -> None:
     cutting.cut([str(root / "scenes" / "c.tif")], root / "undated", TileConfig(size=10))
     inference.embed(root / "undated", root / "model", root / "u.parquet", FP32, workers=1)
     assert not has_dates(root / "u.parquet")
-    assert embeddings.read(root / "u.parquet").datetime is None
+    assert Embeddings.open(root / "u.parquet").datetime is None
 
 
 def test_all_that_is_written_is_whole_geoparquet(root: Path) -> None:
@@ -119,13 +120,13 @@ def test_what_older_versions_wrote_is_read_and_up_to_date(root: Path) -> None:
     for out in ("e", "e.parquet"):
         embed(root, out)
         files = list(root.glob(f"{out}/*.parquet")) or [root / out]
-        new = embeddings.read(root / out)
+        new = Embeddings.open(root / out)
         for path in files:
             make_older(path)
         older = {path: path.read_bytes() for path in files}
         assert embed(root, out) == 0
         assert {path: path.read_bytes() for path in files} == older
-        found = embeddings.read(root / out)
+        found = Embeddings.open(root / out)
         assert np.array_equal(found.vectors, new.vectors)
         assert found.datetime is not None and new.datetime is not None
         assert np.array_equal(found.datetime, new.datetime, equal_nan=True)

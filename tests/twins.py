@@ -50,7 +50,7 @@ def model(root: Project) -> Path:
     encoder = encoders.untrained("small", 3, 4, [125.0] * 3, [70.0] * 3, 0)
     path.mkdir()
     architecture = {"encoder": "small", "bands": 3, "dim": 4}
-    description = models.Model("encoder", architecture, (1, 2, 3), "uint8", 8, {}, {}, {})
+    description = models.Description("encoder", architecture, (1, 2, 3), "uint8", 8, {}, {}, {})
     models.write(path, description, encoder.state_dict(), [])
     return path
 

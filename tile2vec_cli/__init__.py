@@ -32,7 +32,7 @@ _OBJECTS = {
     "TileSet": "tiling.tiles",
     "Triplets": "tiling.triplets",
     "Model": "api.models",
-    "Embeddings": "api.vectors",
+    "Embeddings": "embedding.embeddings",
     "Verdict": "api.verdicts",
     "Outcome": "api.outcomes",
 }

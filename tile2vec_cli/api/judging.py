@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tile2vec_cli.api import vectors as arrays
 from tile2vec_cli.api.outcomes import Outcome
-from tile2vec_cli.api.vectors import Embeddings, rows_at, rows_of_tiles
 from tile2vec_cli.api.verdicts import Verdict
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import BASELINE_NAMES, CompareConfig, ProbeConfig
-from tile2vec_cli.embedding.embeddings import Embeddings as Rows
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.evaluation import probe_reports
 from tile2vec_cli.labelling import labels as labelling
@@ -58,7 +58,8 @@ def probe(
     vectors = _vectors(embeddings, tiles, places)
     source: LabelSource | Labels = labels
     if not isinstance(labels, LabelSource):
-        source = labelling.of_classes(labels, len(vectors) if isinstance(vectors, Rows) else _count(vectors))
+        count = len(vectors) if isinstance(vectors, Embeddings) else len(Embeddings.open(vectors))
+        source = labelling.of_classes(labels, count)
     report = probe_reports.run(
         vectors,
         source,
@@ -76,21 +77,17 @@ def probe(
     return Outcome.of("probe", report, *inputs, open=lambda found: Verdict(found, out))
 
 
-def _count(path: Path) -> int:
-    return len(Embeddings.open(path))
-
-
-def _vectors(given: Any, tiles: Path | None, places: Any) -> Path | Rows:
-    """What is to be judged: a file, or rows in memory."""
+def _vectors(given: Any, tiles: Path | None, places: Any) -> Path | Embeddings:
+    """What is to be judged: a file, or vectors in memory."""
     if isinstance(given, Embeddings):
-        return given.rows if given.path is None else given.path
+        return given.path or given
     if isinstance(given, str | Path):
         return Path(given)
     if places is not None:
-        return rows_at(places, given)
+        return arrays.at(places, given)
     if tiles is None:
         raise UsageError("vectors: an array says not where it is. Give its tiles or places as well.")
-    return rows_of_tiles(TileSet.open(tiles), np.asarray(given))
+    return arrays.of_tiles(TileSet.open(tiles), np.asarray(given))
 
 
 def compare(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from tile2vec_cli.api.models import Model
 from tile2vec_cli.api.outcomes import Outcome
-from tile2vec_cli.api.vectors import Embeddings
+from tile2vec_cli.api.vectors import of_tiles
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import inference
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.job import launch
 from tile2vec_cli.job.resources import worker_count
@@ -76,7 +77,7 @@ def embed(
             keys,
             [tiles, model],
             [],
-            open=lambda found: Embeddings.of_tiles(tile_set, vectors, model, found),
+            open=lambda found: of_tiles(tile_set, vectors, inference.made_by(model, config), found),
         )
     own, hands = Shard.parse(shard), crew(workers, dask)
     report = inference.embed(

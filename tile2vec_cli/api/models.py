@@ -22,7 +22,7 @@ class Model:
     """A trained encoder, or a segmenter of `weak_segment`."""
 
     path: Path
-    described: models.Model = field(repr=False)  # what model.json says
+    described: models.Description = field(repr=False)  # what model.json says
     report: dict[str, Any] = field(default_factory=dict, repr=False)  # of the call that trained it
 
     @classmethod

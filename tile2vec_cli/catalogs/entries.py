@@ -18,7 +18,7 @@ from tile2vec_cli.embedding import embedding_files
 from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.exports import metadata
 from tile2vec_cli.exports.metadata import Tensor
-from tile2vec_cli.geo import geoparquet, rasters
+from tile2vec_cli.geo import geoparquet, outlines, rasters
 from tile2vec_cli.labelling import legends
 
 EMBEDDINGS = extension("embeddings", "0.0.1")
@@ -228,7 +228,7 @@ def _footprint(raster: rasters.Raster) -> shapely.Geometry:
     corners = raster.lonlat(rows, cols)
     if not np.isfinite(corners).all():  # a corner beyond the Earth's edge
         return shapely.box(*raster.bounds_lonlat)
-    return geoparquet.polygons(corners[None])[0]
+    return outlines.polygons(corners[None])[0]
 
 
 def model_item(path: Path) -> Item:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo import outlines
 from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.outputs.parts import is_version_of, require_format
 
@@ -51,7 +51,7 @@ def rows(index: pa.Table, vectors: Vectors, dtype: str, scale: float | None) -> 
     table = index.select(own).append_column("embedding", column)
     for name in ("geometry", "bbox"):
         table = table.append_column(index.schema.field(name), index[name])
-    centres = geoparquet.centres(shapely.from_wkb(index["geometry"].to_numpy()))
+    centres = outlines.centres(shapely.from_wkb(index["geometry"].to_numpy()))
     return table.take(pa.array(hilbert_order(centres))).combine_chunks()
 
 

@@ -1,135 +1,267 @@
-"""Embeddings: vectors and the footprints they stand for, ours and other people's."""
+"""Embeddings: vectors and the footprints they stand for, ours and other people's, files and in memory.
+
+Files are decoded once, when something of them is first asked for. Vectors and rows that are more than a
+little lie in files without a name then (see `spools`), memory-mapped: as many as the disk holds can be
+looked at, a few thousand at a time, as often as it takes.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from tile2vec_cli.embedding import embedding_tables
-from tile2vec_cli.embedding.embedding_files import Vectors, header, parts
+from tile2vec_cli.embedding import embedding_files, embedding_readers
+from tile2vec_cli.embedding.embedding_files import Vectors
+from tile2vec_cli.embedding.embedding_readers import SCHEMA, Piece
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import geoparquet, places, tables
-from tile2vec_cli.geo.grid import ECCENTRICITY_SQUARED, METRES_PER_DEGREE, Floats, Ints
-from tile2vec_cli.geo.places import to_lonlat
+from tile2vec_cli.geo import outlines
+from tile2vec_cli.geo.grid import Floats, Ints
+from tile2vec_cli.outputs.spools import Buffer, Spool, release
 from tile2vec_cli.tiling.tiles import TileSet
 
-VECTOR_COLUMNS = ("embedding", "embeddings")
+if TYPE_CHECKING:
+    import geopandas
+
+CHUNK = 8192  # rows at a time: 32 MB of doubles at 512 dimensions
+_SCATTERED = 1024  # the same of rows here and there, of each of which the system maps 64 KiB
+
+OnRows = Callable[[int], None]
+"""Told how many rows have been read so far."""
+TileId = str | int  # other people's rows without an id are known by their number
 
 
 @dataclass(frozen=True)
-class Embeddings:
-    """N vectors and the footprints they stand for."""
+class Rows:
+    """What embeddings hold."""
 
-    path: Path
-    vectors: Vectors = field(repr=False)  # (N, D); int8 multiplied by its scale unless that is set
-    geometry: NDArray[np.object_] = field(repr=False)  # (N,) shapely, lon/lat
-    tile_id: NDArray[np.object_] | None = field(repr=False)  # (N,) str
-    scene: NDArray[np.object_] | None = field(repr=False)  # (N,) str
-    datetime: NDArray[np.datetime64] | None = field(repr=False)  # (N,) milliseconds, UTC
-    metadata: dict[str, Any]  # what the file says under `tile2vec`; {} for other people's
-    scale: NDArray[np.float32] | None = None  # what int8 vectors have yet to be multiplied by
+    vectors: Vectors = field(repr=False)  # (N, D)
+    table: pa.Table = field(repr=False)  # (N,) of SCHEMA; without `datetime` where no file has it
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # of the first file
+    starts: tuple[int, ...] = (0,)  # first rows of the files
+    buffers: tuple[Buffer, ...] = field(default=(), repr=False)  # that the others lie in
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """N vectors and the tiles or places they stand for; of a file or folder, or in memory."""
+
+    path: Path | None  # None: in memory
+    _count: int = field(repr=False)
+    _read: Callable[[], Rows] = field(repr=False)
+    report: dict[str, Any] = field(default_factory=dict, repr=False)  # of the call that made them
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        report: dict[str, Any] | None = None,
+        *,
+        part: str | None = None,
+        only: Sequence[Path] | None = None,
+        on_rows: OnRows = lambda _: None,
+    ) -> Embeddings:
+        """A file of embeddings or all of a folder: ours, or other people's GeoParquet or table, in any CRS.
+
+        part: of the vectors, None for whole ones. only: these files of the folder. on_rows: told when
+        they are read, which is when something of them is first asked for.
+        Raises InputError where nothing is and DataError for what is no such file; when they are read,
+        DataError also for vectors or geometry that are missing or unusable, for vectors without the part,
+        and where the files of a folder come from different models, OutputError where there is no room.
+        """
+        path = Path(path)
+        files = embedding_readers.files(path) if only is None else only
+        count = sum(map(embedding_readers.count, files))
+        return cls(path, count, lambda: _decoded(files, part, on_rows), report or {})
+
+    @classmethod
+    def of(
+        cls,
+        vectors: Any,
+        geometry: NDArray[np.object_],
+        *,
+        tile_id: NDArray[np.object_] | None = None,
+        scene: NDArray[np.object_] | None = None,
+        datetime: NDArray[np.datetime64] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        report: dict[str, Any] | None = None,
+    ) -> Embeddings:
+        """In memory: vectors (N, D) of N shapes in lon/lat. Raises DataError for other vectors."""
+        found = np.asarray(vectors, dtype=np.float32)
+        if found.ndim != 2 or not found.size:
+            raise DataError(f"vectors: are of shape {found.shape}; (N, D) is needed.")
+        bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        if len(bad):
+            raise DataError(
+                f"vectors: {len(bad):,} of {len(found):,} hold NaN or infinity, the first row {bad[0]:,}."
+            )
+        columns = (tile_id, scene, datetime, shapely.to_wkb(geometry))
+        arrays = [
+            pa.nulls(len(found), one.type) if own is None else pa.array(own, one.type)
+            for own, one in zip(columns, SCHEMA, strict=True)
+        ]
+        table = pa.Table.from_arrays(arrays, schema=SCHEMA)
+        rows = Rows(found, table if datetime is not None else table.drop_columns("datetime"), metadata or {})
+        return cls(None, len(found), lambda: rows, report or {})
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return self._count
 
-    def take(self, rows: Ints) -> Embeddings:
-        """These rows alone, as copies: the rest can go."""
-        columns = ("vectors", "geometry", "tile_id", "scene", "datetime")
-        found = {name: getattr(self, name) for name in columns}
-        kept: dict[str, Any] = {name: None if one is None else one[rows] for name, one in found.items()}
-        return replace(self, **kept)
+    @property
+    def name(self) -> str:
+        """What errors call them."""
+        return str(self.path or "vectors")
 
     @cached_property
+    def rows(self) -> Rows:
+        return self._read()
+
+    # --- whole columns -----------------------------------------------------------------------
+
+    @property
+    def vectors(self) -> Vectors:
+        """(N, D) float32, int8 decoded; read-only where they are memory-mapped."""
+        return self.rows.vectors
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the file says under `tile2vec`; {} for other people's."""
+        return self.rows.metadata
+
+    @property
     def parts(self) -> dict[str, slice]:
         """Where in each vector its parts stand, by name; {} where the file names none."""
-        return parts(self.metadata, self.vectors.shape[1])
+        return embedding_files.parts(self.metadata, self.vectors.shape[1])
 
-    def part(self, name: str | None) -> Embeddings:
-        """One part of the vectors alone, None for whole ones. Raises DataError where the file lacks it."""
-        if name is None:
-            return self
-        if name not in self.parts:
-            own = f"are made of {', '.join(self.parts)}" if self.parts else "have no parts"
-            raise DataError(
-                f"{self.path}: its vectors {own}; a part {name} is needed. "
-                "Choose another part, or embed with a model that has it."
-            )
-        here = self.parts[name]
-        scale = self.scale if self.scale is None or self.scale.size == 1 else self.scale[here]
-        return replace(self, vectors=self.vectors[:, here], scale=scale)
+    @property
+    def geometry(self) -> NDArray[np.object_]:
+        """(N,) shapely, lon/lat; decoded each time."""
+        return self._by_chunk(lambda shapes: shapes)
+
+    @property
+    def tile_id(self) -> NDArray[np.object_] | None:
+        """(N,) str; None where a file has none."""
+        return self._texts("tile_id")
+
+    @property
+    def scene(self) -> NDArray[np.object_] | None:
+        """(N,) str; None where a file has none."""
+        return self._texts("scene")
+
+    @property
+    def datetime(self) -> NDArray[np.datetime64] | None:
+        """(N,) milliseconds, UTC, NaT where not known; None where no file has a column of them."""
+        if "datetime" not in self.rows.table.column_names:
+            return None
+        return np.asarray(self.rows.table["datetime"], dtype="datetime64[ms]")
 
     @cached_property
     def lonlat(self) -> Floats:
         """(N, 2) centres in degrees on WGS 84."""
-        return geoparquet.centres(self.geometry)
+        return self._by_chunk(outlines.centres)
 
     @cached_property
     def side_m(self) -> float:
         """Median ground side of the footprints in metres: the root of their area. 0 for points."""
-        sine = np.sin(np.radians(self.lonlat[:, 1]))
-        # Metres a degree of latitude and of longitude, for the ellipsoid.
-        flat = 1 - ECCENTRICITY_SQUARED * sine**2
-        up = METRES_PER_DEGREE * (1 - ECCENTRICITY_SQUARED) / flat**1.5
-        across = METRES_PER_DEGREE * np.sqrt(np.maximum(1 - sine**2, 0) / flat)
-        return float(np.median(np.sqrt(shapely.area(self.geometry) * up * across)))
+        return outlines.side_m(self._by_chunk(shapely.area), self.lonlat)
+
+    def to_geopandas(self) -> geopandas.GeoDataFrame:
+        """A row for each vector: tile_id, scene and datetime where known, embedding, and the footprint."""
+        import geopandas
+
+        known = {name: getattr(self, name) for name in ("tile_id", "scene", "datetime")}
+        columns = {name: column for name, column in known.items() if column is not None}
+        columns["embedding"] = list(self.vectors)
+        return geopandas.GeoDataFrame(columns, geometry=list(self.geometry), crs="OGC:CRS84")
+
+    def _texts(self, name: str) -> NDArray[np.object_] | None:
+        column = self.rows.table[name]
+        return None if column.null_count else np.array(column.to_pylist(), dtype=object)
+
+    def _by_chunk(self, of: Callable[[NDArray[np.object_]], NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([of(self.shapes(here)) for here in self.chunks()])
+
+    # --- some rows ---------------------------------------------------------------------------
+
+    def chunks(self) -> Iterator[slice]:
+        """All rows, a few thousand at a time, none of two files: memory does not grow with their number."""
+        for first, last in pairwise((*self.rows.starts, len(self))):
+            for start in range(first, last, CHUNK):
+                yield slice(start, min(start + CHUNK, last))
+                release(*self.rows.buffers)
+
+    def take(self, rows: Ints | slice) -> Embeddings:
+        """These rows alone: of a slice as they lie, else as copies."""
+        return self._with(self.vectors[rows] if isinstance(rows, slice) else self.vectors_of(rows), rows)
+
+    def places(self, rows: Ints | slice) -> Embeddings:
+        """The same without vectors."""
+        return self._with(self.vectors[:0, :0], rows)
+
+    def _with(self, vectors: Vectors, rows: Ints | slice) -> Embeddings:
+        found = Rows(vectors, _some(self.rows.table, rows), self.metadata)
+        return Embeddings(self.path, len(found.table), lambda: found)
+
+    def vectors_of(self, rows: Ints) -> Vectors:
+        """(M, D) copies of those of these rows."""
+        found = np.empty((len(rows), self.vectors.shape[1]), np.float32)
+        for start in range(0, len(rows), _SCATTERED):
+            found[start : start + _SCATTERED] = self.vectors[rows[start : start + _SCATTERED]]
+            release(*self.rows.buffers)
+        return found
+
+    def shapes(self, rows: Ints | slice) -> NDArray[np.object_]:
+        """(M,) the footprints of these rows."""
+        return np.asarray(shapely.from_wkb(_some(self.rows.table["geometry"], rows).to_numpy()))
+
+    def ids(self, rows: Ints | slice = slice(None)) -> list[TileId]:
+        """tile_ids; the numbers of the rows that have none."""
+        names = _some(self.rows.table["tile_id"], rows)
+        found: list[TileId] = names.to_pylist()
+        if names.null_count:
+            numbers = np.arange(len(self))[rows].tolist()
+            found = [number if name is None else name for name, number in zip(found, numbers, strict=True)]
+        return found
 
 
-def read(path: Path, part: str | None = None) -> Embeddings:
-    """Read a GeoParquet file of embeddings, or all such files of a folder.
-
-    Ours, or any with a column `embedding` (or `embeddings`) of lists of numbers; in any CRS. part: of
-    the vectors, None for whole ones.
-    Raises InputError where nothing is; DataError where vectors are missing, of unequal length or not
-    finite, or lack the part, where geometry is missing, and where the files of a folder come from different
-    models.
-    """
-    found = [_read_file(file).part(part) for file in files(path)]
-    for other in found[1:]:
-        require_alike(found[0], other)
-    return found[0] if len(found) == 1 else joined(path, found)
+def _some(table: Any, rows: Ints | slice) -> Any:
+    """These rows of a table or a column."""
+    return table[rows] if isinstance(rows, slice) else table.take(pa.array(rows))
 
 
-def joined(path: Path, pieces: Sequence[Embeddings], vectors: Vectors | None = None) -> Embeddings:
-    """One of several of one model. A tile of a piece without dates has none beside dated ones.
-
-    vectors: those of all pieces, where they are one array already.
-    """
-    if any(one.datetime is not None for one in pieces):
-        unknown = np.datetime64("NaT", "ms")
-        pieces = [
-            one if one.datetime is not None else replace(one, datetime=np.full(len(one), unknown))
-            for one in pieces
-        ]
-
-    def column(name: str) -> Any:
-        columns = [getattr(one, name) for one in pieces]
-        return None if any(own is None for own in columns) else np.concatenate(columns)
-
-    found = column("vectors") if vectors is None else vectors
-    names = ("geometry", "tile_id", "scene", "datetime")
-    return Embeddings(path, found, **{name: column(name) for name in names}, metadata=pieces[0].metadata)
-
-
-def files(path: Path) -> list[Path]:
-    """Those that `read` reads, in their order. Raises DataError where a folder holds none."""
-    if not path.is_dir():
-        return [path]
-    files = sorted(file for file in path.glob("*.parquet") if not file.name.startswith("."))
-    if not files:
-        raise DataError(f"{path}: holds no *.parquet; files of embeddings are needed. Run `tile2vec embed`.")
-    return files
+def _decoded(files: Sequence[Path], part: str | None, on_rows: OnRows) -> Rows:
+    first: Piece | None = None
+    starts, count, dated = [], 0, False
+    with Spool() as vectors, Spool() as rows:
+        rows.write(SCHEMA.serialize())
+        for file in files:
+            starts.append(count)
+            for piece in embedding_readers.pieces(file, CHUNK, part):
+                first = first or piece
+                require_alike(first, piece)
+                vectors.write(np.ascontiguousarray(piece.vectors))
+                rows.write(piece.rows.serialize())
+                count += len(piece.vectors)
+                dated |= piece.dated
+                on_rows(count)
+        assert first is not None
+        buffers = vectors.mapped(), rows.mapped()
+    table = pa.ipc.open_stream(pa.py_buffer(buffers[1])).read_all()
+    found = np.frombuffer(buffers[0], np.float32).reshape(count, -1)
+    return Rows(
+        found, table if dated else table.drop_columns("datetime"), first.metadata, (*starts,), buffers
+    )
 
 
-def require_alike(one: Embeddings, other: Embeddings) -> None:
+def require_alike(one: Embeddings | Piece, other: Embeddings | Piece) -> None:
     """Raise DataError where the vectors of two files cannot be compared."""
     if one.metadata.get("model") != other.metadata.get("model"):
         raise DataError(
@@ -148,9 +280,10 @@ def positions(embeddings: Embeddings, tiles: TileSet, needed: str, rows: Ints | 
 
     needed: what needs their pixels, and needs or need, for the error. Raises DataError for another set.
     """
-    if embeddings.tile_id is None:
-        raise DataError(f"{embeddings.path}: has no tile_id; {needed} it to find the tiles' pixels.")
-    wanted = embeddings.tile_id if rows is None else embeddings.tile_id[rows]
+    names = embeddings.tile_id
+    if names is None:
+        raise DataError(f"{embeddings.name}: has no tile_id; {needed} it to find the tiles' pixels.")
+    wanted = names if rows is None else names[rows]
     ids = tiles.positions(wanted.tolist())
     missing = np.flatnonzero(ids < 0)
     if len(missing):
@@ -159,162 +292,3 @@ def positions(embeddings: Embeddings, tiles: TileSet, needed: str, rows: Ints | 
             f"{needed} the tile set that was embedded. Give that one."
         )
     return ids
-
-
-def batches(
-    path: Path,
-    rows: int,
-    stored: bool = False,
-    part: str | None = None,
-    only: Sequence[Path] | None = None,
-) -> Iterator[Embeddings]:
-    """What `read` returns, at most so many rows at a time, in the same order; errors as there.
-
-    stored: int8 vectors stay int8, which takes a quarter of the memory, and have a `scale`. only: these
-    files of the folder.
-    """
-    first: Embeddings | None = None
-    for file in files(path) if only is None else only:
-        layout, start = _layout(file), 0
-        for table in _tables(file, layout, rows):
-            found = _of_table(file, table, layout, stored, start).part(part)
-            start += len(table)
-            first = first or replace(found, vectors=found.vectors[:1].copy(), geometry=found.geometry[:1])
-            require_alike(first, found)
-            yield found
-
-
-def count(path: Path) -> int:
-    """How many rows `read` would return."""
-    return sum(_count(file) for file in files(path))
-
-
-def _count(path: Path) -> int:
-    if _is_text(path):
-        return len(tables.read(path, tables.columns(path)[:1]))
-    return geoparquet.count(path)
-
-
-def _is_text(path: Path) -> bool:
-    return tables.is_table(path) and not tables.is_parquet(path)
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Which columns of a file hold what."""
-
-    vectors: tuple[str, ...]  # one of lists, or one for each dimension
-    geometry: str | None  # None: the file is a plain table, see `embedding_tables`
-    crs: str | None
-    columns: tuple[str, ...]  # all that are read
-    metadata: dict[str, str]
-
-
-def _layout(path: Path) -> _Layout:
-    names = tables.columns(path) if _is_text(path) else geoparquet.columns(path)
-    own = [name for name in VECTOR_COLUMNS if name in names]
-    vectors = tuple(own[:1]) or embedding_tables.numbered(path, names)
-    if not vectors:
-        raise DataError(
-            f"{path}: has the columns {', '.join(names)}; one named embedding or embeddings is needed, or "
-            "numbered ones (A00, A01, …). Rename the one that holds the vectors."
-        )
-    metadata = {} if _is_text(path) else geoparquet.read_metadata(path)
-    wanted = {*vectors, *({"tile_id", "scene", "datetime"} & set(names))}
-    if "geo" not in metadata and embedding_tables.has_places(path, names):
-        return _Layout(vectors, None, "OGC:CRS84", tuple(sorted(wanted)), metadata)
-    geometry, crs = _geometry_column(path, metadata, names)
-    return _Layout(vectors, geometry, crs, tuple(sorted({*wanted, geometry})), metadata)
-
-
-def _tables(path: Path, layout: _Layout, rows: int) -> Iterator[pa.Table]:
-    """At most so many rows of the file at a time."""
-    if layout.geometry is not None:
-        yield from geoparquet.batches(path, layout.columns, rows)
-        return
-    whole = embedding_tables.read(path, layout.columns)
-    for start in range(0, max(len(whole), 1), rows):
-        yield whole.slice(start, rows)
-
-
-def _read_file(path: Path) -> Embeddings:
-    layout = _layout(path)
-    if layout.geometry is None:
-        return _of_table(path, embedding_tables.read(path, layout.columns), layout)
-    table, _ = geoparquet.read(path, layout.columns)
-    return _of_table(path, table, layout)
-
-
-def _of_table(
-    path: Path, table: pa.Table, layout: _Layout, stored: bool = False, start: int = 0
-) -> Embeddings:
-    """start: the row of the file that is the table's first."""
-    one = layout.vectors[0] in VECTOR_COLUMNS
-    column = table[layout.vectors[0]] if one else embedding_tables.stacked(path, table, layout.vectors)
-    vectors = embedding_tables.vectors(path, column, start)
-    scale = None
-    if vectors.dtype == np.int8:
-        scale = np.asarray(_scale(layout.metadata), dtype=np.float32)
-        if not stored:
-            vectors, scale = vectors * scale, None
-    return Embeddings(
-        path,
-        vectors,
-        _geometry(path, table[layout.geometry or "geometry"], layout.crs),
-        _texts(table, "tile_id"),
-        _texts(table, "scene"),
-        _times(table),
-        header(layout.metadata, path),
-        scale,
-    )
-
-
-def _scale(metadata: Mapping[str, str]) -> Any:
-    """What int8 vectors are multiplied by: a number, or one for each dimension."""
-    try:
-        return json.loads(metadata.get("emb", "{}")).get("quantization", {}).get("scale", 1.0)
-    except (ValueError, AttributeError):
-        return 1.0
-
-
-def _geometry_column(path: Path, metadata: Mapping[str, str], names: list[str]) -> tuple[str, str | None]:
-    """The primary geometry column and its CRS, None where the file says that it is unknown."""
-    try:
-        geo = json.loads(metadata["geo"])
-        name = str(geo["primary_column"])
-        column = geo["columns"][name]
-        encoding, crs = str(column["encoding"]), column.get("crs", "OGC:CRS84")
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path}: its footer describes no geometry; GeoParquet is needed. "
-            "Write it with GeoDataFrame.to_parquet or ogr2ogr."
-        ) from error
-    if encoding != "WKB" or name not in names:
-        raise DataError(f"{path}: its geometry {name} is encoded as {encoding}; a WKB column is needed.")
-    return name, json.dumps(crs) if isinstance(crs, dict) else crs
-
-
-def _geometry(path: Path, column: pa.ChunkedArray, crs: str | None) -> NDArray[np.object_]:
-    """(N,) shapely geometries in lon/lat, within ±180 degrees."""
-    try:
-        geometry = shapely.from_wkb(column.to_numpy())
-    except (shapely.errors.GEOSException, TypeError) as error:
-        raise DataError(f"{path}: its geometry is not valid WKB ({error}); WKB is needed.") from error
-    missing = int((shapely.is_missing(geometry) | shapely.is_empty(geometry)).sum())
-    if missing:
-        raise DataError(f"{path}: {missing:,} of {len(geometry):,} rows have no geometry; all need one.")
-    if crs == "OGC:CRS84" or (crs is not None and '"CRS84"' in crs):
-        return places.wrapped(np.asarray(geometry))
-    return places.wrapped(shapely.transform(geometry, lambda xy: to_lonlat(crs, xy, str(path))))
-
-
-def _texts(table: pa.Table, name: str) -> NDArray[np.object_] | None:
-    if name not in table.column_names:
-        return None
-    return np.array([str(value) for value in table[name].to_pylist()], dtype=object)
-
-
-def _times(table: pa.Table) -> NDArray[np.datetime64] | None:
-    if "datetime" not in table.column_names or not pa.types.is_temporal(table["datetime"].type):
-        return None
-    return np.asarray(table["datetime"].cast(pa.timestamp("ms"), safe=False), dtype="datetime64[ms]")

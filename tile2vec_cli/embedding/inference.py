@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from tile2vec_cli.neural import device, encoders, models
 from tile2vec_cli.neural.batches import ahead
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.outputs.spools import Spool, release
 from tile2vec_cli.tiling import likeness
 from tile2vec_cli.tiling.tile_files import Part
 from tile2vec_cli.tiling.tiles import TileSet
@@ -73,13 +73,7 @@ def embed(
     models.require_fit(model_path, model, tiles)
     otherwise = likeness.note_scaling(tiles.scaling, model.scaling, str(tiles.path))
     likeness.remark_scaling(otherwise, model.scaling, "the model's")
-    header: dict[str, Any] = {
-        "model": models.fingerprint(model_path),
-        "architecture": model.architecture,
-        "settings": config.settings(),
-    }
-    if "place" in model.architecture:
-        header[embedding_files.PART_SIZES] = encoders.part_sizes(model.architecture)
+    header = made_by(model_path, config)
     present = [part for part in tiles.parts if part.count]
     one_file = out.suffix == ".parquet"
     others = 0
@@ -145,6 +139,18 @@ def load(path: Path, config: EmbedConfig, workers: int | None = None) -> Forward
     encoder, model = models.load_encoder(path, torch.device("cpu"))
     batch_size = config.batch_size or encoders.tiles_a_pass(model.architecture["encoder"], runtime.name)
     return Forward(encoders.fused(encoder).to(runtime.device), runtime, batch_size)
+
+
+def made_by(model_path: Path, config: EmbedConfig) -> dict[str, Any]:
+    """What a footer says of the model and the settings."""
+    architecture = models.describe(model_path).architecture
+    sizes = {embedding_files.PART_SIZES: encoders.part_sizes(architecture)} if "place" in architecture else {}
+    return {
+        "model": models.fingerprint(model_path),
+        "architecture": architecture,
+        "settings": config.settings(),
+        **sizes,
+    }
 
 
 # --- the work ---------------------------------------------------------------------------------
@@ -242,7 +248,7 @@ def _into_file(forward: Forward, files: Files, out: Path, todo: list[Part], on_p
         made = _all_good(forward.vectors(todo, on_progress))
         scale = None
         if files.dtype == "int8":  # needs the largest number of all first
-            spool = stack.enter_context(TemporaryFile(dir=out.parent))
+            spool = stack.enter_context(Spool(out.parent))
             scale = files.scale(_fill(spool, made))
             made = _spooled(spool, todo)
         dated = any(part.is_dated for part in todo)
@@ -261,17 +267,19 @@ def _all_good(found: Iterator[tuple[Part, Vectors | Tile2VecError]]) -> Iterator
         yield part, vectors
 
 
-def _fill(spool: IO[bytes], made: Iterator[tuple[Part, Vectors]]) -> float:
+def _fill(spool: Spool, made: Iterator[tuple[Part, Vectors]]) -> float:
     """Write all vectors to the spool; return the largest absolute number."""
     most = 0.0
     for _, vectors in made:
-        spool.write(vectors.tobytes())
+        spool.write(np.ascontiguousarray(vectors))
         most = max(most, largest(vectors))
     return most
 
 
-def _spooled(spool: IO[bytes], todo: list[Part]) -> Iterator[tuple[Part, Vectors]]:
-    width = spool.tell() // sum(part.count for part in todo)
-    spool.seek(0)
+def _spooled(spool: Spool, todo: list[Part]) -> Iterator[tuple[Part, Vectors]]:
+    buffer, start = spool.mapped(), 0
+    every = np.frombuffer(buffer, np.float32).reshape(sum(part.count for part in todo), -1)
     for part in todo:
-        yield part, np.frombuffer(spool.read(width * part.count), np.float32).reshape(part.count, -1)
+        yield part, every[start : start + part.count]
+        release(buffer)
+        start += part.count

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from scipy.spatial import cKDTree
 
 from tile2vec_cli.embedding.embedding_files import Vectors
-from tile2vec_cli.embedding.embeddings import Embeddings, read
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo.grid import Floats, Ints, ecef
 from tile2vec_cli.geo.places import ground_m
@@ -33,20 +33,20 @@ class Common:
 
     @classmethod
     def of(cls, own: Embeddings, paths: Mapping[str, Path]) -> Common:
-        """Raises InputError and DataError as `embeddings.read`, DataError where no tile is in common."""
+        """Raises InputError and DataError as `Embeddings.open`, DataError where no tile is in common."""
         rows, others, matched_by = {}, {}, {}
         for name, path in paths.items():
-            other = read(path)
+            other = Embeddings.open(path)
             rows[name], matched_by[name] = _rows(own, other)
-            others[name] = other.vectors
+            others[name] = other
         found = np.all([one >= 0 for one in rows.values()], axis=0)
         if not found.any():
             raise DataError(
-                f"{own.path}: no tile stands in all of {', '.join(map(str, paths.values()))}; vectors of the "
+                f"{own.name}: no tile stands in all of {', '.join(map(str, paths.values()))}; vectors of the "
                 "same tiles are needed. Leave one of them out."
             )
         kept = np.flatnonzero(found)
-        vectors = {name: others[name][rows[name][kept]] for name in paths}
+        vectors = {name: others[name].vectors_of(rows[name][kept]) for name in paths}
         return cls(own.take(kept), vectors, matched_by, len(own) - len(kept))
 
     def report(self) -> dict[str, object]:
@@ -75,8 +75,9 @@ def _rows(own: Embeddings, other: Embeddings) -> tuple[Ints, str]:
     Ids count where tiles of one id lie at one place: elsewhere somebody cut the same scenes otherwise.
     """
     within_m = (own.side_m or other.side_m) / 2 or _POINT_M
-    if own.tile_id is not None and other.tile_id is not None:
-        at = pc.index_in(pa.array(own.tile_id, pa.string()), value_set=pa.array(other.tile_id, pa.string()))
+    ids, others = own.tile_id, other.tile_id
+    if ids is not None and others is not None:
+        at = pc.index_in(pa.array(ids, pa.string()), value_set=pa.array(others, pa.string()))
         rows = np.asarray(at.fill_null(-1), dtype=np.int64)
         rows[ground_m(own.lonlat, other.lonlat[rows]) > within_m] = -1
         if (rows >= 0).any():
@@ -84,7 +85,7 @@ def _rows(own: Embeddings, other: Embeddings) -> tuple[Ints, str]:
     rows, nearest_m = _nearest(own, other, within_m)
     if not (rows >= 0).any():
         raise DataError(
-            f"{other.path}: none of its {len(other):,} vectors is of a tile of {own.path}; the nearest lies "
+            f"{other.name}: none of its {len(other):,} vectors is of a tile of {own.name}; the nearest lies "
             f"{nearest_m:,.0f} m away, and {within_m:,.3g} m are allowed. Give vectors of the same tiles."
         )
     return rows, "place"
@@ -103,7 +104,8 @@ def _nearest(own: Embeddings, other: Embeddings, within_m: float) -> tuple[Ints,
 
 def _days(own: Embeddings, other: Embeddings, rows: Ints) -> Floats:
     """(N, K) days between each tile and its candidates; 0 where dates are not known."""
-    if own.datetime is None or other.datetime is None:
+    one, two = own.datetime, other.datetime
+    if one is None or two is None:
         return np.zeros(rows.shape)
-    days = np.abs(other.datetime[rows] - own.datetime[:, None]) / np.timedelta64(1, "D")
+    days = np.abs(two[rows] - one[:, None]) / np.timedelta64(1, "D")
     return np.nan_to_num(np.asarray(days, dtype=np.float64))

@@ -177,7 +177,7 @@ def _require_labels(tiles: TileSet, bench: Bench) -> None:
         min_purity=probe.min_purity,
     )
     nothing = np.zeros((len(tiles), 1), np.float32)
-    splits.choose_task(Embeddings(tiles.path, nothing, geometry, ids, None, None, {}), found, probe)
+    splits.choose_task(Embeddings.of(nothing, geometry, tile_id=ids), found, probe)
 
 
 def _draw(tiles: TileSet, bench: Bench) -> None:

@@ -14,7 +14,6 @@ from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.config.training import PARTS
 from tile2vec_cli.embedding.embeddings import Embeddings
-from tile2vec_cli.embedding.embeddings import read as read_embeddings
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.evaluation import probing
 from tile2vec_cli.evaluation.beside import Common, names
@@ -93,7 +92,7 @@ def _judge(
     fits: Fits,
     on_progress: Progress,
 ) -> Verdict:
-    vectors = embeddings if isinstance(embeddings, Embeddings) else read_embeddings(embeddings)
+    vectors = embeddings if isinstance(embeddings, Embeddings) else Embeddings.open(embeddings)
     common = Common.of(vectors, others) if others else None
     if common is not None:
         vectors = common.own

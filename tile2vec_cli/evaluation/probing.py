@@ -64,7 +64,7 @@ def probe(
     """
     task = choose_task(embeddings, labels, config, regions)
     others = {} if common is None else {name: one[task.rows] for name, one in common.others.items()}
-    own = embeddings.vectors[task.rows]
+    own = embeddings.vectors_of(task.rows)
     parts = _parts(embeddings, own) if config.parts else {}
     features = {OWN: own, **parts, **others, **_baselines(embeddings, task.rows, config, tiles)}
     draws = _draws(task, embeddings, config)
@@ -123,7 +123,7 @@ def probe(
 def _parts(embeddings: Embeddings, vectors: Vectors) -> dict[str, Vectors]:
     if not embeddings.parts:
         raise DataError(
-            f"{embeddings.path}: its vectors have no parts to judge by themselves; those of a model with "
+            f"{embeddings.name}: its vectors have no parts to judge by themselves; those of a model with "
             "several are needed. Leave out --parts."
         )
     return {name: vectors[:, here] for name, here in embeddings.parts.items()}
@@ -165,7 +165,7 @@ def _draws(task: Task, embeddings: Embeddings, config: ProbeConfig) -> list[_Dra
             draws.append(_draw(split, task, random, counts=False))
     if min(len(draw.order) for draw in draws) < 2:
         raise DataError(
-            f"{embeddings.path}: every tile to train on overlaps a tile to test on; tiles apart are needed. "
+            f"{embeddings.name}: every tile to train on overlaps a tile to test on; tiles apart are needed. "
             + ("Make --block larger." if config.split == "blocks" else "Cut tiles that do not overlap.")
         )
     return draws

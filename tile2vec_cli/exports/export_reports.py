@@ -20,7 +20,7 @@ from tile2vec_cli.exports.metadata import Tensor
 from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
-from tile2vec_cli.neural.models import Model
+from tile2vec_cli.neural.models import Description
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.records import Keys, Report
 from tile2vec_cli.segmentation import segmenters
@@ -35,7 +35,7 @@ _BATCH = 3  # tiles that are compared
 class _Subject:
     """A model as a graph, and as `embed` or `map` runs it."""
 
-    model: Model
+    model: Description
     graph: Graph
     dim: int  # numbers a tile, or a pixel
     wanted: Callable[[NDArray[Any], NDArray[np.bool_]], Values]  # of pixels and which of them are valid
@@ -139,7 +139,7 @@ def _segmenter(path: Path, config: ExportConfig, framework: str) -> _Subject:
     return _Subject(model, graph, 1, wanted)
 
 
-def _mlm(model: Model, framework: str, shape: list[int], made: Tensor) -> Keys:
+def _mlm(model: Description, framework: str, shape: list[int], made: Tensor) -> Keys:
     scaled = "with scale and offset applied" if model.scaled else "as the scenes hold them"
     given = Tensor(formats.INPUT, shape, metadata.IMAGE)
     return metadata.mlm(model, framework, given, made, f"Pixels {scaled}, NaN where there are no data.")

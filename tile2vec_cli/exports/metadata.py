@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tile2vec_cli import __version__
 
 if TYPE_CHECKING:
-    from tile2vec_cli.neural.models import Model
+    from tile2vec_cli.neural.models import Description
 
 Json = dict[str, Any]
 
@@ -16,13 +16,13 @@ FORMAT = "tile2vec-export/1"
 IMAGE = ("batch", "bands", "height", "width")
 
 
-def bands(model: Model) -> list[str]:
+def bands(model: Description) -> list[str]:
     """The input's bands in order: what the scenes call them, else band1 for the first of the scene."""
     names = model.band_names or (None,) * len(model.bands)
     return [name or f"band{number}" for name, number in zip(names, model.bands, strict=True)]
 
 
-def own(model: Model, fingerprint: str, nodata: float | None) -> Json:
+def own(model: Description, fingerprint: str, nodata: float | None) -> Json:
     """For programs that know tile2vec."""
     return {
         "tile2vec": {
@@ -53,7 +53,7 @@ class Tensor:
         return {"shape": self.shape, "dim_order": list(self.order), "data_type": self.dtype}
 
 
-def mlm(model: Model, framework: str, given: Tensor, made: Tensor, description: str) -> Json:
+def mlm(model: Description, framework: str, given: Tensor, made: Tensor, description: str) -> Json:
     """Fields of the MLM extension; `description` is of the input."""
     name = model.architecture.get("encoder") or model.architecture.get("network")
     task = "similarity-search" if model.kind == "encoder" else "semantic-segmentation"
@@ -84,7 +84,7 @@ def mlm(model: Model, framework: str, given: Tensor, made: Tensor, description: 
     }
 
 
-def deepness(model: Model, resolution_m: float, side: int, reach: int, threshold: float) -> Json:
+def deepness(model: Description, resolution_m: float, side: int, reach: int, threshold: float) -> Json:
     """What the QGIS plugin Deepness reads of a segmenter. side: of its windows; reach: see `UNet.reach`."""
     count = len(model.bands)
     return {

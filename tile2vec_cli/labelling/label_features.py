@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError, UsageError
-from tile2vec_cli.geo import geoparquet, tables, vectors
+from tile2vec_cli.geo import geoparquet, outlines, tables, vectors
 from tile2vec_cli.geo.tables import Places
 from tile2vec_cli.geo.vectors import Features
 from tile2vec_cli.labelling.votes import Votes, without_class
@@ -113,7 +113,7 @@ def taken_apart(shapes: Geometry) -> tuple[Geometry, NDArray[np.int64]]:
 
 def _holders(polygons: Geometry, geometry: Geometry) -> _Pairs:
     """(tile, polygon) for each footprint whose centre lies in a polygon."""
-    centres = shapely.points(geoparquet.centres(geometry))
+    centres = shapely.points(outlines.centres(geometry))
     tile, row = shapely.STRtree(polygons).query(centres, predicate="intersects")
     order = np.lexsort((row, shapely.area(polygons)[row], tile))
     tile, row = tile[order], row[order]

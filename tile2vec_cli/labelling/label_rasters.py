@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, Tile2VecError
-from tile2vec_cli.geo import geoparquet, grid, places, rasters, scenes
+from tile2vec_cli.geo import grid, outlines, places, rasters, scenes
 from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.labelling import cdl, label_sheets, legends
@@ -118,7 +118,7 @@ class LabelRasters:
             corners = places.to_lonlat(
                 info["crs"], grid.footprints(info["transform"], rows, cols, side), path
             )
-            pairs = self._pairs(geoparquet.polygons(corners))
+            pairs = self._pairs(outlines.polygons(corners))
             for here in label_sheets.chunks(np.arange(len(own)), side * side):
                 xy = grid.pixel_centres(info["transform"], rows[here], cols[here], side).reshape(-1, 2)
                 lonlat = places.to_lonlat(info["crs"], xy, path)

@@ -40,7 +40,7 @@ class State(Course):
 
 def save(
     path: Path,
-    model: models.Model,
+    model: models.Description,
     encoder: nn.Module,
     optimizer: Adam,
     state: State,

@@ -48,7 +48,7 @@ class Run:
     config: TrainConfig
     runtime: Runtime
     checkpoint: Path
-    model: models.Model
+    model: models.Description
     pixels: Pixels
     task: Task
     val: Ints  # (V, 3) anchor, neighbor, distant
@@ -132,7 +132,7 @@ class Run:
             made = (self.described(), self.encoder, self.optimizer, self.state, self.best, self.task.heads)
             checkpoints.save(self.checkpoint, *made)
 
-    def described(self) -> models.Model:
+    def described(self) -> models.Description:
         """The model with the scores of the weights that are kept."""
         lines = self.state.metrics
         kept = lines[-1] if lines else {}

@@ -41,7 +41,7 @@ class Start:
     runtime: Runtime
     source: Source
     pixels: Pixels
-    model: models.Model  # what its description will say
+    model: models.Description  # what its description will say
     encoder: Encoder
     checkpoint: Path
 
@@ -80,7 +80,7 @@ class Start:
         encoder.to(runtime.device)
         if team.several:
             networks.span_processes(encoder)
-        model = models.Model(
+        model = models.Description(
             kind="encoder",
             architecture={"encoder": name, "bands": tiles.shape[1], "dim": dim},
             bands=tiles.bands,
@@ -164,7 +164,7 @@ class Start:
         )
 
 
-def _init(config: TrainConfig, tiles: TileSet) -> tuple[Encoder, models.Model] | tuple[None, None]:
+def _init(config: TrainConfig, tiles: TileSet) -> tuple[Encoder, models.Description] | tuple[None, None]:
     """What of the model of --init was trained, and what it says; DataError where this run needs another."""
     if config.init is None:
         return None, None

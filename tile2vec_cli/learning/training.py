@@ -126,7 +126,7 @@ def _origin(triplets_path: Path, out: Path, config: TrainConfig) -> Stamp:
     return Stamp(config.settings(), paths, states, by_content=True)
 
 
-def _stays(path: Path, found: models.Model, origin: Stamp, overwrite: bool) -> bool:
+def _stays(path: Path, found: models.Description, origin: Stamp, overwrite: bool) -> bool:
     """Whether a model, or a checkpoint, is of this origin; False where a file has changed in its place.
 
     Raises DataError for other settings, or files of other places, unless it is to be overwritten then.
@@ -165,7 +165,7 @@ def _is_made(out: Path, origin: Stamp, overwrite: bool) -> bool:
 # --- what comes of it ----------------------------------------------------------------------------
 
 
-def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str, Any]]]:
+def _result(start: Start, run: Run | None) -> tuple[models.Description, list[dict[str, Any]]]:
     """What the steps have made, and their log; the encoder has the weights that are kept."""
     start.encoder.finished = True
     if run is None:
@@ -179,7 +179,7 @@ def _result(start: Start, run: Run | None) -> tuple[models.Model, list[dict[str,
     return run.described(), run.state.metrics
 
 
-def _placed(start: Start, model: models.Model, on_progress: Progress) -> models.Model:
+def _placed(start: Start, model: models.Description, on_progress: Progress) -> models.Description:
     """Fit the encoder's place column; the model that has it, judged by whole vectors."""
     encoder, pixels, runtime = start.encoder, start.pixels, start.runtime
     encoder.place = closed_form.fitted(encoder, start.source, pixels, runtime, start.config.seed, on_progress)
@@ -192,14 +192,16 @@ def _placed(start: Start, model: models.Model, on_progress: Progress) -> models.
     return replace(model, architecture={**model.architecture, "place": place}, scores=scores)
 
 
-def _write(out: Path, start: Start, model: models.Model, metrics: list[dict[str, Any]]) -> None:
+def _write(out: Path, start: Start, model: models.Description, metrics: list[dict[str, Any]]) -> None:
     with new_folder(out) as folder:
         models.write(folder, model, start.encoder.state_dict(), metrics)
     if start.checkpoint.exists():
         remove(start.checkpoint)
 
 
-def _report(model: models.Model, metrics: list[dict[str, Any]], *, up_to_date: bool = False) -> TrainReport:
+def _report(
+    model: models.Description, metrics: list[dict[str, Any]], *, up_to_date: bool = False
+) -> TrainReport:
     last = metrics[-1] if metrics else {}
     computed = {
         "objective": model.settings.get("objective", TrainConfig.objective),

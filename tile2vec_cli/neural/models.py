@@ -38,7 +38,7 @@ _DTYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64}
 
 
 @dataclass(frozen=True)
-class Model:
+class Description:
     """What model.json says."""
 
     kind: str  # "encoder": tile -> vector; "segmenter": tile -> a probability a pixel
@@ -81,7 +81,7 @@ class Model:
 
 
 def write(
-    folder: Path, model: Model, weights: Mapping[str, Tensor], metrics: Sequence[Mapping[str, Any]]
+    folder: Path, model: Description, weights: Mapping[str, Tensor], metrics: Sequence[Mapping[str, Any]]
 ) -> None:
     """Fill a folder (of `parts.new_folder`) with a model. One line of `metrics` per epoch."""
     write_tensors(folder / WEIGHTS, weights)
@@ -101,7 +101,7 @@ def require_room(path: Path) -> None:
         raise OutputError(f"{path}: is a file; a folder is written here. Choose another.")
 
 
-def describe(path: Path) -> Model:
+def describe(path: Path) -> Description:
     """Read model.json of a model folder.
 
     Raises InputError where there is no such folder, DataError where it is no model of this format.
@@ -114,7 +114,7 @@ def describe(path: Path) -> Model:
         )
     found = read_json(path / DESCRIPTION, FORMAT)
     try:
-        return Model(
+        return Description(
             kind=_typed(found["kind"], str),
             architecture=_typed(found["architecture"], dict),
             bands=tuple(_typed(band, int) for band in _typed(found["bands"], list)),
@@ -175,7 +175,7 @@ def metrics(path: Path) -> list[dict[str, Any]]:
         raise _unusable(path / METRICS, "it cannot be read as one line of JSON per epoch") from error
 
 
-def require_start(path: Path, model: Model, tiles: TileSet, *more: tuple[str, object, object]) -> None:
+def require_start(path: Path, model: Description, tiles: TileSet, *more: tuple[str, object, object]) -> None:
     """Raise DataError where the model of --init is not one that training on these tiles could start from.
 
     more: what else has to agree, as the model has it and as the run needs it.
@@ -188,7 +188,7 @@ def require_start(path: Path, model: Model, tiles: TileSet, *more: tuple[str, ob
             )
 
 
-def require_fit(path: Path, model: Model, tiles: TileSet) -> None:
+def require_fit(path: Path, model: Description, tiles: TileSet) -> None:
     """Raise DataError where a model was trained on other pixels than those of the tile set."""
     if model.kind != "encoder":
         raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
@@ -200,7 +200,7 @@ def require_fit(path: Path, model: Model, tiles: TileSet) -> None:
             )
 
 
-def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Model]:
+def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Description]:
     """The encoder of a model folder, in evaluation mode on `device`, and what model.json says.
 
     It maps (B, C, S, S) raw pixels to (B, D) float32. Raises InputError and DataError.
@@ -214,7 +214,7 @@ def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, Mo
     return encoder.eval().to(device), model
 
 
-def _build(path: Path, model: Model) -> encoders.Encoder:
+def _build(path: Path, model: Description) -> encoders.Encoder:
     """The network that model.json describes, without memory for its weights."""
     try:
         _typed(model.architecture["encoder"], str)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from tile2vec_cli.geo import scene_facts
 
 if TYPE_CHECKING:
-    from tile2vec_cli.neural.models import Model
+    from tile2vec_cli.neural.models import Description
     from tile2vec_cli.tiling.tiles import TileSet
 
 _ON_OFF = {True: "on", False: "off"}
 
 
-def agreements(model: Model, tiles: TileSet) -> Iterator[tuple[str, object, object]]:
+def agreements(model: Description, tiles: TileSet) -> Iterator[tuple[str, object, object]]:
     """What the pixels have to agree in, as the model has it and as the tile set does.
 
     Bands by what both call them, wherever their scenes hold them; where names are missing, by number.
@@ -28,7 +28,7 @@ def agreements(model: Model, tiles: TileSet) -> Iterator[tuple[str, object, obje
     yield "dtype", model.dtype, tiles.dtype.name
 
 
-def bands_option(model: Model, tiles: TileSet) -> str:
+def bands_option(model: Description, tiles: TileSet) -> str:
     """The option that would cut the model's bands, by their names; empty where that does not help."""
     numbers = scene_facts.band_numbers(tiles.band_names, model.band_names)
     if numbers is None or scene_facts.bands_agree(tiles.band_names, model.band_names):

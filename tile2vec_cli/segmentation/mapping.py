@@ -26,7 +26,7 @@ from tile2vec_cli.job.resources import threads, usable_cpus
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.batches import ahead
 from tile2vec_cli.neural.device import Runtime, choose
-from tile2vec_cli.neural.models import Model
+from tile2vec_cli.neural.models import Description
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.cogs import Layer
 from tile2vec_cli.outputs.parts import Progress, make_folder, silent, sweep
@@ -62,7 +62,7 @@ class _Machine:
     """A segmenter on a device, and what model.json says of it."""
 
     segmenter: Segmenter
-    model: Model
+    model: Description
     resolution_m: float  # of the scenes it was trained on
     tiles: TileConfig  # how these were read
     runtime: Runtime

@@ -18,7 +18,7 @@ from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
-from tile2vec_cli.neural.models import Model
+from tile2vec_cli.neural.models import Description
 from tile2vec_cli.segmentation.unet import Segmenter, UNet
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -82,7 +82,7 @@ def probability(
     return np.asarray(logits.float().sigmoid().cpu().numpy())
 
 
-def write(folder: Path, model: Model, segmenter: Segmenter, metrics: list[dict[str, Any]]) -> None:
+def write(folder: Path, model: Description, segmenter: Segmenter, metrics: list[dict[str, Any]]) -> None:
     models.write(folder, model, segmenter.state_dict(), metrics)
 
 
@@ -92,10 +92,10 @@ def described(
     settings: dict[str, Any],
     provenance: dict[str, Any],
     scores: dict[str, Any],
-) -> Model:
+) -> Description:
     """What model.json says of a segmenter trained on these tiles."""
     standardise = segmenter.standardise
-    return Model(
+    return Description(
         kind=KIND,
         architecture={
             "network": "unet",
@@ -118,7 +118,7 @@ def described(
     )
 
 
-def load(path: Path, device: torch.device) -> tuple[Segmenter, Model]:
+def load(path: Path, device: torch.device) -> tuple[Segmenter, Description]:
     """The segmenter of a model folder, in evaluation mode on `device`, and what model.json says.
 
     Raises InputError and DataError.
@@ -131,7 +131,7 @@ def load(path: Path, device: torch.device) -> tuple[Segmenter, Model]:
     return segmenter.eval().to(device), model
 
 
-def origin(path: Path, model: Model) -> tuple[float, TileConfig]:
+def origin(path: Path, model: Description) -> tuple[float, TileConfig]:
     """The resolution in metres of the scenes that a segmenter was trained on, and how they were cut.
 
     Raises DataError where model.json does not tell.
@@ -155,7 +155,7 @@ def origin(path: Path, model: Model) -> tuple[float, TileConfig]:
     return resolution_m, config
 
 
-def _build(path: Path, model: Model) -> Segmenter:
+def _build(path: Path, model: Description) -> Segmenter:
     """The segmenter that model.json describes, without memory for its weights."""
     try:
         bands = int(model.architecture["bands"])

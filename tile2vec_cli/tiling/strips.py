@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tile2vec_cli.config.pipeline import TileConfig
-from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo import outlines
 from tile2vec_cli.geo.grid import Floats, Grid, Ints, footprints
 from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.places import to_lonlat
@@ -116,7 +116,7 @@ def _tiles(
     on_earth = np.isfinite(corners).all(axis=(1, 2))
     inside = np.array(on_earth)
     if aoi is not None:
-        middle = geoparquet.centres(geoparquet.polygons(corners[on_earth]))
+        middle = outlines.centres(outlines.polygons(corners[on_earth]))
         inside[on_earth] = shapely.contains_xy(aoi, middle[:, 0], middle[:, 1])
     left_out = Counter({_OFF_EARTH: int((~on_earth).sum()), _OUTSIDE: int((on_earth & ~inside).sum())})
     if not inside.any():

@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError, InputError
-from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo import outlines
 from tile2vec_cli.geo.grid import Floats, Ints, ecef, footprints
 from tile2vec_cli.geo.places import ground_m, to_lonlat
 from tile2vec_cli.outputs.parts import fingerprint
@@ -216,7 +216,7 @@ class TileSet:
 
 
 def _centres(part: Part) -> Floats:
-    return geoparquet.centres(shapely.from_wkb(part.index(["geometry"])["geometry"].to_numpy()))
+    return outlines.centres(shapely.from_wkb(part.index(["geometry"])["geometry"].to_numpy()))
 
 
 def _side_m(part: Part) -> float:

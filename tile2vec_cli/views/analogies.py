@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import AnalogyConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings, OnRows, TileId
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.labelling import labels
@@ -26,7 +25,7 @@ from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.views import analogy_scores, exemplars, near_reports
 from tile2vec_cli.views.contact_sheets import Group, Source
-from tile2vec_cli.views.exemplars import Batch, Place, TileId
+from tile2vec_cli.views.exemplars import Place
 from tile2vec_cli.views.near_reports import Finding, Near, Outputs, nearest
 
 _NAMED = 20  # classes named in an error
@@ -56,20 +55,6 @@ class Answer:
     label_rasters: dict[str, int] = field(default_factory=dict)  # see LabelRasters.found
 
 
-@dataclass(frozen=True)
-class _Labelled:
-    """N tiles with their classes."""
-
-    ids: Sequence[TileId]
-    labels: Labels
-
-    def classes_of(self, ids: Sequence[TileId]) -> tuple[str | None, ...]:
-        wanted = set(ids)
-        pairs = zip(self.ids, self.labels.codes.tolist(), strict=True)
-        found = {tile_id: code for tile_id, code in pairs if tile_id in wanted}
-        return tuple(None if found[i] < 0 else self.labels.classes[found[i]] for i in ids)
-
-
 def answer(
     path: Path,
     config: AnalogyConfig,
@@ -80,98 +65,72 @@ def answer(
     """The tiles nearest to A - B + C. Tiles that are terms are left out; those of a class are not.
 
     source: where the classes are that a term may name. shown: tiles of a class to find for a picture.
-    Raises InputError and DataError as `embeddings.read` and `labels.read`, and DataError for a term that
+    Raises InputError and DataError as `Embeddings.open` and `labels.read`, and DataError for a term that
     is neither a tile nor a class.
     """
-    labelled = None if source is None else _labelled(path, source, config)
-    names = () if labelled is None else labelled.labels.classes
+    every = Embeddings.open(path, part=config.part, on_rows=lambda done: on_progress(done, total))
+    total = 2 * len(every)
+    labelled = None
+    if source is not None:
+        own = {"field": config.field, "min_purity": config.min_purity}
+        labelled = labels.read(source, every.geometry, every.tile_id, **own)  # type: ignore[arg-type]
+    names = () if labelled is None else labelled.classes
     codes = {place: names.index(place) for place in config.terms if isinstance(place, str) and place in names}
-    total, done = embeddings.count(path) * 2, 0
     hint = ""
     if labelled is not None:
         listed = ", ".join(names[:_NAMED]) + ", …" * (len(names) > _NAMED)
         hint = f" The classes of {source} are: {listed}."
-    tiles = exemplars.resolve(
-        path,
-        [p for p in config.terms if p not in codes],
-        lambda rows: on_progress(rows, total),
-        hint,
-        config.part,
-    )
+    tiles = exemplars.resolve(every, [place for place in config.terms if place not in codes], hint)
     found: dict[Place, Term] = {
         place: Term(one.tile_id, one.vector, shown=(one.tile_id,)) for place, one in tiles.items()
     }
     if labelled is not None:
         for place, code in codes.items():
-            found[place] = _mean(path, labelled.labels, code, shown, config.part)
+            found[place] = _mean(every, labelled, code, shown)
     terms = tuple(found[place] for place in config.terms)
     a, b, c = (term.vector for term in terms)
-    target, left_out = (a - b + c)[None], {one.tile_id for one in tiles.values()}
-
-    def distances(batch: Batch) -> Floats:
-        nonlocal done
-        distance = cdist(batch.vectors.astype(np.float64), target)[:, 0]
-        distance[[tile_id in left_out for tile_id in batch.ids]] = np.inf
-        done += len(batch.ids)
-        on_progress(total // 2 + done, total)
-        return np.asarray(distance)
-
-    near = tuple(nearest(exemplars.batches(path, config.part), distances, config.top))
+    distance = _away(every, a - b + c, lambda done: on_progress(len(every) + done, total))
+    left_out = {one.tile_id for one in tiles.values()}
+    for here in every.chunks() if left_out else ():
+        distance[here][[tile_id in left_out for tile_id in every.ids(here)]] = np.inf
+    near = nearest(every, distance, config.top)
     if not near:
         raise DataError(f"{path}: holds no tiles other than A, B and C; the answer needs another.")
     if labelled is None:
         return Answer(terms, near, None)
-    classes = labelled.classes_of([one.tile_id for one in near])
-    return Answer(terms, near, classes, labelled.labels.left_out, labelled.labels.rasters)
+    return Answer(terms, near, _classes(every, labelled, near), labelled.left_out, labelled.rasters)
 
 
-def _labelled(path: Path, source: str | LabelSource, config: AnalogyConfig) -> _Labelled:
-    """The classes of all tiles; of these only ids and footprints are in memory at once."""
-    ids: list[TileId] = []
-    geometry, names = [], []
-    for batch in exemplars.batches(path):
-        ids += batch.ids
-        geometry.append(batch.rows.geometry)
-        names.append(batch.rows.tile_id)
-    known = None if any(one is None for one in names) else np.array(ids, dtype=object)
-    found = labels.read(
-        source, np.concatenate(geometry), known, field=config.field, min_purity=config.min_purity
-    )
-    return _Labelled(ids, found)
+def _away(every: Embeddings, target: Floats, on_rows: OnRows = lambda _: None) -> Floats:
+    """(N,) how far each vector is from one."""
+    found = np.empty(len(every))
+    for here in every.chunks():
+        found[here] = cdist(every.vectors[here].astype(np.float64), target[None])[:, 0]
+        on_rows(here.stop)
+    return found
 
 
-def _mean(path: Path, found: Labels, code: int, shown: int, part: str | None) -> Term:
-    """The mean of a class's vectors."""
-    total: Floats = np.zeros(0)
-    count, start = 0, 0
-    for batch in exemplars.batches(path, part):
-        own = batch.vectors[found.codes[start : start + len(batch.ids)] == code].astype(np.float64)
-        total = (total if len(total) else np.zeros(own.shape[1])) + own.sum(axis=0)
-        count, start = count + len(own), start + len(batch.ids)
-    name = found.classes[code]
+def _classes(every: Embeddings, found: Labels, near: Sequence[Near]) -> tuple[str | None, ...]:
+    """Those of these tiles."""
+    wanted: dict[TileId, int] = dict.fromkeys((one.tile_id for one in near), -1)
+    for here in every.chunks():
+        codes = zip(every.ids(here), found.codes[here].tolist(), strict=True)
+        wanted |= {tile_id: code for tile_id, code in codes if tile_id in wanted}
+    return tuple(None if wanted[i.tile_id] < 0 else found.classes[wanted[i.tile_id]] for i in near)
+
+
+def _mean(every: Embeddings, found: Labels, code: int, shown: int) -> Term:
+    """The mean of a class's vectors, and so many tiles to show that are nearest to it."""
+    total: Floats = np.zeros(every.vectors.shape[1])
+    members = found.codes == code
+    for here in every.chunks():
+        total = total + every.vectors[here][members[here]].astype(np.float64).sum(axis=0)
+    name, count = found.classes[code], int(members.sum())
     if not count:
         raise DataError(f"--labels: no tile is of class {name}; at least one is needed. Name another class.")
     mean = total / count
-    typical = _typical(path, found.codes == code, mean, shown, part)
-    return Term(name, mean, count, is_class=True, shown=typical)
-
-
-def _typical(
-    path: Path, members: NDArray[np.bool_], mean: Floats, shown: int, part: str | None
-) -> tuple[TileId, ...]:
-    """The members (N,) that are nearest to their mean."""
-    start = 0
-
-    def distances(batch: Batch) -> Floats:
-        nonlocal start
-        distance = cdist(batch.vectors.astype(np.float64), mean[None])[:, 0]
-        distance[~members[start : start + len(batch.ids)]] = np.inf
-        start += len(batch.ids)
-        return np.asarray(distance)
-
-    if not shown:
-        return ()
-    return tuple(one.tile_id for one in nearest(exemplars.batches(path, part), distances, shown))
+    typical = nearest(every, np.where(members, _away(every, mean), np.inf), shown) if shown else ()
+    return Term(name, mean, count, is_class=True, shown=tuple(one.tile_id for one in typical))
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -211,8 +170,8 @@ def run(
 def score(
     path: Path, config: AnalogyConfig, source: str | LabelSource, on_progress: Progress = silent
 ) -> Report:
-    """How often class arithmetic is right. Errors as `embeddings.read`, `labels.read` and of the score."""
-    every = embeddings.read(path, config.part)
+    """How often class arithmetic is right. Errors as `Embeddings.open`, `labels.read` and of the score."""
+    every = Embeddings.open(path, part=config.part)
     found = labels.read(
         source, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
     )

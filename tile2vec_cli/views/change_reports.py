@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -51,19 +50,18 @@ def run(
     if known and all(keys is not None for keys in known):
         keys = {name: value for own in known for name, value in (own or {}).items()}
         return Report(keys, _files(wanted, keys), True)
-    with ExitStack() as stack:
-        found = changes.compare(before, after, config, stack, on_progress)
-        keys = _keys(found, config.top)
-        maps: dict[Path, Maker] = {}
-        for path in filter(is_map, out):
-            tags = {"TILE2VEC_FORMAT": "tile2vec-change/1", "TILE2VEC_MEDIAN_DISTANCE": repr(found.unit)}
-            own = found.mosaics(None if sources is None else sources[1].tiles)
-            maps = Maps(own, found.distance, tags).makers(path)
-            keys["maps"] = [file.name for file in maps]
-        for (output, write), old in zip(wanted, known, strict=True):
-            if old is None:
-                makers = maps if is_map(output.path) else {output.path: partial(write, found)}
-                records.write(output, makers, keys, overwrite)
+    found = changes.compare(before, after, config, on_progress)
+    keys = _keys(found, config.top)
+    maps: dict[Path, Maker] = {}
+    for path in filter(is_map, out):
+        tags = {"TILE2VEC_FORMAT": "tile2vec-change/1", "TILE2VEC_MEDIAN_DISTANCE": repr(found.unit)}
+        own = found.mosaics(None if sources is None else sources[1].tiles)
+        maps = Maps(own, found.distance, tags).makers(path)
+        keys["maps"] = [file.name for file in maps]
+    for (output, write), old in zip(wanted, known, strict=True):
+        if old is None:
+            makers = maps if is_map(output.path) else {output.path: partial(write, found)}
+            records.write(output, makers, keys, overwrite)
     return Report(keys, _files(wanted, keys), False)
 
 

@@ -7,21 +7,18 @@ from change. What is left is also told in units of its own median: of most place
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import shapely
 from numpy.typing import NDArray
 
 from tile2vec_cli.config.views import ChangeConfig
-from tile2vec_cli.embedding import embeddings
-from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings, require_alike
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.feature_files import Batch
 from tile2vec_cli.geo.grid import Floats, Ints
@@ -33,6 +30,7 @@ from tile2vec_cli.views.mosaics import Mosaic, Placing
 
 LEAST_CENTRED = 30  # pairs; of fewer, the mean difference would hide what has changed
 
+_TIME = pa.timestamp("ms", "UTC")
 _WRITTEN = 65_536
 _SIZES = 1.1  # by which the tiles' sides may differ
 
@@ -52,6 +50,11 @@ class Changes:
     unmatched: tuple[int, int]  # tiles of either side without a partner
     spare: tuple[int, int]  # tiles whose place another of the same side shows as well
 
+    @cached_property
+    def times(self) -> tuple[NDArray[np.datetime64] | None, NDArray[np.datetime64] | None]:
+        """(N,) of the tiles of either side; None where none is known."""
+        return _dates(self.before), _dates(self.after)
+
     def __len__(self) -> int:
         return len(self.one)
 
@@ -65,19 +68,19 @@ class Changes:
     def table(self, start: int, stop: int) -> pa.Table:
         """Rows of the places from rank start + 1 to stop."""
         here = slice(start, stop)
-        one, other = pa.array(self.one[here]), pa.array(self.other[here])
+        one, other = self.one[here], self.other[here]
         ranks = np.arange(start, min(stop, len(self))) + 1
-        times = [
-            (f"datetime_{name}", side.datetime.take(rows))
-            for name, side, rows in (("before", self.before, one), ("after", self.after, other))
-            if side.datetime is not None
-        ]
-        lon, lat = self.after.lonlat[self.other[here]].T
+        times = {
+            f"datetime_{name}": pa.array(dates[rows]).cast(_TIME)
+            for name, dates, rows in (("before", self.times[0], one), ("after", self.times[1], other))
+            if dates is not None
+        }
+        lon, lat = self.after.lonlat[other].T
         return pa.table(
             {
                 "rank": ranks,
-                "tile_id_before": self.before.ids.take(one),
-                "tile_id_after": self.after.ids.take(other),
+                "tile_id_before": self.before.ids(one),
+                "tile_id_after": self.after.ids(other),
                 "distance": self.distance[here],
                 "relative": self.distance[here] / self.unit,
                 # Share of the places that have changed less.
@@ -85,25 +88,21 @@ class Changes:
                 "apart_m": self.apart_m[here],
                 "longitude": lon,
                 "latitude": lat,
-                **dict(times),
+                **times,
             }
         )
 
     def shapes(self, start: int, stop: int) -> NDArray[np.object_]:
         """Their footprints, as they are afterwards."""
-        rows = self.after.geometry.take(pa.array(self.other[start:stop]))
-        return np.asarray(shapely.from_wkb(rows.to_numpy(zero_copy_only=False)))
+        return self.after.places(self.other[start:stop]).geometry
 
     def mosaics(self, tiles: TileSet | None) -> list[Mosaic]:
         """Maps of one pixel a place. tiles: the tile set of the second date, if known."""
         placing = Placing(tiles)
-        scene = self.after.scene
         for start in range(0, len(self), _WRITTEN):
-            shapes = self.shapes(start, start + _WRITTEN)
-            rows = pa.array(self.other[start : start + _WRITTEN])
-            names = None if scene is None else scene.take(rows).to_numpy(zero_copy_only=False)
-            nothing = np.empty((len(shapes), 0), np.float32)
-            placing.add(Embeddings(self.after.path, nothing, shapes, None, names, None, {}))
+            own = self.after.places(self.other[start : start + _WRITTEN])
+            nothing = np.zeros((len(own), 1))
+            placing.add(Embeddings.of(nothing, own.geometry, scene=own.scene))  # one date: none is newer
         return placing.mosaics()
 
     def batches(self) -> Iterator[Batch]:
@@ -111,27 +110,27 @@ class Changes:
             yield self.table(start, start + _WRITTEN), self.shapes(start, start + _WRITTEN)
 
 
-def compare(
-    before: Path, after: Path, config: ChangeConfig, stack: ExitStack, on_progress: Progress = silent
-) -> Changes:
+def _dates(side: Side) -> NDArray[np.datetime64] | None:
+    found = side.places().datetime
+    return None if found is None or np.isnat(found).all() else found
+
+
+def compare(before: Path, after: Path, config: ChangeConfig, on_progress: Progress = silent) -> Changes:
     """Pair the tiles of two dates by place and take the distances of their vectors.
 
-    Vectors lie in temporary files until `stack` is closed: memory does not grow with their length.
-    Raises InputError and DataError as `embeddings.read`; DataError where the vectors are of two models or
+    Raises InputError and DataError as `Embeddings.open`; DataError where the vectors are of two models or
     lengths, the tiles of two sizes, where both sides are the same tiles, and where no place is common.
     """
-    total = embeddings.count(before) + embeddings.count(after)
-    sides = []
-    done = 0
-    for path, scenes, option in (
-        (before, config.before_scenes, "--before-scenes"),
-        (after, config.after_scenes, "--after-scenes"),
-    ):
-        spool = stack.enter_context(TemporaryFile())  # noqa: SIM115 - which closes it
-        on_rows = _count(on_progress, done, total)
-        sides.append(dates.read(path, scenes, option, config.part, spool, on_rows))
-        done += embeddings.count(path)
-    one, other = sides
+    opened = [Embeddings.open(before, part=config.part, on_rows=lambda done: on_progress(done, total))]
+    total = len(opened[0])
+    if after != before:
+        own = total
+        opened.append(
+            Embeddings.open(after, part=config.part, on_rows=lambda done: on_progress(own + done, total))
+        )
+        total += len(opened[1])
+    one = dates.chosen(opened[0], config.before_scenes, "--before-scenes")
+    other = dates.chosen(opened[-1], config.after_scenes, "--after-scenes")
     _require_comparable(one, other)
     within = config.within_m or one.side_m / 2
     if not within:
@@ -140,7 +139,7 @@ def compare(
             "Say it with --within METRES."
         )
     rows, partners, apart, spare = paired(one, other, within)
-    difference = np.zeros(one.vectors.shape[1])
+    difference = np.zeros(opened[0].vectors.shape[1])
     for here in chunks(len(rows)):
         difference += _difference(one, other, rows[here], partners[here]).sum(axis=0)
     difference /= len(rows)
@@ -151,7 +150,7 @@ def compare(
             for here in chunks(len(rows))
         ]
     )
-    order = np.lexsort((id_order(other.ids)[partners], -distance))
+    order = np.lexsort((id_order(other.ids())[partners], -distance))
     return Changes(
         one,
         other,
@@ -166,26 +165,24 @@ def compare(
     )
 
 
-def _count(on_progress: Progress, done: int, total: int) -> Callable[[int], None]:
-    return lambda rows: on_progress(done + rows, total)
-
-
 def _difference(one: Side, other: Side, rows: Ints, partners: Ints) -> Floats:
-    return other.vectors[partners].astype(np.float64) - one.vectors[rows]
+    return other.vectors(partners).astype(np.float64) - one.vectors(rows)
 
 
 def _require_comparable(before: Side, after: Side) -> None:
-    embeddings.require_alike(before.kind, after.kind)
+    one, other = before.embeddings, after.embeddings
+    require_alike(one, other)
     low, high = sorted((before.side_m, after.side_m))
     if high > _SIZES * low:
         raise DataError(
-            f"{after.path}: its tiles measure {after.side_m:.4g} m, those of {before.path} "
+            f"{other.name}: its tiles measure {after.side_m:.4g} m, those of {one.name} "
             f"{before.side_m:.4g} m; one size is needed. Cut both with one --size."
         )
-    if before.path.resolve() == after.path.resolve():
-        both = pc.value_counts(before.ids.filter(pc.is_in(before.ids, after.ids)))
+    if Path(one.name).resolve() == Path(other.name).resolve():
+        ids = before.ids()
+        both = pc.value_counts(ids.filter(pc.is_in(ids, after.ids())))
         if len(both):
             raise DataError(
-                f"{after.path}: {len(both):,} tiles, such as {both[0]['values']}, stand on both sides; each "
+                f"{other.name}: {len(both):,} tiles, such as {both[0]['values']}, stand on both sides; each "
                 "needs dates of its own. Choose them with --before-scenes and --after-scenes."
             )

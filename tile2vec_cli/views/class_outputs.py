@@ -52,9 +52,11 @@ def dissolved(found: Classified, path: Path) -> None:
 
 
 def _dissolve(found: Classified) -> feature_files.Batch:
-    footprints = np.concatenate([shapes for _, shapes in found.batches()])
+    footprints = found.embeddings.geometry
     if not (shapely.area(footprints) > 0).all():
-        raise DataError(f"{found.path}: its places are points; --dissolve needs footprints. Leave it out.")
+        raise DataError(
+            f"{found.embeddings.name}: its places are points; --dissolve needs footprints. Leave it out."
+        )
     footprints = shapely.transform(footprints, lambda xy: xy.round(_DIGITS))
     inside, probability = shapely.point_on_surface(footprints), found.probability()
     rows: list[tuple[str, int, float]] = []

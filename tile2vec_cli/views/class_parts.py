@@ -8,20 +8,20 @@ that have come since are classified by it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import ClassifyConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding import embedding_readers
+from tile2vec_cli.embedding.embeddings import Embeddings, OnRows
 from tile2vec_cli.errors import Failure, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.outputs import parts, records
 from tile2vec_cli.outputs.parts import Progress, fingerprint, silent
 from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.outputs.records import Keys, Output, Report
 from tile2vec_cli.views import class_outputs, classes
-from tile2vec_cli.views.classes import Learned, OnRows
+from tile2vec_cli.views.classes import Learned
 
 MANIFEST = "manifest.json"
 FORMAT = "tile2vec-classes/1"
@@ -51,7 +51,7 @@ def run(
 
     Errors as `class_reports.run`.
     """
-    files = embeddings.files(path)
+    files = embedding_readers.files(path)
     states = {file.name: content(file) or "" for file in files}
     told = None if labels is None else content(labels)
     learned_from = _learned_from(out, states, told, overwrite)
@@ -62,20 +62,19 @@ def run(
     if not todo:
         return _report(wanted, [keys or {} for keys in known.values()], up_to_date=True), []
     only = [file for file in files if file.name in learned_from]
-    rows = {file: embeddings.count(file) for file in {*only, *todo}}
-    done, total = 0, 2 * sum(rows[file] for file in only) + sum(rows[file] for file in todo)
-    learned = classes.learn(path, labels, config, only, lambda read: on_progress(read, total))
-    done = total - sum(rows[file] for file in todo)
+    rows = {file: embedding_readers.count(file) for file in todo}
+    every = Embeddings.open(path, part=config.part, only=only, on_rows=lambda read: on_progress(read, total))
+    done, total = len(every), len(every) + sum(rows.values())
+    learned = classes.learn(every, labels, config)
+    del every
     parts.sweep(parts.make_folder(out))
     manifest = {"learned_from": {name: states[name] for name in learned_from}, "labels": told}
     parts.write_json(out / MANIFEST, {"format": FORMAT, **manifest})
     failed = []
     for file in todo:
 
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            on_progress(done, total)
+        def advance(read: int, before: int = done) -> None:
+            on_progress(before + read, total)
 
         try:
             known[file] = _make(learned, config, wanted[file], path, file, overwrite, advance)
@@ -83,6 +82,7 @@ def run(
             raise
         except Tile2VecError as error:
             failed.append(Failure.of(file.name, error))
+        done += rows[file]
     made = {file: output for file, output in wanted.items() if known[file] is not None}
     report = _report(made, [keys for keys in known.values() if keys is not None], up_to_date=False)
     report.keys["failed"] = [one.name for one in failed]
@@ -127,12 +127,10 @@ def _make(
     overwrite: bool,
     on_rows: OnRows,
 ) -> Keys:
-    with ExitStack() as stack:
-        found = classes.classify(
-            path, learned, config, stack, folder=output.path.parent, only=[file], on_rows=on_rows
-        )
-        keys = {**learned.keys(), "tiles": len(found.classes), "counts": found.counts}
-        records.write(output, {output.path: partial(class_outputs.table, found)}, keys, overwrite)
+    every = Embeddings.open(path, part=config.part, only=[file])
+    found = classes.classify(every, learned, folder=output.path.parent, on_rows=on_rows)
+    keys = {**learned.keys(), "tiles": len(found.classes), "counts": found.counts}
+    records.write(output, {output.path: partial(class_outputs.table, found)}, keys, overwrite)
     return keys
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from tile2vec_cli import figures
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import ClassifyConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo import feature_files
 from tile2vec_cli.outputs import records
@@ -49,15 +48,10 @@ def run(
     if all(keys is not None for keys in known):
         keys = {name: value for own in known for name, value in (own or {}).items()}
         return Report(keys, _files(wanted, keys), True)
-    rows, done = embeddings.count(path), 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        on_progress(done, 3 * rows)
-
-    learned = classes.learn(path, labels, config, on_rows=lambda read: on_progress(read, 3 * rows))
-    done, keys = 2 * rows, learned.keys()
+    every = Embeddings.open(path, part=config.part, on_rows=lambda done: on_progress(done, total))
+    total = 2 * len(every)
+    learned = classes.learn(every, labels, config)
+    keys = learned.keys()
     if config.probability is not None and config.probability not in learned.names:
         raise DataError(
             f"--probability {config.probability}: no class of the labels; they have "
@@ -66,19 +60,22 @@ def run(
     needs_map = any(is_map(output.path) or output.path == picture for output, _ in wanted)
     placing = Placing(tile_set) if needs_map else None
     folder = make_folder(wanted[0][0].path.parent)
-    with ExitStack() as stack:
-        found = classes.classify(
-            path, learned, config, stack, folder=folder, placing=placing, on_rows=advance
-        )
-        keys = {**keys, "tiles": len(found.classes), "counts": found.counts}
-        for map_path in filter(is_map, out):
-            classes.require_grid(found)
-            keys.setdefault("maps", {})[str(map_path.name)] = [
-                file.name for file in mosaics.names(found.mosaics, map_path)
-            ]
-        for (output, makers), old in zip(wanted, known, strict=True):
-            if old is None:
-                records.write(output, makers(found, keys), keys, overwrite)
+    found = classes.classify(
+        every,
+        learned,
+        folder=folder,
+        placing=placing,
+        on_rows=lambda done: on_progress(len(every) + done, total),
+    )
+    keys = {**keys, "tiles": len(found.classes), "counts": found.counts}
+    for map_path in filter(is_map, out):
+        classes.require_grid(found)
+        keys.setdefault("maps", {})[str(map_path.name)] = [
+            file.name for file in mosaics.names(found.mosaics, map_path)
+        ]
+    for (output, makers), old in zip(wanted, known, strict=True):
+        if old is None:
+            records.write(output, makers(found, keys), keys, overwrite)
     return Report(keys, _files(wanted, keys), False)
 
 

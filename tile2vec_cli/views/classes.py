@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import ClassifyConfig
 from tile2vec_cli.embedding.embedding_files import Vectors
+from tile2vec_cli.embedding.embeddings import Embeddings, OnRows
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import classification, splits
 from tile2vec_cli.evaluation.classification import Fitted
@@ -25,11 +24,9 @@ from tile2vec_cli.labelling import labels as labelling
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.labelling.votes import UNLABELLED
 from tile2vec_cli.outputs.records import Keys
+from tile2vec_cli.outputs.spools import Spool
 from tile2vec_cli.views import exemplars
-from tile2vec_cli.views.exemplars import TileId
 from tile2vec_cli.views.mosaics import Mosaic, Placing
-
-OnRows = Callable[[int], None]
 
 MOST = 50_000  # labels to learn from: more would take long and change little
 EXAMPLES = ("negative", "positive")  # the classes of --negative and --positive
@@ -103,47 +100,27 @@ class Learned:
         }
 
 
-def learn(
-    path: Path,
-    labels: LabelSource | None,
-    config: ClassifyConfig,
-    only: Sequence[Path] | None = None,
-    on_rows: OnRows = lambda _: None,
-) -> Learned:
+def learn(embeddings: Embeddings, labels: LabelSource | None, config: ClassifyConfig) -> Learned:
     """Errors as `_gathered`."""
-    own = _gathered(path, labels, config, only, on_rows)
+    own = _gathered(embeddings, labels, config)
     fitted = classification.fit(
         own.vectors, own.classes, own.blocks, config.classifier, config.seed, own.overlaps
     )
     return Learned(fitted, own)
 
 
-def _gathered(
-    path: Path,
-    labels: LabelSource | None,
-    config: ClassifyConfig,
-    only: Sequence[Path] | None = None,
-    on_rows: OnRows = lambda _: None,
-) -> Labelled:
+def _gathered(embeddings: Embeddings, labels: LabelSource | None, config: ClassifyConfig) -> Labelled:
     """The labelled tiles; without `labels` those that the examples name.
 
-    only: these files of a folder. `on_rows` is told how many rows have been read, of twice all.
-    Raises InputError and DataError as `embeddings.read` and `labels.read`, DataError where fewer than two
+    Raises InputError and DataError as `Embeddings.open` and `labels.read`, DataError where fewer than two
     classes have tiles.
     """
-    read = 0
-
-    def advance(count: int) -> None:
-        nonlocal read
-        read += count
-        on_rows(read)
-
-    places, ids = exemplars.places_of(path, config.part, only, advance)
+    geometry = embeddings.geometry
     if labels is None:
-        found = _of_examples(path, ids, config, only)
+        found = _of_examples(embeddings, config)
     else:
         own = {"field": config.field, "min_purity": config.min_purity}
-        found = labelling.read(labels, places.geometry, places.tile_id, **own)  # type: ignore[arg-type]
+        found = labelling.read(labels, geometry, embeddings.tile_id, **own)  # type: ignore[arg-type]
     rows, left_out = found.labelled, dict(found.left_out)
     numbers, classes = np.unique(found.codes[rows], return_inverse=True)
     names = tuple(found.classes[number] for number in numbers)
@@ -152,33 +129,30 @@ def _gathered(
         source = "--positive and --negative" if labels is None else str(labels)
         reasons = "".join(f"; {reason}: {count:,}" for reason, count in left_out.items())
         raise DataError(
-            f"{source}: {len(rows):,} of {len(ids):,} tiles have a label, {what}{reasons}; two classes are "
-            "needed. Label tiles of another class."
+            f"{source}: {len(rows):,} of {len(embeddings):,} tiles have a label, {what}{reasons}; two "
+            "classes are needed. Label tiles of another class."
         )
     if len(rows) > MOST:
         drawn = np.sort(np.random.default_rng(config.seed).choice(len(rows), MOST, replace=False))
         left_out[f"labels beyond the {MOST:,} drawn to learn from"] = len(rows) - MOST
         rows, classes = rows[drawn], classes[drawn]
-    block_m = splits.block_side_m(places, config.block_m)
-    blocks = spatial_blocks(places.lonlat[rows], block_m)
-    overlaps = splits.overlapping(places.geometry[rows], blocks)
-    vectors = exemplars.vectors_of(path, rows, config.part, only, advance)
+    block_m = splits.block_side_m(embeddings, config.block_m)
+    blocks = spatial_blocks(embeddings.lonlat[rows], block_m)
+    overlaps = splits.overlapping(geometry[rows], blocks)
+    vectors = embeddings.vectors_of(rows)
     return Labelled(
         vectors, classes.astype(np.int32), names, blocks, block_m, overlaps, left_out, found.rasters
     )
 
 
-def _of_examples(
-    path: Path, ids: Sequence[TileId], config: ClassifyConfig, only: Sequence[Path] | None
-) -> Labels:
-    given = (*config.negative, *config.positive)
-    meant = exemplars.resolve(path, given, part=config.part, only=only)
+def _of_examples(embeddings: Embeddings, config: ClassifyConfig) -> Labels:
+    meant = exemplars.resolve(embeddings, (*config.negative, *config.positive))
     negative, positive = (
         {meant[place].tile_id for place in places} for places in (config.negative, config.positive)
     )
     for tile_id in negative & positive:
         raise DataError(f"{tile_id}: given with --positive and with --negative; a tile is one of them.")
-    codes = [0 if one in negative else 1 if one in positive else UNLABELLED for one in ids]
+    codes = [0 if one in negative else 1 if one in positive else UNLABELLED for one in embeddings.ids()]
     return Labels(np.array(codes, np.int32), EXAMPLES, "examples")
 
 
@@ -186,15 +160,10 @@ def _of_examples(
 class Classified:
     """N tiles with their classes."""
 
-    path: Path
-    part: str | None
-    only: Sequence[Path] | None
+    embeddings: Embeddings
     names: tuple[str, ...]
     classes: NDArray[np.int32] = field(repr=False)  # (N,) positions in `names`
     probabilities: NDArray[np.float32] = field(repr=False)  # (N, K)
-    dated: bool
-    numbered: bool  # whether tiles are known by numbers alone
-    scenes: bool  # whether the scene of each tile is known
     mosaics: list[Mosaic]  # none where they were not asked for
 
     @property
@@ -202,75 +171,61 @@ class Classified:
         found = np.bincount(self.classes, minlength=len(self.names)).tolist()
         return dict(zip(self.names, found, strict=True))
 
-    def probability(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+    def probability(self, here: slice = slice(None)) -> NDArray[np.float32]:
         """That of each tile's own class."""
-        rows, own = self.probabilities[start:stop], self.classes[start:stop]
+        rows, own = self.probabilities[here], self.classes[here]
         return np.asarray(rows[np.arange(len(own)), own])
 
     def batches(self) -> Iterator[feature_files.Batch]:
         """The rows of a table, and their footprints."""
-        start = 0
-        names = np.array(self.names, dtype=object)
-        for batch in exemplars.batches(self.path, self.part, self.only):
-            stop = start + len(batch.ids)
-            ids = batch.ids if self.numbered else map(str, batch.ids)
+        rows = self.embeddings.rows.table
+        numbered = rows["tile_id"].null_count == len(rows)
+        names, time = np.array(self.names, dtype=object), pa.timestamp("ms", tz="UTC")
+        for here in self.embeddings.chunks():
+            ids = self.embeddings.ids(here)
             columns: dict[str, pa.Array] = {
-                "tile_id": pa.array(ids, pa.int64() if self.numbered else pa.string()),
-                "class": pa.array(names[self.classes[start:stop]], pa.string()),
-                "probability": pa.array(self.probability(start, stop)),
+                "tile_id": pa.array(ids, pa.int64()) if numbered else pa.array(map(str, ids), pa.string()),
+                "class": pa.array(names[self.classes[here]], pa.string()),
+                "probability": pa.array(self.probability(here)),
             }
             for number, name in enumerate(self.names):
-                columns[f"probability_{name}"] = pa.array(self.probabilities[start:stop, number])
-            if self.dated:
-                times = batch.rows.datetime
-                kind = pa.timestamp("ms", tz="UTC")
-                columns["datetime"] = pa.nulls(stop - start, kind) if times is None else pa.array(times, kind)
-            yield pa.table(columns), batch.rows.geometry
-            start = stop
+                columns[f"probability_{name}"] = pa.array(self.probabilities[here, number])
+            if "datetime" in rows.column_names:
+                columns["datetime"] = rows["datetime"][here].cast(time)
+            yield pa.table(columns), self.embeddings.shapes(here)
 
 
 def classify(
-    path: Path,
+    embeddings: Embeddings,
     learned: Learned,
-    config: ClassifyConfig,
-    stack: ExitStack,
     *,
     folder: Path,
-    only: Sequence[Path] | None = None,
     placing: Placing | None = None,
     on_rows: OnRows = lambda _: None,
 ) -> Classified:
-    """Ask the classifier about all tiles. Probabilities lie in a file in `folder` until the stack ends.
+    """Ask the classifier about all tiles. Probabilities of many lie in a file in `folder`.
 
-    placing: finds where tiles lie, for maps. Errors as `embeddings.read`.
+    placing: finds where tiles lie, for maps.
     """
-    spool = stack.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 - the stack closes it
-    own, dated, numbered, scenes = [], False, True, True
-    for batch in exemplars.batches(path, config.part, only):
-        found = learned.fitted.probabilities(batch.vectors)
-        spool.write(found.astype(np.float32).tobytes())
-        own.append(found.argmax(axis=1).astype(np.int32))
-        dated |= batch.rows.datetime is not None
-        numbered &= batch.rows.tile_id is None
-        scenes &= batch.rows.scene is not None
-        if placing is not None:
-            placing.add(batch.rows)
-        on_rows(len(batch.ids))
-    spool.flush()
-    classes = np.concatenate(own)
-    shape = (len(classes), len(learned.names))
-    probabilities: NDArray[np.float32] = np.memmap(spool, np.float32, "r", shape=shape)
+    classes = np.empty(len(embeddings), np.int32)
+    with Spool(folder) as spool:
+        for here in embeddings.chunks():
+            found = learned.fitted.probabilities(embeddings.vectors[here])
+            spool.write(found.astype(np.float32))
+            classes[here] = found.argmax(axis=1)
+            if placing is not None:
+                placing.add(embeddings.places(here))
+            on_rows(here.stop)
+        probabilities = np.frombuffer(spool.mapped(), np.float32).reshape(len(classes), -1)
     mosaics = [] if placing is None else placing.mosaics()
-    return Classified(
-        path, config.part, only, learned.names, classes, probabilities, dated, numbered, scenes, mosaics
-    )
+    return Classified(embeddings, learned.names, classes, probabilities, mosaics)
 
 
 def require_grid(found: Classified) -> None:
     """Raise DataError where other people's tiles are no pixels of a map."""
     aside = max(one.aside for one in found.mosaics)
-    if not found.scenes and aside > _GRID:
+    if aside > _GRID and found.embeddings.scene is None:
         raise DataError(
-            f"{found.path}: its footprints stand in no grid (up to {aside:.2f} of a tile off one); a map "
-            "needs one. Write .parquet or .geojson instead."
+            f"{found.embeddings.name}: its footprints stand in no grid (up to {aside:.2f} of a tile off "
+            "one); a map needs one. Write .parquet or .geojson instead."
         )

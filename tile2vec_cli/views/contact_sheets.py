@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tile2vec_cli.embedding.embeddings import TileId
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.figures import figure_file
 from tile2vec_cli.tiling.tiles import TileSet
-from tile2vec_cli.views.exemplars import TileId
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -45,8 +45,9 @@ def of(sample: Embeddings, tiles: TileSet | None, config: InspectConfig) -> Fact
     """
     lon, lat = sample.lonlat.T
     found = {"latitude": lat, "longitude": (lon - lon[0] + 180) % 360 - 180}
-    if sample.datetime is not None and not np.isnat(sample.datetime).any():
-        found["date"] = sample.datetime.astype(np.int64).astype(np.float64)
+    dates = sample.datetime
+    if dates is not None and not np.isnat(dates).any():
+        found["date"] = dates.astype(np.int64).astype(np.float64)
     if tiles is not None:
         found |= _seen(sample, tiles, config)
     varied = {name: values for name, values in found.items() if np.ptp(values) > 0}

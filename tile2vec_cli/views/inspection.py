@@ -1,7 +1,7 @@
 """Whether a representation is good in three senses: easier tasks, disentangled factors, plain directions.
 
-Two passes over embeddings of any number: the first takes their moments and draws a sample, the second
-finds the tiles at either end of each principal component.
+Two passes over embeddings of any number: the first takes their moments, the second finds the tiles at
+either end of each principal component.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.config.views import InspectConfig
-from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.embedding.embedding_files import Vectors
-from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings, OnRows
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import probing, splits
 from tile2vec_cli.evaluation.scores import Verdict
@@ -34,7 +32,6 @@ ENDS = 10  # tiles at either end of a component
 RIVALS = ("stats", "rcf")  # that the probe puts beside the vectors
 PAIRS = 1000  # tiles of which all pairs are compared by cosine
 
-_ROWS = 8192  # at a time
 _N_LABELS, _REPEATS = (100, 1000), 5  # of the probe
 
 
@@ -84,28 +81,23 @@ def inspect(
     source: str | LabelSource | None = None,
     on_progress: Progress = silent,
 ) -> Inspection:
-    """Raises InputError and DataError as `embeddings.read`, `labels.read` and `probing.probe`; DataError
+    """Raises InputError and DataError as `Embeddings.open`, `labels.read` and `probing.probe`; DataError
     where there are too few tiles, or where the tiles are not those of the embeddings."""
-    count = embeddings.count(path)
+    every = Embeddings.open(path, on_rows=lambda done: on_progress(done, 3 * count))
+    count = len(every)
     if count < 3:
         raise DataError(f"{path}: holds {count} embeddings; at least 3 are needed. Embed more tiles.")
     chosen = np.arange(count)
     if count > config.sample:
         chosen = np.sort(np.random.default_rng(config.seed).choice(count, config.sample, replace=False))
-    drawn: list[Embeddings] = []
 
-    def first_pass() -> Iterator[Any]:
-        start = 0
-        for batch in embeddings.batches(path, _ROWS):
-            rows = chosen[slice(*np.searchsorted(chosen, [start, start + len(batch)]))] - start
-            if len(rows):
-                drawn.append(batch.take(rows))
-            yield batch.vectors
-            start += len(batch)
-            on_progress(start, 2 * count)
+    def first_pass() -> Iterator[Vectors]:
+        for here in every.chunks():
+            yield every.vectors[here]
+            on_progress(count + here.stop, 3 * count)
 
     spectrum = Spectrum.of(first_pass())
-    sample = embeddings.joined(path, drawn)
+    sample = every.take(chosen)
     known = factors.of(sample, tiles, config)
     blocks = spatial_blocks(sample.lonlat, splits.block_side_m(sample, config.block_m))
     n_blocks = len(np.unique(blocks))
@@ -117,7 +109,7 @@ def inspect(
 
     squared = np.square(factors.correlations(sample.vectors, known.values))
     components = _components(
-        path, spectrum, sample, known, config, lambda done: on_progress(count + done, 2 * count)
+        every, spectrum, sample, known, config, lambda done: on_progress(2 * count + done, 3 * count)
     )
     variance = spectrum.eigenvalues.sum() or 1.0
     parts = {}
@@ -171,19 +163,19 @@ def _probe(
 
 
 def _components(
-    path: Path,
+    every: Embeddings,
     spectrum: Spectrum,
     sample: Embeddings,
     known: Factors,
     config: InspectConfig,
-    on_rows: Any,
+    on_rows: OnRows,
 ) -> list[Component]:
     shares = spectrum.shares
     count = min(config.components, int((shares > 0).sum()))
     axes = spectrum.axes[:count]
     values = (sample.vectors - spectrum.mean) @ axes.T  # (M, K)
     follows = factors.correlations(values, known.values)
-    lowest, highest = _ends(path, spectrum.mean, axes, on_rows)
+    lowest, highest = _ends(every, spectrum.mean, axes, on_rows)
     return [
         Component(
             float(shares[k]),
@@ -195,22 +187,21 @@ def _components(
     ]
 
 
-def _ends(path: Path, mean: Floats, axes: Floats, on_rows: Any) -> tuple[list[list[str]], list[list[str]]]:
+def _ends(
+    every: Embeddings, mean: Floats, axes: Floats, on_rows: OnRows
+) -> tuple[list[list[str]], list[list[str]]]:
     """The ids of the tiles at the low and at the high end of each axis; equal ones in the order of rows."""
-    best: list[list[list[tuple[float, int, str]]]] = [[[] for _ in axes] for _ in range(2)]
-    start = 0
-    for batch in embeddings.batches(path, _ROWS):
-        values = (batch.vectors - mean) @ axes.T
+    best: list[list[list[tuple[float, int]]]] = [[[] for _ in axes] for _ in range(2)]
+    for here in every.chunks():
+        values = (every.vectors[here] - mean) @ axes.T
         for side, sign in enumerate((1, -1)):
             for k in range(len(axes)):
                 outer = np.argsort(sign * values[:, k], kind="stable")[:ENDS].tolist()
-                new = [(float(sign * values[row, k]), start + row, _id(batch, start, row)) for row in outer]
+                new = [(float(sign * values[row, k]), here.start + row) for row in outer]
                 best[side][k] = sorted([*best[side][k], *new])[:ENDS]
-        start += len(batch)
-        on_rows(start)
-    low, high = ([[name for _, _, name in ends] for ends in side] for side in best)
+        on_rows(here.stop)
+    low, high = (
+        [[str(i) for i in every.ids(np.array([row for _, row in ends], np.int64))] for ends in side]
+        for side in best
+    )
     return low, high
-
-
-def _id(batch: Embeddings, start: int, row: int) -> str:
-    return str(start + row) if batch.tile_id is None else str(batch.tile_id[row])

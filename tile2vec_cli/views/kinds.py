@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from tile2vec_cli.embedding.embedding_files import Vectors
+from tile2vec_cli.embedding.embeddings import TileId
 from tile2vec_cli.geo.grid import Floats, Ints
-from tile2vec_cli.views.exemplars import Batch, TileId, order
+from tile2vec_cli.views.exemplars import order
 
 _NEAREST = 8  # tiles kept of each cluster: the first may lie at a place that is taken
 SAMPLE = 50_000  # tiles that the centres are learned from
@@ -54,8 +56,8 @@ class Members:
         self.counts = np.zeros(len(self.centres), np.int64)
         self._kept = [[] for _ in self.centres]
 
-    def add(self, batch: Batch) -> None:
-        distance = cdist(batch.vectors.astype(np.float64), self.centres)
+    def add(self, ids: Sequence[TileId], vectors: Vectors) -> None:
+        distance = cdist(vectors.astype(np.float64), self.centres)
         own = distance.argmin(axis=1)
         self.counts += np.bincount(own, minlength=len(self.centres))
         for number, kept in enumerate(self._kept):
@@ -63,7 +65,7 @@ class Members:
             away = distance[rows, number]
             bound = np.partition(away, self.most - 1)[self.most - 1] if len(away) > self.most else np.inf
             near = away <= bound
-            new = [(float(d), order(batch.ids[row])) for d, row in zip(away[near], rows[near], strict=True)]
+            new = [(float(d), order(ids[row])) for d, row in zip(away[near], rows[near], strict=True)]
             self._kept[number] = heapq.nsmallest(self.most, [*kept, *new])
 
     def nearest(self, number: int) -> list[TileId]:

@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo import places
+from tile2vec_cli.geo import outlines, places
 from tile2vec_cli.geo.grid import Floats, Ints, Transform
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -86,7 +86,7 @@ class Mosaic:
 
 
 class Placing:
-    """Where the tiles of embeddings lie that come a batch at a time."""
+    """Where tiles lie that come some at a time."""
 
     def __init__(self, tiles: TileSet | None = None) -> None:
         self._tiles = tiles
@@ -104,30 +104,36 @@ class Placing:
 
     def add(self, rows: Embeddings) -> None:
         """Raises DataError for a scene that the tile set does not hold."""
-        names, scene = np.unique(_scenes(rows, self._tiles), return_inverse=True)
+        geometry, time = rows.geometry, rows.datetime
+        lonlat = outlines.centres(geometry)
+        names, scene = np.unique(_scenes(rows, lonlat, self._tiles), return_inverse=True)
         xy = np.empty((len(rows), 2))
         numbers = []
         for number, name in enumerate(names.tolist()):
             own = np.flatnonzero(scene == number)
             if name not in self._lattices:
-                self._lattices[name] = self._found(rows, own, name)
+                self._lattices[name] = self._found(geometry[own], lonlat[own], name)
             crs = self._lattices[name].crs
-            xy[own] = rows.lonlat[own] if crs == LONLAT else places.from_lonlat(crs, rows.lonlat[own], name)
+            xy[own] = lonlat[own] if crs == LONLAT else places.from_lonlat(crs, lonlat[own], name)
             numbers.append(self._numbers.setdefault(name, len(self._numbers)))
         self._scene.append(np.array(numbers, np.int32)[scene])
         self._xy.append(xy)
-        self._time.append(np.full(len(rows), _NAT) if rows.datetime is None else rows.datetime)
+        self._time.append(np.full(len(rows), _NAT) if time is None else time)
 
-    def _found(self, rows: Embeddings, own: Ints, name: str) -> _Lattice:
+    def add_all(self, embeddings: Embeddings) -> None:
+        for here in embeddings.chunks():
+            self.add(embeddings.places(here))
+
+    def _found(self, geometry: NDArray[np.object_], lonlat: Floats, name: str) -> _Lattice:
         if self._tiles is not None:
             raise DataError(
                 f"{self._tiles.path}: holds no scene {name}; the tile set that was embedded is needed. "
                 "Give that one with --tiles."
             )
-        return _lattice(rows.geometry[own], rows.lonlat[own])
+        return _lattice(geometry, lonlat)
 
-    def require_grids(self, path: Path) -> None:
-        """Raise DataError, naming `path`, where the tiles of a scene don't stand in rows and columns."""
+    def require_grids(self, embeddings: str) -> None:
+        """Raise DataError, naming them, where the tiles of a scene don't stand in rows and columns."""
         scene, xy = np.concatenate(self._scene), np.concatenate(self._xy)
         for name, number in self._numbers.items():
             own, lattice = xy[scene == number], self._lattices[name]
@@ -136,8 +142,9 @@ class Placing:
             if not astray <= _ASTRAY:  # NaN, too
                 advice = "Write" if self._tiles else "Give --tiles, which say their CRS, or write"
                 raise DataError(
-                    f"{path}: the tiles of {name} lie on no grid in {places.crs_name(lattice.crs)}, up to "
-                    f"{astray:.0%} of a tile aside; a map needs rows and columns. {advice} a table instead."
+                    f"{embeddings}: the tiles of {name} lie on no grid in {places.crs_name(lattice.crs)}, "
+                    f"up to {astray:.0%} of a tile aside; a map needs rows and columns. {advice} a table "
+                    "instead."
                 )
 
     def mosaics(self) -> list[Mosaic]:
@@ -165,16 +172,17 @@ def _code(crs: str) -> str:
     return name if name.startswith("EPSG:") else crs
 
 
-def _scenes(rows: Embeddings, tiles: TileSet | None) -> NDArray[Any]:
-    if rows.scene is not None:
-        return rows.scene.astype(str)
+def _scenes(rows: Embeddings, lonlat: Floats, tiles: TileSet | None) -> NDArray[Any]:
+    names = rows.scene
+    if names is not None:
+        return names.astype(str)
     if tiles is not None:
         raise DataError(
-            f"{rows.path}: has no column scene; --tiles needs it to find a tile's CRS. "
+            f"{rows.name}: has no column scene; --tiles needs it to find a tile's CRS. "
             "Leave --tiles out, or give embeddings of `tile2vec embed`."
         )
     # Other people's: as if the tiles of a UTM zone were a scene.
-    return np.array([places.utm(place) for place in rows.lonlat])
+    return np.array([places.utm(place) for place in lonlat])
 
 
 def _lattice(geometry: NDArray[np.object_], lonlat: Floats) -> _Lattice:

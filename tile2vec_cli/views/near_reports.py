@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from tile2vec_cli import figures
+from tile2vec_cli.embedding.embeddings import Embeddings, TileId
 from tile2vec_cli.errors import UsageError
-from tile2vec_cli.geo import feature_files, geoparquet
+from tile2vec_cli.geo import feature_files, outlines
 from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.outputs.records import Keys, Maker, Output, Report
 from tile2vec_cli.views import contact_sheets, exemplars, value_maps
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
-from tile2vec_cli.views.exemplars import Batch, TileId
 from tile2vec_cli.views.value_maps import Maps
 
 Row = dict[str, Any]
@@ -35,32 +35,21 @@ class Near:
     lonlat: tuple[float, float]
     geometry: Any  # shapely, in lon/lat
 
-    @property
-    def order(self) -> tuple[float, tuple[bool, TileId]]:
-        return self.distance, exemplars.order(self.tile_id)
 
-
-def nearest(batches: Iterable[Batch], distances: Callable[[Batch], Floats], top: int) -> list[Near]:
-    """The `top` tiles of the least distance, (B,) of each batch; infinite for what is left out."""
-    near: list[Near] = []
-    for batch in batches:
-        near = _merged(near, batch, distances(batch), top)
-    return near
-
-
-def _merged(near: list[Near], batch: Batch, distance: Floats, top: int) -> list[Near]:
-    """The `top` nearest of those found so far and of a batch."""
-    bound = near[-1].distance if len(near) == top else np.inf
-    if len(distance) > top:
-        bound = min(bound, float(np.partition(distance, top - 1)[top - 1]))
-    picked = np.flatnonzero((distance <= bound) & np.isfinite(distance)).tolist()
-    picked = sorted(picked, key=lambda row: (distance[row], exemplars.order(batch.ids[row])))[:top]
-    geometry = batch.rows.geometry[picked]
-    new = [
-        Near(batch.ids[row], float(distance[row]), (float(lon), float(lat)), shape)
-        for row, (lon, lat), shape in zip(picked, geoparquet.centres(geometry), geometry, strict=True)
-    ]
-    return sorted([*near, *new], key=lambda one: one.order)[:top]
+def nearest(embeddings: Embeddings, distance: Floats, top: int) -> tuple[Near, ...]:
+    """The `top` tiles of the least distance (N,), nearest first; infinite for what is left out."""
+    bound = np.partition(distance, top - 1)[top - 1] if len(distance) > top else np.inf
+    rows = np.flatnonzero((distance <= bound) & np.isfinite(distance))
+    ids = embeddings.ids(rows)
+    picked = sorted(range(len(rows)), key=lambda one: (distance[rows[one]], exemplars.order(ids[one])))[:top]
+    rows, ids = rows[picked], [ids[one] for one in picked]
+    geometry = embeddings.shapes(rows)
+    return tuple(
+        Near(tile_id, float(away), (float(lon), float(lat)), shape)
+        for tile_id, away, (lon, lat), shape in zip(
+            ids, distance[rows], outlines.centres(geometry), geometry, strict=True
+        )
+    )
 
 
 # --- as rows and pictures ----------------------------------------------------------------------

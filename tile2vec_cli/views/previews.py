@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli import figures
 from tile2vec_cli.config.views import PreviewConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings, require_alike
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo import places
 from tile2vec_cli.geo.grid import Floats
@@ -21,7 +21,7 @@ from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
 from tile2vec_cli.outputs.records import Keys, Output, Report
 from tile2vec_cli.tiling.tiles import TileSet
-from tile2vec_cli.views import contact_sheets, exemplars, kinds, mosaics
+from tile2vec_cli.views import contact_sheets, kinds, mosaics
 from tile2vec_cli.views.contact_sheets import Group, Source
 from tile2vec_cli.views.kinds import Members
 from tile2vec_cli.views.mosaics import Mosaic, Placing
@@ -150,46 +150,47 @@ def _outputs(
 def _draw(
     inputs: _Inputs, config: PreviewConfig, tiles: TileSet | None, with_sheet: bool, on_progress: Progress
 ) -> _Drawn:
-    """In two passes, and two over those of fit_on, keeping a few numbers of each tile."""
-    own, fitted = embeddings.count(inputs.embeddings), embeddings.count(inputs.fitted)
-    total, done = fitted + own + (fitted if inputs.fit_on else 0), 0
+    """Keeps a few numbers of each tile."""
+    before = 0
+    own = Embeddings.open(inputs.embeddings, on_rows=lambda rows: on_progress(before + rows, total))
+    fitted = own
+    if inputs.fit_on is not None:
+        fitted = Embeddings.open(inputs.fit_on, on_rows=lambda rows: on_progress(rows, total))
+        before = len(fitted)
+    total = 2 * len(own) + len(fitted) + 2 * before
+    if with_sheet and config.clusters > len(fitted):
+        raise DataError(
+            f"--clusters {config.clusters}: {inputs.fitted} holds {len(fitted):,} tiles; needs no more than "
+            "these."
+        )
+    require_alike(fitted, own)
+    done = before + len(own)
 
-    def read(path: Path) -> Any:
+    def chunks(of: Embeddings) -> Iterator[slice]:
         nonlocal done
-        for batch in exemplars.batches(path):
-            yield batch
-            done += len(batch.ids)
+        for here in of.chunks():
+            yield here
+            done += here.stop - here.start
             on_progress(done, total)
 
-    if with_sheet and config.clusters > fitted:
-        raise DataError(
-            f"--clusters {config.clusters}: {inputs.fitted} holds {fitted:,} tiles; needs no more than these."
-        )
-    rows = kinds.sample(fitted, config.seed) if with_sheet else np.zeros(0, np.int64)
-    moments, kept, first = Moments(), [], None
-    for batch in read(inputs.fitted):
-        first = first or batch
-        inside = rows[slice(*np.searchsorted(rows, [moments.count, moments.count + len(batch.ids)]))]
-        kept.append(batch.vectors[inside - moments.count].copy())
-        moments.add(batch.vectors)
+    moments = Moments()
+    for here in chunks(fitted):
+        moments.add(fitted.vectors[here])
     components = Components.of(moments)
     members = None
     if with_sheet:
-        members = Members(kinds.centres(np.concatenate(kept), config.clusters, config.seed), _ACROSS)
+        sample = fitted.vectors_of(kinds.sample(len(fitted), config.seed))
+        members = Members(kinds.centres(sample, config.clusters, config.seed), _ACROSS)
     placing, values = Placing(tiles), []
-    for batch in read(inputs.embeddings):
-        if first is not None:
-            embeddings.require_alike(first.rows, batch.rows)
-        placing.add(batch.rows)
-        values.append(components.project(batch.vectors))
+    for here in chunks(own):
+        placing.add(own.places(here))
+        values.append(components.project(own.vectors[here]))
         if members is not None:
-            members.add(batch)
-    projected = np.concatenate(values)
-    if inputs.fit_on is None:
-        stretch = Stretch.of(projected)
-    else:
-        fit = [components.project(batch.vectors) for batch in read(inputs.fit_on)]
-        stretch = Stretch.of(np.concatenate(fit))
+            members.add(own.ids(here), own.vectors[here])
+    projected = fit = np.concatenate(values)
+    if inputs.fit_on is not None:
+        fit = np.concatenate([components.project(fitted.vectors[here]) for here in chunks(fitted)])
+    stretch = Stretch.of(fit)
     return _Drawn(components, stretch, stretch.colours(projected), placing.mosaics(), members)
 
 

@@ -11,16 +11,16 @@ whatever lies at the far end of the line from one to the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from tile2vec_cli.config.views import SimilarConfig
-from tile2vec_cli.embedding import embeddings
+from tile2vec_cli.embedding.embedding_files import Vectors
+from tile2vec_cli.embedding.embeddings import Embeddings, OnRows, TileId
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Floats
 from tile2vec_cli.outputs.parts import Progress, silent
@@ -28,12 +28,10 @@ from tile2vec_cli.outputs.records import Report
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import exemplars, near_reports
 from tile2vec_cli.views.contact_sheets import SHOWN, Group, Source
-from tile2vec_cli.views.exemplars import Batch, TileId
 from tile2vec_cli.views.mosaics import Placing
 from tile2vec_cli.views.near_reports import Finding, Near, Outputs, nearest
 from tile2vec_cli.views.value_maps import Maps
 
-Keep = Callable[[Batch, Floats], None]
 _TAGS = {
     "TILE2VEC_FORMAT": "tile2vec-similar/1",
     "TILE2VEC_VALUE": "Euclidean distance of a tile's vector to that of the nearest example: 0 at the "
@@ -49,75 +47,58 @@ class Found:
     examples: tuple[TileId, ...]
     counter_examples: tuple[TileId, ...]
     ruled_out: int  # tiles that are nearer to a counter-example
+    embeddings: Embeddings
+    distances: Floats = field(
+        repr=False
+    )  # (N,) of all tiles: 0 for an example, NaN nearer to a counter-example
 
 
-def search(
-    path: Path, config: SimilarConfig, on_progress: Progress = silent, keep: Keep | None = None
-) -> Found:
+def search(path: Path, config: SimilarConfig, on_progress: Progress = silent) -> Found:
     """The tiles nearest to the examples, these left out; ties in the order of their tile_ids.
 
-    keep: is shown every batch with its (B,) distances: 0 for an example, NaN for what is ruled out.
-    Raises InputError and DataError as `embeddings.read`, and DataError for an example that is not there.
+    Raises InputError and DataError as `Embeddings.open`, and DataError for an example that is not there.
     """
-    total = 2 * embeddings.count(path)
-    meant = exemplars.resolve(
-        path, (*config.to, *config.without), lambda done: on_progress(done, total), part=config.part
-    )
+    every = Embeddings.open(path, part=config.part, on_rows=lambda done: on_progress(done, total))
+    total = 2 * len(every)
+    meant = exemplars.resolve(every, (*config.to, *config.without))
     wanted = {meant[place].tile_id: meant[place].vector for place in config.to}
     unwanted = {meant[place].tile_id: meant[place].vector for place in config.without}
     for tile_id in wanted:
         if tile_id in unwanted:
             raise DataError(f"{tile_id}: given with --to and with --not; a tile can be only one of them.")
-    half = total // 2
-    near, ruled_out = rank(
-        exemplars.batches(path, config.part),
-        wanted,
-        unwanted,
-        config.top,
-        lambda done: on_progress(half + done, total),
-        keep,
-    )
-    if not near:
+    found = rank(every, wanted, unwanted, config.top, lambda done: on_progress(len(every) + done, total))
+    if not found.near:
         raise DataError(f"{path}: holds no tiles beyond those given and excluded. Give fewer examples.")
-    return Found(tuple(near), tuple(wanted), tuple(unwanted), ruled_out)
+    return found
 
 
 def rank(
-    batches: Iterable[Batch],
+    embeddings: Embeddings,
     wanted: Mapping[TileId, Floats],
     unwanted: Mapping[TileId, Floats],
     top: int,
-    on_rows: Callable[[int], None] = lambda _: None,
-    keep: Keep | None = None,
-) -> tuple[list[Near], int]:
-    """The tiles nearest to the wanted vectors, and how many are nearer to an unwanted one.
-
-    `on_rows` is told how many rows have been ranked; keep: see `search`.
-    """
+    on_rows: OnRows = lambda _: None,
+) -> Found:
+    """The tiles nearest to the wanted vectors. `on_rows` is told how many rows have been ranked."""
     to, without = np.stack([*wanted.values()]), np.stack([*unwanted.values()]) if unwanted else None
-    ruled_out, done = 0, 0
-
-    def distances(batch: Batch) -> Floats:
-        nonlocal ruled_out, done
-        distance, counter = _distances(batch.vectors, to, without)
-        # The examples themselves are among those at no distance.
-        same = np.flatnonzero((distance == 0) | (counter == 0))
-        own = [row for row in same.tolist() if batch.ids[row] in wanted or batch.ids[row] in unwanted]
-        out = counter < distance
-        if keep is not None:
-            keep(batch, np.where(out, np.nan, distance))
-        out[own] = False
-        ruled_out += int(out.sum())
-        distance[out] = np.inf
-        distance[own] = np.inf
-        done += len(batch.ids)
-        on_rows(done)
-        return distance
-
-    return nearest(batches, distances, top), ruled_out
+    distance, counter = np.empty(len(embeddings)), np.empty(len(embeddings))
+    for here in embeddings.chunks():
+        distance[here], counter[here] = _distances(embeddings.vectors[here], to, without)
+        on_rows(here.stop)
+    # The examples themselves are among those at no distance.
+    same = np.flatnonzero((distance == 0) | (counter == 0))
+    ids = zip(same.tolist(), embeddings.ids(same), strict=True)
+    own = [row for row, tile_id in ids if tile_id in wanted or tile_id in unwanted]
+    out = counter < distance
+    all_distances = np.where(out, np.nan, distance)
+    out[own] = False
+    distance[out] = np.inf
+    distance[own] = np.inf
+    near = nearest(embeddings, distance, top)
+    return Found(near, tuple(wanted), tuple(unwanted), int(out.sum()), embeddings, all_distances)
 
 
-def _distances(vectors: NDArray[np.float32], to: Floats, without: Floats | None) -> tuple[Floats, Floats]:
+def _distances(vectors: Vectors, to: Floats, without: Floats | None) -> tuple[Floats, Floats]:
     """(B,) distances to the nearest example and to the nearest counter-example; infinite without any.
 
     Pair by pair, in doubles: a matrix product (|a|² - 2ab + |b|²) cancels for near twins, and gives equal
@@ -133,30 +114,11 @@ def _distances(vectors: NDArray[np.float32], to: Floats, without: Floats | None)
 # --- files -------------------------------------------------------------------------------------
 
 
-class _Surface:
-    """The distance of every tile, and where the tiles lie."""
-
-    def __init__(self, path: Path, tiles: Path | None) -> None:
-        self._path = path
-        self._placing = Placing(None if tiles is None else TileSet.open(tiles))
-        self._distances: list[NDArray[np.float32]] = []
-
-    def add(self, batch: Batch, distance: Floats) -> None:
-        self._placing.add(batch.rows)
-        self._distances.append(distance.astype(np.float32))
-
-    def maps(self) -> Maps:
-        """Raises DataError where the tiles lie on no grid."""
-        self._placing.require_grids(self._path)
-        return Maps(self._placing.mosaics(), np.concatenate(self._distances), _TAGS)
-
-
 def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: Progress = silent) -> Report:
     """Find the tiles; write what is not up to date. Errors as `near_reports.run` and `search`."""
 
     def find() -> Finding:
-        surface = None if outputs.raster is None else _Surface(embeddings, outputs.tiles)
-        found = search(embeddings, config, on_progress, None if surface is None else surface.add)
+        found = search(embeddings, config, on_progress)
         rows = near_reports.rows(found.near)
         keys = {
             "similar": rows,
@@ -164,12 +126,20 @@ def run(embeddings: Path, config: SimilarConfig, outputs: Outputs, on_progress: 
             "counter_examples": list(found.counter_examples),
             "ruled_out": found.ruled_out,
         }
-        maps = surface.maps() if surface else None
+        maps = None if outputs.raster is None else _maps(found, outputs.tiles)
         return Finding(
             near_reports.batch(rows, found.near), keys, lambda source: _groups(found, source), maps
         )
 
     return near_reports.run("similar", config.settings(), {"embeddings": embeddings}, outputs, find)
+
+
+def _maps(found: Found, tiles: Path | None) -> Maps:
+    """The distance of every tile. Raises DataError where the tiles lie on no grid."""
+    placing = Placing(None if tiles is None else TileSet.open(tiles))
+    placing.add_all(found.embeddings)
+    placing.require_grids(found.embeddings.name)
+    return Maps(placing.mosaics(), found.distances.astype(np.float32), _TAGS)
 
 
 def _groups(found: Found, source: Source) -> list[Group]:

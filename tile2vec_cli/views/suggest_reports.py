@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import SuggestConfig
-from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo import outlines
 from tile2vec_cli.geo.feature_files import Batch
 from tile2vec_cli.outputs import records
 from tile2vec_cli.outputs.parts import Progress, silent
@@ -56,14 +56,14 @@ def run(
 
 def _rows(found: Suggested) -> list[dict[str, Any]]:
     """What there is to say of each tile; of those of others without ids, their number in the file."""
-    places, rows = found.places, []
-    for rank, one in enumerate(found.tiles, 1):
+    rows: list[dict[str, Any]] = []
+    scenes, centres = found.embeddings.scene, outlines.centres(found.embeddings.shapes(found.rows))
+    for rank, (one, (lon, lat)) in enumerate(zip(found.tiles, centres.tolist(), strict=True), 1):
         row: dict[str, Any] = {"rank": rank}
         row["tile_id" if isinstance(one.tile_id, str) else _NUMBER] = one.tile_id
-        if places.scene is not None:
-            row["scene"] = str(places.scene[one.row])
+        if scenes is not None:
+            row["scene"] = str(scenes[one.row])
         row |= _cell(one.tile_id)
-        lon, lat = geoparquet.centres(places.geometry[[one.row]])[0].tolist()
         row |= {"longitude": lon, "latitude": lat, "uncertainty": one.uncertainty}
         if one.stands_for is not None:
             row["stands_for"] = one.stands_for
@@ -80,7 +80,7 @@ def _cell(tile_id: str | int) -> dict[str, int]:
 def _table(found: Suggested, rows: list[dict[str, Any]]) -> Batch:
     names = [name for name in _TYPES if name == LABEL or any(name in row for row in rows)]
     schema = pa.schema([(name, _TYPES[name]) for name in names])
-    return pa.Table.from_pylist(rows, schema), found.shapes
+    return pa.Table.from_pylist(rows, schema), found.embeddings.shapes(found.rows)
 
 
 def _keys(found: Suggested, rows: list[dict[str, Any]]) -> Keys:

@@ -9,7 +9,7 @@ dates, and none that has a label.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,8 @@ from scipy.spatial import cKDTree
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.views import SuggestConfig
-from tile2vec_cli.embedding import embeddings
 from tile2vec_cli.embedding.embedding_files import Vectors
-from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.embedding.embeddings import Embeddings, OnRows, TileId
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import classification
 from tile2vec_cli.evaluation.splits import POINT_BLOCK_M, block_side_m
@@ -30,8 +29,7 @@ from tile2vec_cli.geo.grid import Floats, Ints, ecef, spatial_blocks
 from tile2vec_cli.labelling import labels as labelling
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.outputs.parts import Progress, silent
-from tile2vec_cli.views import exemplars, kinds
-from tile2vec_cli.views.exemplars import TileId
+from tile2vec_cli.views import kinds
 from tile2vec_cli.views.kinds import Clusters
 
 UNSURE = "the tiles that the classifier is least sure of, apart from one another"
@@ -43,8 +41,6 @@ _CANDIDATES = 10  # times as many as are asked for: the least sure ones
 _LEAST, _MOST = 50, 20_000  # candidates
 _APART = 5  # sides of a tile beyond which it doesn't matter how far apart two suggestions lie
 _SINGLED_OUT = 1000  # suggestions that are picked by where they lie; those beyond are taken as they come
-
-OnRows = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,14 @@ class Suggested:
     """The tiles to label, the first ones first."""
 
     tiles: tuple[Suggestion, ...]
-    places: Embeddings  # of all tiles, without their vectors
+    embeddings: Embeddings
     strategy: str
     labels: Labels | None
     classes: int  # that have a labelled tile
 
     @property
-    def shapes(self) -> NDArray[np.object_]:
-        return self.places.geometry[[one.row for one in self.tiles]]
+    def rows(self) -> Ints:
+        return np.array([one.row for one in self.tiles], np.int64)
 
 
 @dataclass(frozen=True)
@@ -81,10 +77,10 @@ class Ground:
     apart_m: float  # beyond it, two tiles are as far apart as they need be
 
     @classmethod
-    def of(cls, places: Embeddings) -> Ground:
-        side = places.side_m
+    def of(cls, embeddings: Embeddings) -> Ground:
+        side = embeddings.side_m
         apart = _APART * side if side else POINT_BLOCK_M
-        return cls(ecef(places.lonlat), max(_SHARE * side, _POINT_M), apart)
+        return cls(ecef(embeddings.lonlat), max(_SHARE * side, _POINT_M), apart)
 
     @cached_property
     def tree(self) -> cKDTree:
@@ -104,24 +100,18 @@ def suggest(
     """The tiles to label next, `config.count` or all that are left.
 
     Where the labels are of fewer than two classes, the strategy is the one without labels. Raises InputError
-    and DataError as `embeddings.read` and `labels.read`, DataError where every place has a label.
+    and DataError as `Embeddings.open` and `labels.read`, DataError where every place has a label.
     """
-    rows, done = embeddings.count(path), 0
-    total = (3 if labels is None else 4) * rows  # to fit takes about as long as to go through the rows
+    every = Embeddings.open(path, part=config.part, on_rows=lambda done: on_progress(done, total))
+    total = (2 if labels is None else 3) * len(every)  # to fit takes about as long as to go through the rows
 
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        on_progress(min(done, total), total)
-
-    places, ids = exemplars.places_of(path, config.part, advance=advance)
     found, labelled = None, np.empty(0, np.int64)
     if labels is not None:
         found = labelling.read(
-            labels, places.geometry, places.tile_id, field=config.field, min_purity=config.min_purity
+            labels, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
         )
         labelled = found.labelled
-    ground = Ground.of(places)
+    ground = Ground.of(every)
     free = ground.away_from(labelled)
     if not free.any():
         raise DataError(
@@ -129,76 +119,63 @@ def suggest(
         )
     classes = 0 if found is None else len(np.unique(found.codes[labelled]))
     if found is not None and classes > 1:
-        chosen = _unsure(path, ids, found, labelled, free, ground, places, config, advance)
-    else:
-        advance(0 if found is None else rows)  # nothing is fitted
-        chosen = _typical(path, ids, free, ground, config, advance)
+        chosen = _unsure(
+            every, found, labelled, free, ground, config, lambda done: on_progress(len(every) + done, total)
+        )
+    else:  # nothing is fitted
+        before = total - len(every)
+        chosen = _typical(every, free, ground, config, lambda done: on_progress(before + done, total))
     strategy = UNSURE if classes > 1 else TYPICAL
-    return Suggested(tuple(chosen), places, strategy, found, classes)
+    return Suggested(tuple(chosen), every, strategy, found, classes)
 
 
 def _unsure(
-    path: Path,
-    ids: Sequence[TileId],
+    every: Embeddings,
     labels: Labels,
     labelled: Ints,
     free: NDArray[np.bool_],
     ground: Ground,
-    places: Embeddings,
     config: SuggestConfig,
-    advance: OnRows,
+    on_rows: OnRows,
 ) -> list[Suggestion]:
     random = np.random.default_rng(config.seed)
     if len(labelled) > kinds.SAMPLE:
         labelled = np.sort(random.choice(labelled, kinds.SAMPLE, replace=False))
-    blocks = spatial_blocks(places.lonlat[labelled], block_side_m(places, None))
-    vectors = exemplars.vectors_of(path, labelled, config.part)
-    told = 0
-
-    def on_fit(done: int, fits: int) -> None:
-        nonlocal told
-        before, told = told, len(ids) * done // fits
-        advance(told - before)
-
+    blocks = spatial_blocks(every.lonlat[labelled], block_side_m(every, None))
     fitted = classification.fit(
-        vectors, labels.codes[labelled], blocks, config.classifier, config.seed, on_progress=on_fit
+        every.vectors_of(labelled),
+        labels.codes[labelled],
+        blocks,
+        config.classifier,
+        config.seed,
+        on_progress=lambda done, fits: on_rows(len(every) * done // fits),
     )
-    advance(len(ids) - told)
-    unsure = np.empty(len(ids), np.float32)
-    start = 0
-    for batch in exemplars.batches(path, config.part):
-        unsure[start : start + len(batch.ids)] = uncertainty(fitted.probabilities(batch.vectors))
-        start += len(batch.ids)
-        advance(len(batch.ids))
+    unsure = np.empty(len(every), np.float32)
+    for here in every.chunks():
+        unsure[here] = uncertainty(fitted.probabilities(every.vectors[here]))
+        on_rows(len(every) + here.stop)
     rows = candidates(unsure, free, config.count)
     near = replace(ground, xyz=ground.xyz[rows])
-    chosen = spread(
-        exemplars.vectors_of(path, rows, config.part, advance=advance), near, unsure[rows], config.count
-    )
-    return [Suggestion(row, ids[row], float(unsure[row]), None) for row in rows[chosen].tolist()]
+    rows = rows[spread(every.vectors_of(rows), near, unsure[rows], config.count)]
+    found = zip(rows.tolist(), every.ids(rows), unsure[rows].tolist(), strict=True)
+    return [Suggestion(row, tile_id, sure, None) for row, tile_id, sure in found]
 
 
 def _typical(
-    path: Path,
-    ids: Sequence[TileId],
-    free: NDArray[np.bool_],
-    ground: Ground,
-    config: SuggestConfig,
-    advance: OnRows,
+    every: Embeddings, free: NDArray[np.bool_], ground: Ground, config: SuggestConfig, on_rows: OnRows
 ) -> list[Suggestion]:
     random = np.random.default_rng(config.seed)
-    every = np.flatnonzero(free)
-    rows = np.sort(random.choice(every, min(len(every), kinds.SAMPLE), replace=False))
-    vectors = exemplars.vectors_of(path, rows, config.part, advance=advance)
+    left = np.flatnonzero(free)
+    rows = np.sort(random.choice(left, min(len(left), kinds.SAMPLE), replace=False))
+    vectors = every.vectors_of(rows)
     clusters = Clusters(kinds.centres(vectors, min(config.count, _SINGLED_OUT), config.seed))
-    start = 0
-    for batch in exemplars.batches(path, config.part):
-        own = np.flatnonzero(free[start : start + len(batch.ids)])
-        clusters.add(start + own, batch.vectors[own])
-        start += len(batch.ids)
-        advance(len(batch.ids))
-    chosen = typical(clusters, ground, random.permutation(every), config.count)
-    return [Suggestion(row, ids[row], None, stands_for) for row, stands_for in chosen]
+    for here in every.chunks():
+        own = np.flatnonzero(free[here])
+        clusters.add(here.start + own, every.vectors[here][own])
+        on_rows(here.stop)
+    chosen = typical(clusters, ground, random.permutation(left), config.count)
+    ids = every.ids(np.array([row for row, _ in chosen], np.int64))
+    return [Suggestion(row, tile_id, None, count) for (row, count), tile_id in zip(chosen, ids, strict=True)]
 
 
 # --- the least sure, apart from one another ---------------------------------------------------------
