@@ -28,7 +28,7 @@ from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.spools import Spool, release
 from tile2vec_cli.tiling import likeness
-from tile2vec_cli.tiling.tile_files import Part
+from tile2vec_cli.tiling.tile_files import DATETIME, Part, is_dated
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.workers import work
 from tile2vec_cli.workers.work import Advance, Elsewhere, Shard
@@ -251,7 +251,7 @@ def _into_file(forward: Forward, files: Files, out: Path, todo: list[Part], on_p
             spool = stack.enter_context(Spool(out.parent))
             scale = files.scale(_fill(spool, made))
             made = _spooled(spool, todo)
-        dated = any(part.is_dated for part in todo)
+        dated = any(is_dated(part.index([DATETIME.name])) for part in todo)
         tables = (files.rows(part, vectors, scale, dated) for part, vectors in ahead(made))
         first = next(tables)
         with geoparquet.writer(temporary, first.schema, files.footer(todo, scale)) as append:

@@ -186,11 +186,6 @@ class Part:
             table = table.append_column(DATETIME, pa.nulls(len(table), DATETIME.type))
         return table.select(names)
 
-    @property
-    def is_dated(self) -> bool:
-        """Whether any of its tiles has a date."""
-        return is_dated(self.index([DATETIME.name]))
-
     def valid(self, rows: Ints) -> Mask:
         """(B, S, S) which pixels of these tiles of the part are valid."""
         side = self.shape[-1]
