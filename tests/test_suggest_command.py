@@ -196,7 +196,7 @@ def test_progress_never_goes_back_and_ends_at_its_total(data: Path, labels: str 
     source = None if labels is None else labelling.named([str(data / labels)])
     suggestions.suggest(data / "both", source, SuggestConfig(count=6), lambda *now: seen.append(now))
     assert seen == sorted(seen)
-    total = 128 * (3 if labels is None else 4)
+    total = 128 * (2 if labels is None else 3)
     assert {now[1] for now in seen} == {total} and seen[-1][0] == total
 
 

@@ -107,6 +107,8 @@ def sweep(folder: Path) -> None:
 
 def make_folder(path: Path) -> Path:
     """Make `path` a folder (with parents) or say in one line why that cannot be."""
+    if path.is_dir():  # a run again writes nothing, not even where it may not
+        return path
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -241,7 +241,7 @@ def _hold(scene: Scene, config: TileConfig) -> None:
     """Read all that is to be cut. What goes wrong is said when that is tried again."""
     with suppress(Tile2VecError):
         grid = _grid(scene.raster, config)
-        if len(grid.rows) and len(grid.cols):
+        if len(grid.rows) and len(grid.cols) and len(strips.groups(scene, grid.rows, grid.size)) == 1:
             scene.hold(int(grid.rows[0]), int(grid.rows[-1]) + grid.size)
 
 
