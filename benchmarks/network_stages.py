@@ -88,7 +88,7 @@ def bare_step(bench: Bench, name: str, distants: str) -> Callable[[], None]:
 def _trained(bench: Bench, name: str, distants: str, steps: int) -> float:
     """Triplets a second of the product's loop, everything included but what happens once."""
     times: list[float] = []
-    config = TrainConfig(encoder=name, distants=distants, steps=steps + 2, val_fraction=0)
+    config = TrainConfig(encoder=name, distants=distants, steps=steps + 2, val_fraction=0, place=False)
     training.train(
         bench.triplets,
         bench.tiles.path,
