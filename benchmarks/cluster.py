@@ -54,10 +54,10 @@ def dask(arguments: list[str], tasks: int, folder: Path) -> None:
     """Starting and ending the cluster is a part of it."""
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
-    of_cluster = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    manager = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     worker = [sys.executable, "-m", "distributed.cli.dask_worker"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([*of_cluster, "--scheduler-file", str(file), "--port", "0"], **quiet) as scheduler:
+    with subprocess.Popen([*manager, "--scheduler-file", str(file), "--port", "0"], **quiet) as scheduler:
         workers = [*worker, "--scheduler-file", str(file), "--nworkers", str(tasks), "--nthreads", "1"]
         with subprocess.Popen(workers, **quiet) as crew:
             try:

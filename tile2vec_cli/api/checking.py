@@ -9,6 +9,7 @@ from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.embedding import embedding_files, embedding_outputs
 from tile2vec_cli.errors import DataError, Failure, InputError, Tile2VecError
 from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.neural import DESCRIPTION
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, read_json, silent
 from tile2vec_cli.tiling import tile_files, triplets
@@ -47,18 +48,21 @@ def _units(path: Path) -> tuple[str, list[tuple[Path, Verify]]]:
         if triplets.is_triplets(path):
             return "triplets", [(path, _verify_triplets)]
         return "embeddings", [(path, _verify_embeddings)]
+    if (path / DESCRIPTION).exists():
+        return "model", [(path, _verify_model)]
     if (path / "parts").is_dir():
         manifest = tile_files.read_manifest(path)
         folders = sorted((path / "parts").glob("[!.]*"))
         read, opened = tile_files.read_part, tile_files.part_of
         return "tiles", [(folder, lambda f: opened(f, read(f), manifest).verify()) for folder in folders]
-    if not (path / embedding_outputs.MANIFEST).exists():
-        from tile2vec_cli.neural import models  # and torch, which tiles and embeddings are checked without
-
-        if (path / models.DESCRIPTION).exists():
-            return "model", [(path, models.verify)]
     read_json(path / embedding_outputs.MANIFEST, embedding_files.FORMAT)
     return "embeddings", [(file, _verify_embeddings) for file in sorted(path.glob("[!.]*.parquet"))]
+
+
+def _verify_model(path: Path) -> None:
+    from tile2vec_cli.neural import models  # and torch, which all else is checked without
+
+    models.verify(path)
 
 
 def _verify_triplets(path: Path) -> None:

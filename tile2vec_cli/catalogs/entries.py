@@ -20,6 +20,7 @@ from tile2vec_cli.exports import metadata
 from tile2vec_cli.exports.metadata import Tensor
 from tile2vec_cli.geo import geoparquet, outlines, rasters
 from tile2vec_cli.labelling import legends
+from tile2vec_cli.neural import DESCRIPTION
 
 EMBEDDINGS = extension("embeddings", "0.0.1")
 TABLE = extension("table", "1.2.0")
@@ -67,11 +68,8 @@ def found(paths: Sequence[Path]) -> list[Entry]:
 def _at(path: Path) -> list[Entry]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder. Check the path.")
-    if path.is_dir():
-        from tile2vec_cli.neural import models  # and torch, which files are catalogued without
-
-        if (path / models.DESCRIPTION).exists():
-            return [Entry(path, model_item)]
+    if path.is_dir() and (path / DESCRIPTION).exists():
+        return [Entry(path, model_item)]
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
     except OSError as error:
@@ -233,7 +231,7 @@ def _footprint(raster: rasters.Raster) -> shapely.Geometry:
 
 def model_item(path: Path) -> Item:
     """Errors as for `models.describe`."""
-    from tile2vec_cli.neural import models
+    from tile2vec_cli.neural import models  # and torch, which all else is catalogued without
 
     model = models.describe(path)
     size = model.size
@@ -247,7 +245,7 @@ def model_item(path: Path) -> Item:
         title = str(model.provenance.get("class") or "positive")
         said["mlm:output"][0]["classification:classes"] = [class_of(0, "other"), class_of(1, title)]
     bands = said["mlm:input"][0]["bands"]
-    weights, description = path / models.WEIGHTS, path / models.DESCRIPTION
+    weights, description = path / models.WEIGHTS, path / DESCRIPTION
     return Item(
         kind="models",
         id=path.resolve().name,

@@ -150,7 +150,7 @@ def _baselines(
 def _draws(task: Task, embeddings: Embeddings, config: ProbeConfig) -> list[_Draw]:
     """The repeats, and where they are of whole places some random splits beside them."""
     draws = []
-    overlaps = splits.overlapping(embeddings.geometry[task.rows], task.units)
+    overlaps = splits.overlapping(embeddings.shapes(task.rows), task.units)
     for repeat in range(config.repeats):
         random = np.random.default_rng((config.seed, 0, repeat))
         if config.split == "random":

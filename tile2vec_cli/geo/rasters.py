@@ -22,11 +22,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
-from tile2vec_cli.geo import locations, raster_files, scene_facts, signed_urls, stacks
+from tile2vec_cli.geo import locations, scene_facts, signed_urls, stacks
 from tile2vec_cli.geo.grid import Floats, Transform, map_xy
 from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.places import ground_m, to_lonlat
-from tile2vec_cli.geo.raster_files import exists, lacks_nodata
+from tile2vec_cli.geo.raster_files import exists, lacks_nodata, listing
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.stack_readers import StackReader
 from tile2vec_cli.job import resources
@@ -123,7 +123,7 @@ def opened(path: str, facts: Facts | None = None) -> Iterator[Any]:
 @contextmanager
 def environment(path: str) -> Iterator[None]:
     """GDAL's settings for opening and reading this raster."""
-    options = {**locations.GDAL_OPTIONS} if is_remote(path) else raster_files.listing(path)
+    options = {**locations.GDAL_OPTIONS} if is_remote(path) else listing(path)
     asked = os.environ.get("GDAL_NUM_THREADS")
     if asked and (is_remote(path) or any(map(_is_virtual, stacks.files(path)))):  # see `_open_one`
         files_at_a_time = os.environ.get("VRT_NUM_THREADS", asked)
@@ -258,7 +258,7 @@ def _declared_nodata(source: Any, known: tuple[float | None, ...]) -> tuple[floa
     """
     if isinstance(source, StackReader):
         return tuple(_declared_nodata(file, _nodata(file))[band - 1] for file, band in source.members)
-    if source.driver == "GTiff" and known.count(None) == len(known) and lacks_nodata(source.name):
+    if source.driver == "GTiff" and all(one is None for one in known) and lacks_nodata(source.name):
         return known
     try:
         with rasterio.MemoryFile(ext=".vrt") as file:
@@ -271,7 +271,10 @@ def _declared_nodata(source: Any, known: tuple[float | None, ...]) -> tuple[floa
 
 
 def _number(text: str) -> float:
-    return float(text) if set(text) - set("-0123456789") else int(text)
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _require_plausible(path: str, source: Any) -> None:

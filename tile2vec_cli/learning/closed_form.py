@@ -81,7 +81,7 @@ def _spread(vectors: Rows) -> float:
 
 @dataclass(frozen=True)
 class Choice:
-    """What triplets of blocks held out are for."""
+    """What triplets of blocks held out speak for."""
 
     shrinkage: float
     weight: float  # deviation of the place part over that of the trained part

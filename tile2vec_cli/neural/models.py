@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from tile2vec_cli import __version__
 from tile2vec_cli.errors import DataError, InputError, OutputError, UsageError
 from tile2vec_cli.geo.scene_facts import Names
+from tile2vec_cli.neural import DESCRIPTION as DESCRIPTION
 from tile2vec_cli.neural import encoders, pixel_kinds
 from tile2vec_cli.outputs.parts import dump_json, read_json, sha256_file
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tile2vec_cli.tiling.tiles import TileSet
 
 FORMAT = "tile2vec-model/1"
-DESCRIPTION = "model.json"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 

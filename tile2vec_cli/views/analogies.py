@@ -70,10 +70,7 @@ def answer(
     """
     every = Embeddings.open(path, part=config.part, on_rows=lambda done: on_progress(done, total))
     total = 2 * len(every)
-    labelled = None
-    if source is not None:
-        own = {"field": config.field, "min_purity": config.min_purity}
-        labelled = labels.read(source, every.geometry, every.tile_id, **own)  # type: ignore[arg-type]
+    labelled = None if source is None else _labels(every, source, config)
     names = () if labelled is None else labelled.classes
     codes = {place: names.index(place) for place in config.terms if isinstance(place, str) and place in names}
     hint = ""
@@ -99,6 +96,12 @@ def answer(
     if labelled is None:
         return Answer(terms, near, None)
     return Answer(terms, near, _classes(every, labelled, near), labelled.left_out, labelled.rasters)
+
+
+def _labels(every: Embeddings, source: str | LabelSource, config: AnalogyConfig) -> Labels:
+    return labels.read(
+        source, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
+    )
 
 
 def _away(every: Embeddings, target: Floats, on_rows: OnRows = lambda _: None) -> Floats:
@@ -172,9 +175,7 @@ def score(
 ) -> Report:
     """How often class arithmetic is right. Errors as `Embeddings.open`, `labels.read` and of the score."""
     every = Embeddings.open(path, part=config.part)
-    found = labels.read(
-        source, every.geometry, every.tile_id, field=config.field, min_purity=config.min_purity
-    )
+    found = _labels(every, source, config)
     return Report(analogy_scores.keys(analogy_scores.score(every, found, config, on_progress)), (), False)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +49,6 @@ class Changes:
     unmatched: tuple[int, int]  # tiles of either side without a partner
     spare: tuple[int, int]  # tiles whose place another of the same side shows as well
 
-    @cached_property
-    def times(self) -> tuple[NDArray[np.datetime64] | None, NDArray[np.datetime64] | None]:
-        """(N,) of the tiles of either side; None where none is known."""
-        return _dates(self.before), _dates(self.after)
-
     def __len__(self) -> int:
         return len(self.one)
 
@@ -71,9 +65,9 @@ class Changes:
         one, other = self.one[here], self.other[here]
         ranks = np.arange(start, min(stop, len(self))) + 1
         times = {
-            f"datetime_{name}": pa.array(dates[rows]).cast(_TIME)
-            for name, dates, rows in (("before", self.times[0], one), ("after", self.times[1], other))
-            if dates is not None
+            f"datetime_{name}": pa.array(side.times[rows]).cast(_TIME)
+            for name, side, rows in (("before", self.before, one), ("after", self.after, other))
+            if side.times is not None
         }
         lon, lat = self.after.lonlat[other].T
         return pa.table(
@@ -94,7 +88,7 @@ class Changes:
 
     def shapes(self, start: int, stop: int) -> NDArray[np.object_]:
         """Their footprints, as they are afterwards."""
-        return self.after.places(self.other[start:stop]).geometry
+        return self.after.shapes(self.other[start:stop])
 
     def mosaics(self, tiles: TileSet | None) -> list[Mosaic]:
         """Maps of one pixel a place. tiles: the tile set of the second date, if known."""
@@ -108,11 +102,6 @@ class Changes:
     def batches(self) -> Iterator[Batch]:
         for start in range(0, len(self), _WRITTEN):
             yield self.table(start, start + _WRITTEN), self.shapes(start, start + _WRITTEN)
-
-
-def _dates(side: Side) -> NDArray[np.datetime64] | None:
-    found = side.places().datetime
-    return None if found is None or np.isnat(found).all() else found
 
 
 def compare(before: Path, after: Path, config: ChangeConfig, on_progress: Progress = silent) -> Changes:

@@ -119,8 +119,9 @@ def _gathered(embeddings: Embeddings, labels: LabelSource | None, config: Classi
     if labels is None:
         found = _of_examples(embeddings, config)
     else:
-        own = {"field": config.field, "min_purity": config.min_purity}
-        found = labelling.read(labels, geometry, embeddings.tile_id, **own)  # type: ignore[arg-type]
+        found = labelling.read(
+            labels, geometry, embeddings.tile_id, field=config.field, min_purity=config.min_purity
+        )
     rows, left_out = found.labelled, dict(found.left_out)
     numbers, classes = np.unique(found.codes[rows], return_inverse=True)
     names = tuple(found.classes[number] for number in numbers)

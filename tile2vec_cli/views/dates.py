@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import shapely
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embeddings import CHUNK, Embeddings
 from tile2vec_cli.errors import DataError
+from tile2vec_cli.geo import outlines
 from tile2vec_cli.geo.grid import Floats, Ints, ecef
 
 _CANDIDATES = 8  # tiles of other dates or overlaps at one place, of which the best is taken
@@ -40,8 +44,20 @@ class Side:
         """(M, D)"""
         return self.embeddings.vectors_of(self.rows[rows])
 
-    def places(self, rows: Ints | slice = slice(None)) -> Embeddings:
+    def places(self, rows: Ints) -> Embeddings:
+        """(M,) without vectors."""
         return self.embeddings.places(self.rows[rows])
+
+    def shapes(self, rows: Ints) -> NDArray[np.object_]:
+        """(M,) footprints."""
+        return self.embeddings.shapes(self.rows[rows])
+
+    @cached_property
+    def times(self) -> NDArray[np.datetime64] | None:
+        """(N,) NaT where not known; None where none is."""
+        known = self.embeddings.datetime
+        found = None if known is None else known[self.rows]
+        return None if found is None or np.isnat(found).all() else found
 
 
 def chosen(embeddings: Embeddings, scenes: Sequence[str], option: str) -> Side:
@@ -54,10 +70,10 @@ def chosen(embeddings: Embeddings, scenes: Sequence[str], option: str) -> Side:
     for here in embeddings.chunks():
         kept = _kept(embeddings.places(here), scenes, option, seen)
         if len(kept):
-            places = embeddings.places(here.start + kept)
             rows.append(here.start + kept)
-            lonlat.append(places.lonlat)
-            sides.append(places.side_m)
+            shapes = embeddings.shapes(rows[-1])
+            lonlat.append(outlines.centres(shapes))
+            sides.append(outlines.side_m(shapely.area(shapes), lonlat[-1]))
     if not rows:
         raise DataError(
             f"{embeddings.name}: holds no scene like {', '.join(scenes)}; it holds {_some(seen)}. "

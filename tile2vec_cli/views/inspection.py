@@ -100,12 +100,12 @@ def inspect(
     sample = every.take(chosen)
     known = factors.of(sample, tiles, config)
     blocks = spatial_blocks(sample.lonlat, splits.block_side_m(sample, config.block_m))
-    n_blocks = len(np.unique(blocks))
+    n_blocks, shapes = len(np.unique(blocks)), sample.geometry
 
     def judged(vectors: Vectors) -> list[Told]:
         if not known.names or n_blocks < 2:
             return []
-        return factors.told(vectors, known, blocks, sample.geometry)
+        return factors.told(vectors, known, blocks, shapes)
 
     squared = np.square(factors.correlations(sample.vectors, known.values))
     components = _components(

@@ -48,9 +48,7 @@ class Found:
     counter_examples: tuple[TileId, ...]
     ruled_out: int  # tiles that are nearer to a counter-example
     embeddings: Embeddings
-    distances: Floats = field(
-        repr=False
-    )  # (N,) of all tiles: 0 for an example, NaN nearer to a counter-example
+    distances: Floats = field(repr=False)  # (N,): 0 for an example, NaN nearer to a counter-example
 
 
 def search(path: Path, config: SimilarConfig, on_progress: Progress = silent) -> Found:
