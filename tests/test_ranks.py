@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from tile2vec_cli.job.launch import Launch
-from tile2vec_cli.learning import losses, networks, ranks
+from tile2vec_cli.learning import batch_norm, losses, ranks
 
 PROMISED_S = 20
 STEPS = 25
@@ -139,9 +139,9 @@ def gradients(rank: int, count: int, port: int, items: int, kinds: int, folder: 
     """One process's share of a batch; what it holds afterwards goes into a file."""
     with ranks.joined(Launch(rank, count, host="127.0.0.1", port=port), "cpu") as team:
         net = network()
-        networks.span_processes(net)
-        vectors = team.gathered(net(batch(items, kinds)[team.own(items, kinds)]), items)
-        loss(vectors, kinds).backward()
+        with batch_norm.shared(net, team):
+            vectors = team.gathered(net(batch(items, kinds)[team.own(items, kinds)]), items)
+            loss(vectors, kinds).backward()
         team.add_up(net)
     held = {name: parameter.grad for name, parameter in net.named_parameters()}
     torch.save({**held, **dict(net.named_buffers())}, f"{folder}/{rank}.pt")

@@ -26,7 +26,7 @@ from tile2vec_cli.evaluation.baselines import Architecture
 from tile2vec_cli.evaluation.fits import Fits
 from tile2vec_cli.evaluation.scores import NETWORK, confusion
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.learning import draws, heads
+from tile2vec_cli.learning import draws, heads, shards
 from tile2vec_cli.learning.optimise import Budget, Course, Descent, Schedule
 from tile2vec_cli.learning.starts import BETAS
 from tile2vec_cli.neural import batches, device, encoders, models
@@ -113,7 +113,7 @@ class Rivals:
             batch, pixels = next(steps)
             target = torch.from_numpy(known[batch[:, 0]]).to(self.runtime.device)
             with self.runtime.autocast():
-                vectors = encoder(draws.turned(pixels, self.seed, course.step))
+                vectors = step(draws.turned(pixels, self.seed, course.step), None)
             return cross_entropy(head(vectors.float()), target)
 
         course = Course()
@@ -125,7 +125,8 @@ class Rivals:
             device=self.runtime.name,
             diverged=self._no_number,
         )
-        descent.run(loss, lambda: on_seconds(course.seconds))
+        with shards.sharded(encoder, self.runtime, min(row.batch_size, len(train))) as step:
+            descent.run(loss, lambda: on_seconds(course.seconds))
         return encoder.eval(), head.eval()
 
     def _no_number(self, step: int, value: float) -> DataError:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import DataError, Interrupted
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
-from tile2vec_cli.learning import checkpoints, draws, losses, networks
+from tile2vec_cli.learning import batch_norm, checkpoints, draws, losses, networks, shards
 from tile2vec_cli.learning.checkpoints import State
 from tile2vec_cli.learning.objective import Views
 from tile2vec_cli.learning.objectives import Task
@@ -77,8 +77,11 @@ class Run:
 
     def loop(self, on_progress: Progress) -> None:
         """Train until steps, epochs, minutes or patience are used up."""
+        with self._network() as network:
+            self._steps(network, on_progress)
+
+    def _steps(self, network: networks.Network, on_progress: Progress) -> None:
         state, first = self.state, self.state.step
-        network = self._network()
         examples = self.task.examples
         order = self.task.objective.order(examples, self.batch_size, first)
         steps = self.pixels.stream((examples.train[rows] for rows in order), self._needed)
@@ -244,18 +247,24 @@ class Run:
             raise self._no_number(self.state.step, held_out)
         return held_out, losses.nearer(*vectors)
 
-    def _network(self) -> networks.Network:
-        """The encoder as the steps call it: compiled, or on a CPU such that a signal ends a step."""
-        if self.config.compile:
-            first = self.task.examples.train[: self.batch_size]
-            numbers, pixels = next(self.pixels.stream([first], self._needed))
-            views = self.task.views(numbers, pixels, draws.question(self.config.seed, 0))
-            example = self._shown(views, numbers)
-            with self.runtime.autocast():
-                return networks.compiled(self.encoder, *example)
-        if self.runtime.name == "cpu" and not self.ranks.several:  # a step given up by one hangs the others
-            networks.poll(self.encoder)
-        return self.encoder
+    @contextmanager
+    def _network(self) -> Iterator[networks.Network]:
+        """The encoder as the steps call it: compiled, or on a CPU in shards, where a signal ends a step."""
+        first, alone = self.task.examples.train[: self.batch_size], not self.ranks.several
+        with nullcontext() if alone else batch_norm.shared(self.encoder, self.ranks):
+            if self.config.compile:
+                numbers, pixels = next(self.pixels.stream([first], self._needed))
+                views = self.task.views(numbers, pixels, draws.question(self.config.seed, 0))
+                example = self._shown(views, numbers)
+                with self.runtime.autocast():
+                    network = networks.compiled(self.encoder, *example)
+                yield network
+            elif self.runtime.name == "cpu" and alone:  # a step given up by one process hangs the others
+                networks.poll(self.encoder)
+                with shards.sharded(self.encoder, self.runtime, first.size) as network:
+                    yield network
+            else:
+                yield self.encoder
 
 
 @torch.no_grad()

@@ -88,10 +88,7 @@ class Ranks:
     def _worst(self, own: BaseException | None) -> BaseException:
         """Of what the processes have met: the first one's error, or else the signal."""
         text = json.dumps(_told(own)).encode().ljust(_MESSAGE)
-        mine = torch.frombuffer(bytearray(text), dtype=torch.uint8)
-        every = [torch.empty_like(mine) for _ in range(self.launch.count)]
-        with reaching():
-            distributed.all_gather(every, mine)
+        every = self.every(torch.frombuffer(bytearray(text), dtype=torch.uint8))
         if own is not None and not isinstance(own, (Tile2VecError, Interrupted)):
             return own  # with its traceback
         met = [(rank, *json.loads(bytes(text.tolist()))) for rank, text in enumerate(every)]
@@ -144,8 +141,20 @@ class Ranks:
             return vectors
         parts = [self.share(items, rank) for rank in range(self.launch.count)]
         sizes = [part.stop - part.start for part in parts]
-        whole: Tensor = _Gather.apply(vectors, sizes, self.launch.rank)  # type: ignore[no-untyped-call]
+        whole: Tensor = _Gather.apply(vectors, sizes, self)  # type: ignore[no-untyped-call]
         return whole
+
+    def every(self, own: Tensor) -> Tensor:
+        """(N, …) what each process has told, in their order."""
+        told = [torch.empty_like(own) for _ in range(self.launch.count)]
+        with reaching():
+            distributed.all_gather(told, own)
+        return torch.stack(told)
+
+    @property
+    def keeps(self) -> bool:
+        """Each process has running statistics of its own; see `batch_norm.Exchange`."""
+        return True
 
     def add_up(self, network: nn.Module) -> None:
         """Make each gradient the sum of all processes' gradients."""
@@ -217,14 +226,13 @@ class _Gather(torch.autograd.Function):
     """(K b, D) of each process to (K B, D) on all. Back goes the own part of a gradient that all share."""
 
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, sizes: list[int], rank: int) -> Tensor:
+    def forward(ctx: Any, vectors: Tensor, sizes: list[int], ranks: Ranks) -> Tensor:
+        rank = ranks.launch.rank
         ctx.sizes, ctx.rank = sizes, rank
         columns = vectors.detach().view(-1, sizes[rank], vectors.shape[1])
         padded = columns.new_zeros(len(columns), max(sizes), vectors.shape[1])
         padded[:, : sizes[rank]] = columns
-        every = [torch.empty_like(padded) for _ in sizes]
-        with reaching():
-            distributed.all_gather(every, padded)
+        every = ranks.every(padded)
         pieces = [piece[:, :size] for piece, size in zip(every, sizes, strict=True)]
         return torch.cat(pieces, dim=1).flatten(0, 1)
 

@@ -13,7 +13,7 @@ from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.config.training import MAF, NONE, TrainConfig
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.learning import checkpoints, heads, networks, objectives
+from tile2vec_cli.learning import checkpoints, heads, objectives
 from tile2vec_cli.learning.checkpoints import State
 from tile2vec_cli.learning.examples import Source
 from tile2vec_cli.learning.heads import Sizes
@@ -78,8 +78,6 @@ class Start:
         if start:
             encoder.load_state_dict(start.state_dict())
         encoder.to(runtime.device)
-        if team.several:
-            networks.span_processes(encoder)
         model = models.Description(
             kind="encoder",
             architecture={"encoder": name, "bands": tiles.shape[1], "dim": dim},

@@ -34,22 +34,35 @@ class UNet(nn.Module):
         self.stride = 1 << (levels - 1)
         self.down = nn.ModuleList(_block(i, o) for i, o in zip([bands, *widths], widths, strict=False))
         self.up = nn.ModuleList(_block(n + wider, n) for n, wider in pairwise(widths))
-        self.drop = nn.Dropout2d(drop)
+        self.drop, self._dropping = drop, [widths[-1], width]  # channels at the bottom, before the last layer
         self.pixel_path = pixel_path
         self.shape = {"width": width, "levels": levels, "pixel_path": pixel_path}
         self.head = nn.Conv2d(width + bands * pixel_path, 1, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def dropout(self, tiles: int) -> Tensor | None:
+        """(B, channels, 1, 1) what channels are multiplied by in a step; None where none are dropped.
+
+        As `nn.Dropout2d` does (Tompson et al. 2015), but drawn before tiles are shared out to threads.
+        """
+        if not self.drop:
+            return None
+        kept = torch.empty(tiles, sum(self._dropping), 1, 1, device=self.head.weight.device)
+        return kept.bernoulli_(1 - self.drop) / (1 - self.drop)
+
+    def forward(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         kept: list[Tensor] = []
         y = x
         for level, block in enumerate(self.down):
             y = block(F.max_pool2d(y, 2) if level else y)
             kept.append(y)
-        y = self.drop(y)
+        lower, upper = (
+            (None, None) if dropout is None else torch.split(dropout.to(y.dtype), self._dropping, 1)
+        )
+        y = y if lower is None else y * lower
         for level in reversed(range(len(self.up))):
             wider = F.interpolate(y, scale_factor=2.0, mode="nearest")
             y = self.up[level](torch.cat([kept[level], wider], 1))
-        y = self.drop(y)
+        y = y if upper is None else y * upper
         logits: Tensor = self.head(torch.cat([y, x], 1) if self.pixel_path else y)
         return logits[:, 0]
 

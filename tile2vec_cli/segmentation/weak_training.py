@@ -15,7 +15,8 @@ from torch.optim import AdamW
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.learning import optimise
+from tile2vec_cli.learning import optimise, shards
+from tile2vec_cli.learning.networks import Network
 from tile2vec_cli.learning.optimise import Course, Descent
 from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
@@ -145,7 +146,7 @@ def train(
     def loss() -> Tensor:
         rows, turns = deal()
         batch = _batch(lessons, standardise, rows, windows(rows), turns, device)
-        found = _loss(network, batch, schedule, runtime)
+        found = _loss(step, network, batch, schedule, runtime)
         losses.append(found.detach())
         return found
 
@@ -166,7 +167,8 @@ def train(
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(gpus):
         torch.manual_seed(seed)  # for noise and dropout
-        descent.run(loss, between)
+        with shards.sharded(network, runtime, schedule.batch_size) as step:
+            descent.run(loss, between)
     network.eval()
     return metrics
 
@@ -256,13 +258,13 @@ def _turned(images: Tensor, turns: tuple[int, int]) -> Tensor:
     return out
 
 
-def _loss(network: UNet, batch: _Batch, schedule: Schedule, runtime: Runtime) -> Tensor:
+def _loss(step: Network, network: UNet, batch: _Batch, schedule: Schedule, runtime: Runtime) -> Tensor:
     x = batch.x
     if schedule.noise:
         x = torch.where(batch.valid[:, None], x + schedule.noise * torch.randn_like(x), 0.0)
     x, inside = padded(x, network.stride)
     with runtime.autocast():
-        logits = network(x.contiguous(memory_format=torch.channels_last))
+        logits = step(x.contiguous(memory_format=torch.channels_last), network.dropout(len(x)))
     logits = logits.float()[inside]
     if batch.states.ndim == 1:
         loss = image_loss(logits, batch.states, batch.valid)
