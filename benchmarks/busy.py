@@ -3,13 +3,15 @@
     python benchmarks/busy.py OUT [--rounds 3] [--steps 40] [--options "--encoder small"]
 
 On the sample. Other work is one core that spins, or another training begun ten seconds before, in the same
-way. The ways take turns: threads that spin while they wait (as torch has it by itself), threads that soon
-sleep (as `tile2vec` has it), and one thread.
+way. The ways take turns: as `tile2vec` has it (a shard of the batch a thread), threads that share out each
+operation and spin while they wait (as torch has it by itself), the same but that they soon sleep, and one
+thread. `run.py --parts busy` compares the first two.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -19,18 +21,36 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from command import tile2vec
+from rounds import Row, row
+from workbench import Bench
 
 from tile2vec_cli.api.demonstration import SAMPLE
 from tile2vec_cli.job.resources import usable_cpus
 
-SPIN = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}  # what OpenMP does where nothing is said
 SETTLED_S = 10.0
+OURS, PUBLISHED = "shards", "shared operations"
+WHOLE = "TILE2VEC_WHOLE"  # set: the batch stays whole, whatever the threads
 ALL = {"OMP_NUM_THREADS": str(usable_cpus())}
-WAYS = {"spinning": {**ALL, **SPIN}, "sleeping soon": ALL, "one thread": {"OMP_NUM_THREADS": "1"}}
+SPIN = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}  # what OpenMP does where nothing is said
+WAYS = {
+    OURS: ALL,
+    PUBLISHED: {**ALL, **SPIN, WHOLE: "1"},
+    f"{PUBLISHED}, sleeping soon": {**ALL, WHOLE: "1"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+}
 WORK = ("nothing", "a spinning core", "another training")
+_MAIN = f"""
+import os
+from tile2vec_cli import cli
+if "{WHOLE}" in os.environ:
+    from tile2vec_cli.learning import shards
+    shards._MOST = 1
+cli.main()
+"""
 
 
 class Trainings:
@@ -46,21 +66,22 @@ class Trainings:
         self.made += 1
         out = self.folder / "models" / str(self.made)
         paths = ["train", str(self.triplets), "--tiles", str(self.tiles), "--out", str(out)]
-        more = ["--no-place", "--val-fraction", "0", "--steps", str(steps)]
-        return [*paths, *more, *self.options]
+        more = ["--no-place", "--val-fraction", "0", "--steps", str(steps), "--json", "--quiet"]
+        return [sys.executable, "-c", _MAIN, *paths, *more, *self.options]
 
     def rate(self, way: str, steps: int) -> float:
-        with said(WAYS[way]):
-            return float(tile2vec(*self.arguments(steps), "--quiet")["triplets_per_second"])
+        """Triplets a second."""
+        environment = {**os.environ, **WAYS[way]}
+        done = subprocess.run(self.arguments(steps), env=environment, stdout=subprocess.PIPE, check=True)
+        return float(json.loads(done.stdout)["triplets_per_second"])
 
     @contextmanager
     def beside(self, work: str, way: str) -> Iterator[None]:
-        argv = [sys.executable, "-c", "while True: pass"]
-        if work == "another training":
-            argv = [sys.executable, "-m", "tile2vec_cli", *self.arguments(10**6), "--quiet"]
         if work == "nothing":
             yield
             return
+        spinning = [sys.executable, "-c", "while True: pass"]
+        argv = self.arguments(10**6) if work == "another training" else spinning
         with subprocess.Popen(argv, env={**os.environ, **WAYS[way]}, stderr=subprocess.DEVNULL) as other:
             try:
                 time.sleep(SETTLED_S if work == "another training" else 0.5)
@@ -69,15 +90,24 @@ class Trainings:
                 other.send_signal(signal.SIGKILL)
 
 
-@contextmanager
-def said(environment: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def stage(bench: Bench) -> Iterator[Row]:
+    """Training beside other work, and how much of it is left of training alone."""
+    trainings, steps = Trainings(bench.folder / "scratch" / "busy", []), 20 if bench.quick else 40
+    for work in WORK[1:]:
+
+        def rate(way: str, work: str = work) -> float:
+            with trainings.beside(work, way):
+                return trainings.rate(way, steps)
+
+        yield row(
+            f"train beside {work}",
+            "triplets",
+            bench.rounds,
+            partial(rate, OURS),
+            partial(rate, PUBLISHED),
+            lambda: trainings.rate(OURS, steps),
+            "alone",
+        )
 
 
 def main() -> None:
@@ -97,10 +127,10 @@ def main() -> None:
                 rates[work, way].append(trainings.rate(way, options.steps))
             print(f"{work}, {way}: {rates[work, way][-1]:.0f} triplets/s", file=sys.stderr, flush=True)
             shutil.rmtree(options.out / "models")
-    print("\n| beside | threads | triplets/s | of `spinning` alone | of `spinning` here |")
+    print(f"\n| beside | threads | triplets/s | of `{PUBLISHED}` alone | of `{PUBLISHED}` here |")
     print("|---|---|--:|--:|--:|")
     for (work, way), found in rates.items():
-        alone, here = (rates[base, "spinning"] for base in (WORK[0], work))
+        alone, here = (rates[base, PUBLISHED] for base in (WORK[0], work))
         shares = (
             statistics.median(a / b for a, b in zip(found, base, strict=True)) for base in (alone, here)
         )

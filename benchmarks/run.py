@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 
 import accuracy
+import busy
 import chip_stages
 import data_stages
 import network_stages
@@ -103,6 +104,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "chips": chip_stages.chips,
     "load": data_stages.load,
     "train": network_stages.train,
+    "busy": busy.stage,
     "accuracy": accuracy.stage,
     "embed": network_stages.embed,
     "probe": probe,

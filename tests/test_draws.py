@@ -87,11 +87,16 @@ def test_turns_are_the_eight_positions_of_a_square() -> None:
 
 
 def test_light_is_drawn_by_step_around_no_change() -> None:
-    factors, shifts = draws.light(0, 3, 4000, 5, 0.8)
+    factors, shifts = draws.light(0, 2, 4000, 5, 0.8)
     assert factors.shape == shifts.shape == (4000, 5, 1, 1)
     assert factors.log().std() == pytest.approx(0.4, rel=0.05)
     assert shifts.std() == pytest.approx(0.8, rel=0.05)
     assert abs(factors.log().mean()) < 0.02
     assert abs(shifts.mean()) < 0.02
-    assert torch.equal(draws.light(0, 3, 8, 2, 0.8), draws.light(0, 3, 8, 2, 0.8))
-    assert not torch.equal(draws.light(0, 3, 8, 2, 0.8), draws.light(0, 4, 8, 2, 0.8))
+    assert torch.equal(draws.light(0, 2, 8, 2, 0.8), draws.light(0, 2, 8, 2, 0.8))
+    assert not torch.equal(draws.light(0, 2, 8, 2, 0.8), draws.light(0, 4, 8, 2, 0.8))
+
+
+def test_every_other_step_shows_the_colours_as_they_are() -> None:
+    factors, shifts = draws.light(0, 3, 8, 2, 0.8)
+    assert bool((factors == 1).all()) and bool((shifts == 0).all())

@@ -144,8 +144,11 @@ def turned(pixels: Tensor, seed: int, step: int) -> Tensor:
 def light(seed: int, step: int, tiles: int, bands: int, strength: float) -> Tensor:
     """(2, B, C, 1, 1) another light for each band of each tile: factors, then shifts in deviations.
 
-    Bands vary by themselves, since haze, season and sensor change hues too.
+    Bands vary by themselves, since haze, season and sensor change hues too. In every other step all is as
+    it was: colour alone tells some classes, and a column that never sees it keeps nothing of it.
     """
+    if step % 2:
+        strength = 0.0
     drawn = np.random.default_rng((seed, step, _LIGHT)).standard_normal((2, tiles, bands, 1, 1))
     drawn[0] = np.exp(strength / 2 * drawn[0])
     drawn[1] *= strength
