@@ -19,8 +19,9 @@ from unittest import mock
 import numpy as np
 import quality
 
+from tile2vec_cli.config.objectives import MAF
 from tile2vec_cli.config.pipeline import EmbedConfig
-from tile2vec_cli.config.training import MAF, TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.learning import closed_form, training
 from tile2vec_cli.neural import descriptors

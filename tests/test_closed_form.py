@@ -14,8 +14,9 @@ import pytest
 import torch
 from conftest import Run
 
+from tile2vec_cli.config.objectives import MAF
 from tile2vec_cli.config.pipeline import EmbedConfig
-from tile2vec_cli.config.training import MAF, TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Interrupted, UsageError

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tile2vec_cli.config import training as configs
+from tile2vec_cli.config import objectives
 from tile2vec_cli.config.encoders import ENCODERS, Row
 from tile2vec_cli.config.fields import option_of
+from tile2vec_cli.config.objectives import OBJECTIVES
 from tile2vec_cli.config.pipeline import EmbedConfig
 from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.embedding import inference
@@ -22,7 +23,6 @@ from tile2vec_cli.learning import examples, heads, training
 from tile2vec_cli.learning.examples import Examples, Source
 from tile2vec_cli.learning.heads import Sizes
 from tile2vec_cli.learning.objective import Batch, Objective, Views
-from tile2vec_cli.learning.objectives import OBJECTIVES
 from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.neural.columns import Column
 
@@ -76,14 +76,13 @@ class Brightness(Objective[Tensor]):
 def test_a_row_each_makes_a_model(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row(__name__, dim=8, batch_size=16, lr=0.001, embed_batch_size=64)
     monkeypatch.setitem(ENCODERS, "transformer", row)
-    monkeypatch.setitem(OBJECTIVES, "brightness", Brightness)
+    monkeypatch.setitem(OBJECTIVES, "brightness", objectives.Row(__name__, "Brightness"))
     for name, own in (("encoder", "transformer"), ("objective", "brightness")):  # their names, in the config
         field = TrainConfig.__dataclass_fields__[name]
         said = option_of(field)
         assert said is not None
         more = replace(said, choices=(*said.choices, own))
         monkeypatch.setattr(field, "metadata", {"option": more})
-    monkeypatch.setitem(configs._USERS, "augment", (*configs._USERS["augment"], "brightness"))
     tiles, triplets = landscapes.make(tmp_path, count=60)
     folder, vectors = tmp_path / "model", tmp_path / "vectors.parquet"
     config = TrainConfig(

@@ -15,11 +15,10 @@ from torch import Tensor
 from trainings import CONFIG as SHORT
 from trainings import stop_at
 
-from tile2vec_cli.config import pipeline as configs
+from tile2vec_cli.config.objectives import MAF, OBJECTIVES
 from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
-from tile2vec_cli.config.training import MAF, OBJECTIVE_NAMES, TrainConfig
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import DataError, InputError, Interrupted, UsageError
-from tile2vec_cli.learning.objectives import OBJECTIVES
 from tile2vec_cli.learning.training import TrainReport, train
 from tile2vec_cli.neural import columns, models
 from tile2vec_cli.tiling import cutting, triplets
@@ -73,17 +72,13 @@ def run(data: Data, out: Path, config: TrainConfig = CONFIG, **options: Any) -> 
 
 
 def chosen(name: str, data: Data, folder: Path) -> TrainConfig:
-    if name not in configs.LABELLED:
+    if not OBJECTIVES[name].labelled:
         return replace(CONFIG, objective=name)
     labels = table(folder / "labels.csv", data[0], lambda row, col: "low" if row < 4 * SIDE else "high")
     return replace(CONFIG, objective=name, labels=labels)
 
 
-def test_the_table_has_all_the_names() -> None:
-    assert (*OBJECTIVES, MAF) == OBJECTIVE_NAMES, "config/training.py, in the same order"
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != MAF])
 def test_every_objective_ends_in_a_model_like_any_other(name: str, data: Data, tmp_path: Path) -> None:
     config = chosen(name, data, tmp_path)
     report = run(data, tmp_path / "model", config)

@@ -34,13 +34,9 @@ def train(
     light) and place (16, in closed form: what near tiles share and distant tiles don't). Ends by itself
     after 450 steps, about a minute on two cores.
 
-    Other objectives, on the same tiles: autoencoder (the tile from its vector), rotation (which of
-    four turns), context (where one patch lies from another), jigsaw (the order of four patches),
-    colorization (bands from their mean), inpainting (what was in a hole), order (which of two dates
-    of one place came first), infonce (the neighbor among the batch), maf (the place part alone,
-    without any step). With --labels also weakly supervised ones:
-    contrastive (‖x−y‖² for one class, max(0, ε−‖x−y‖)² for two) and supervised (the class); probe
-    these two with labels of other tiles. `embed` and `probe` take the model of any objective.
+    With --objective the same tiles teach something else, such as the order of four patches of a tile;
+    contrastive and supervised learn from --labels: probe these two with labels of other tiles. `embed`
+    and `probe` take the model of any objective.
 
     Ends after --epochs, --steps or --minutes, whichever is first; the learning rate has then
     fallen to 0. Stopped by a signal, the same command goes on where it was. Started by torchrun or

@@ -10,11 +10,12 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tile2vec_cli.config import fields
+from tile2vec_cli.config import fields, objectives
 from tile2vec_cli.config.encoders import ENCODER_NAMES
 from tile2vec_cli.config.fields import check, nested, option
+from tile2vec_cli.config.objectives import MAF, OBJECTIVES
 from tile2vec_cli.config.rules import each_once, one_of, parse_counts, parse_names, share, share_below_one
-from tile2vec_cli.config.training import LABELLED, MAF, OBJECTIVE_NAMES, TrainConfig, uses
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import UsageError
 
 CLASSIFIER_NAMES = ("logistic", "forest", "mlp", "knn")
@@ -213,7 +214,7 @@ class ProbeConfig:
 ASSISTED = "assisted"  # what `train` does where nothing is said: a trained part and one in closed form
 
 
-COMPARED = (ASSISTED, *(name for name in OBJECTIVE_NAMES if name not in LABELLED))
+COMPARED = (ASSISTED, *(name for name, row in OBJECTIVES.items() if not row.labelled))
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ class CompareConfig:
     def __post_init__(self) -> None:
         check(self)
         for name in self.objectives or ():
-            if name in LABELLED:
+            if name in OBJECTIVES and OBJECTIVES[name].labelled:
                 raise UsageError(
                     f"--objectives {name}: learns from labels, and would be tested on its own answers. "
                     f"Needs some of {', '.join(COMPARED)}."
@@ -254,8 +255,9 @@ class CompareConfig:
         own: dict[str, Any] = {} if objective == ASSISTED else {"objective": objective}
         if objective not in (ASSISTED, MAF):
             own["place"] = False
+        unused = objectives.unused(own.get("objective", TrainConfig.objective))
         for name in ("encoder", "margin", "minutes"):
-            if uses(own.get("objective", TrainConfig.objective), name):
+            if name not in unused:
                 own[name] = getattr(self, name)
         return TrainConfig(**own, seed=self.probe.seed)
 

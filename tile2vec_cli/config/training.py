@@ -8,48 +8,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tile2vec_cli.config import encoders, fields
+from tile2vec_cli.config import encoders, fields, objectives
 from tile2vec_cli.config.encoders import ENCODER_NAMES, ENCODERS
 from tile2vec_cli.config.fields import check, option
 from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.objectives import MAF, OBJECTIVES
 from tile2vec_cli.config.rules import share, share_below_one
 from tile2vec_cli.errors import UsageError
 
-MAF = "maf"  # the objective that has no steps, and
 NONE = "none"  # the encoder of what is not trained in steps
 PARTS = (*ENCODERS, "place")  # that vectors may be made of
-OBJECTIVE_NAMES = (
-    *("triplet", "autoencoder", "rotation", "context", "jigsaw", "colorization", "inpainting"),
-    *("order", "contrastive", "infonce", "supervised", MAF),
-)
-LABELLED = ("contrastive", "supervised")
-# What only some objectives use, and which.
-_USERS = {
-    "margin": ("triplet", "contrastive"),
-    "l2": ("triplet",),
-    "distants": ("triplet",),
-    "temperature": ("infonce",),
-    "labels": LABELLED,
-    "field": LABELLED,
-    "min_purity": LABELLED,
-    "augment": tuple(name for name in OBJECTIVE_NAMES if name not in ("rotation", MAF)),
-}
-
-
-# What only steps use.
-_STEPPED = (
-    "encoder",
-    "dim",
-    "init",
-    "local_share",
-    "epochs",
-    "steps",
-    "minutes",
-    "batch_size",
-    "lr",
-    "jitter",
-    "patience",
-)
 # What a recipe says where the user says nothing. Measured in benchmarks/RESULTS.md.
 RECIPES: dict[str, dict[str, Any]] = {
     "assisted": {
@@ -66,18 +34,12 @@ STEPS = 450  # of the assisted recipe: later ones tell places apart, and forget 
 EPOCHS = 50  # of the paper's
 
 
-def uses(objective: str, name: str) -> bool:
-    """Whether an objective uses a setting."""
-    stepped = objective != MAF or name not in _STEPPED
-    return stepped and objective in _USERS.get(name, OBJECTIVE_NAMES)
-
-
 @dataclass(frozen=True)
 class TrainConfig:
     """How an encoder is trained on triplets. None: as the recipe says, or else its row in ENCODERS."""
 
     objective: str = option(
-        "triplet", choices=OBJECTIVE_NAMES, help="What the encoder is trained for, see above."
+        "triplet", choices=tuple(OBJECTIVES), help=f"What the encoder is trained for ({objectives.ABOUT})."
     )
     recipe: str = option(
         "assisted",
@@ -155,14 +117,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        for name in self._unused:
+        for name in objectives.unused(self.objective):
             if getattr(self, name) not in (getattr(TrainConfig, name), RECIPES[self.recipe].get(name)):
                 option = "--no-augment" if name == "augment" else f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option}: --objective {self.objective} does not use it. Leave it out.")
         for name, value in self._advice.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        if self.objective in LABELLED and self.labels is None:
+        if OBJECTIVES[self.objective].labelled and self.labels is None:
             raise UsageError(f"--objective {self.objective}: needs classes. Give them with --labels.")
         if self.objective == MAF and not self.place:
             raise UsageError(f"--no-place: --objective {MAF} makes nothing else. Leave one of them out.")
@@ -182,7 +144,8 @@ class TrainConfig:
                 said["steps"] = STEPS
             elif self.minutes is None:
                 said["epochs"] = EPOCHS
-        return {name: value for name, value in said.items() if name not in self._unused}
+        unused = objectives.unused(self.objective)
+        return {name: value for name, value in said.items() if name not in unused}
 
     def settings(self) -> dict[str, Any]:
         """What decides the output, as JSON: not where or how it is computed.
@@ -191,13 +154,8 @@ class TrainConfig:
         what they hold: whoever reads them adds that.
         """
         found = asdict(self)
-        aside = {"device", "compile", "labels", "init", "recipe", *self._unused}
+        aside = {"device", "compile", "labels", "init", "recipe", *objectives.unused(self.objective)}
         if self.objective == TrainConfig.objective:
             aside.add("objective")
         labels = {} if self.labels is None else LabelSource.of(self.labels).settings()
         return {name: value for name, value in found.items() if name not in aside} | labels
-
-    @property
-    def _unused(self) -> list[str]:
-        unused = [name for name, users in _USERS.items() if self.objective not in users]
-        return [*unused, *_STEPPED] if self.objective == MAF else unused

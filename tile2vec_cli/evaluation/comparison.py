@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from tile2vec_cli.config.labels import LabelSource
+from tile2vec_cli.config.objectives import MAF
 from tile2vec_cli.config.pipeline import COMPARED, CompareConfig, EmbedConfig, TripletConfig
-from tile2vec_cli.config.training import MAF
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError, Failure, Tile2VecError

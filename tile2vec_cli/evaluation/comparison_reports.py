@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from tile2vec_cli.config.objectives import MAF
 from tile2vec_cli.config.pipeline import ASSISTED, COMPARED, CompareConfig
-from tile2vec_cli.config.training import MAF
 from tile2vec_cli.errors import Failure
 from tile2vec_cli.evaluation import comparison, probing
 from tile2vec_cli.evaluation.comparison import Bench, Comparison

@@ -1,7 +1,6 @@
 """What an objective is: which tiles teach it, what of them the encoder sees, how its vectors are judged.
 
-Another one is a class in a file of its own and a row of OBJECTIVES (`objectives.py`); its name, and the
-options that it uses, stand in `config/training.py`.
+Another one is a class in a file of its own and a row of OBJECTIVES (`config/objectives.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The OBJECTIVES table, and an objective at work.
+"""Objectives that compare tiles or know their classes, and an objective at work; see `config/objectives.py`.
 
 Whatever the objective, the model is an encoder like any other: what else was trained stays behind.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tile2vec_cli.config.training import MAF, TrainConfig
+from tile2vec_cli.config.objectives import MAF, OBJECTIVES
+from tile2vec_cli.config.training import TrainConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job import interrupts
-from tile2vec_cli.learning import draws, examples, heads, losses, pretexts
+from tile2vec_cli.learning import draws, examples, heads, losses
 from tile2vec_cli.learning.examples import Examples, Source
 from tile2vec_cli.learning.heads import Sizes
 from tile2vec_cli.learning.objective import Batch, Objective, Views
@@ -162,30 +164,21 @@ class Order(Objective[Tensor]):
         return heads.one_of(dim, 2, pieces=2)
 
 
-OBJECTIVES: dict[str, type[Objective[Any]]] = {
-    "triplet": Triplet,
-    "autoencoder": pretexts.Autoencoder,
-    "rotation": pretexts.Rotation,
-    "context": pretexts.Context,
-    "jigsaw": pretexts.Jigsaw,
-    "colorization": pretexts.Colorization,
-    "inpainting": pretexts.Inpainting,
-    "order": Order,
-    "contrastive": Contrastive,
-    "infonce": InfoNCE,
-    "supervised": Supervised,
-}
+def _kind(name: str) -> type[Objective[Any]]:
+    row = OBJECTIVES[name]
+    found: type[Objective[Any]] = getattr(import_module(row.module), row.kind)
+    return found
 
 
 def chosen(config: TrainConfig) -> Objective[Any]:
-    return OBJECTIVES[config.objective](config)
+    return _kind(config.objective)(config)
 
 
 def require_fit(name: str, tiles: TileSet) -> None:
     """Raise DataError where tiles are too small for an objective, or have too few bands."""
     if name == MAF:
         return
-    objective = OBJECTIVES[name]
+    objective = _kind(name)
     for what, found, least in (
         ("bands", len(tiles.bands), objective.bands),
         ("pixels a side", tiles.size, objective.side),

@@ -10,7 +10,8 @@ import torch
 from torch.optim import Adam
 
 from tile2vec_cli.config.encoders import ENCODERS
-from tile2vec_cli.config.training import MAF, NONE, TrainConfig
+from tile2vec_cli.config.objectives import MAF
+from tile2vec_cli.config.training import NONE, TrainConfig
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.learning import checkpoints, heads, objectives
