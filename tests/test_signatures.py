@@ -17,8 +17,9 @@ import tile2vec_cli as t2v
 from tile2vec_cli import config as configs
 from tile2vec_cli.cli import COMMANDS, function, program
 from tile2vec_cli.commands.signatures import Call, Setting, expanded, settings_of
-from tile2vec_cli.config.encoders import Row
+from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.config.fields import Option, nested_in, option, option_of
+from tile2vec_cli.config.objectives import OBJECTIVES
 from tile2vec_cli.console import Console
 
 # What is no option, and why.
@@ -32,6 +33,7 @@ ASIDE = {
 
 
 TOLD = (Console, Call)  # what a command talks and calls with
+ROWS = {type(row) for table in (ENCODERS, OBJECTIVES) for row in table.values()}
 
 
 def all_configs() -> Iterator[Any]:
@@ -40,7 +42,7 @@ def all_configs() -> Iterator[Any]:
         module = importlib.import_module(f"{configs.__name__}.{found.name}")
         for one in vars(module).values():
             own = dataclasses.is_dataclass(one) and one.__module__ == module.__name__
-            if own and one not in (Option, Row):
+            if own and one not in (Option, *ROWS):
                 yield one
 
 
