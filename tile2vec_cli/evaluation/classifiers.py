@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -30,6 +29,7 @@ from threadpoolctl import threadpool_limits
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job.resources import usable_cpus
 from tile2vec_cli.outputs.parts import Progress, silent
+from tile2vec_cli.workers import processes
 
 Trial = TypeVar("Trial")
 Result = TypeVar("Result")
@@ -170,14 +170,9 @@ def quietly() -> Iterator[None]:
 def each(
     do: Callable[[Trial], Result], trials: Sequence[Trial], on_progress: Progress = silent
 ) -> Iterator[Result]:
-    """What comes of each trial, in their order, by as many threads as there are CPUs."""
-    pool = ThreadPoolExecutor(usable_cpus())
-    try:
-        # Threads inside BLAS wait for one another: for matrices as small as these one is far quicker.
-        # Warnings are caught here, because threads share how they are treated.
-        with threadpool_limits(1, user_api="blas"), quietly():
-            for done, result in enumerate(pool.map(do, trials), start=1):
-                on_progress(done, len(trials))
-                yield result
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # a signal does not wait for a fit
+    """What comes of each trial, in their order, by as many processes as there are CPUs."""
+    # Threads inside BLAS wait for one another: for matrices as small as these one is far quicker.
+    with threadpool_limits(1, user_api="blas"), quietly():
+        for done, result in enumerate(processes.each(do, trials, usable_cpus()), start=1):
+            on_progress(done, len(trials))
+            yield result

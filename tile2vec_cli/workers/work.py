@@ -115,7 +115,7 @@ def each(
         results = _here(units, do, workers, strict, advance)
     else:
         found = workers.each(units, do, name=name, strict=strict, folder=folder, advance=advance)
-        results = _in_order(found)
+        results = in_order(found)
     with closing(results):
         for unit, result in zip(units, results, strict=True):
             yield unit, Failure.of(name(unit), result) if isinstance(result, Tile2VecError) else result
@@ -151,7 +151,7 @@ def _here(
         for number, future in enumerate(futures):
             future.add_done_callback(partial(_tell, ended, number))
         # As they end, so that what any of them raises is raised at once.
-        yield from _in_order((number, future.result()) for number, future in (ended.get() for _ in futures))
+        yield from in_order((number, future.result()) for number, future in (ended.get() for _ in futures))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         wait([future for future in futures if not future.cancelled()], timeout=_GRACE_S)
@@ -161,7 +161,8 @@ def _tell(ended: _Ended, number: int, future: Future[Any]) -> None:
     ended.put((number, future))
 
 
-def _in_order(found: Iterator[tuple[int, Result]]) -> Generator[Result]:
+def in_order(found: Iterator[tuple[int, Result]]) -> Generator[Result]:
+    """Results that come with their numbers as they are done, in the order of these."""
     early: dict[int, Result] = {}
     due = 0
     for number, result in found:
