@@ -207,7 +207,7 @@ def test_progress_is_told() -> None:
 
 def test_the_seed_decides_and_the_number_of_threads_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, codes = task(900, noise=2)
-    config = replace(QUICK, classifiers=CLASSIFIER_NAMES)
+    config = replace(QUICK, classifiers=CLASSIFIER_NAMES, n_labels=(50,), repeats=1)
     own = embeddings(vectors, grid())
     reports = []
     for cpus, seed in ((1, 0), (3, 0), (3, 1)):

@@ -33,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         block(README, "sample-triplets")
         .replace("--count 100000", "--count 2000")
         .replace("--out model", "--steps 3 --out model", 1)
-        .replace("--out probe", "--n-labels 100 --repeats 2 --classifier logistic --out probe")
+        .replace("--out probe", "--n-labels 100 --repeats 1 --classifier logistic --out probe")
     )
     done = run_script(text, folder)
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def test_the_readmes_python_finds_all_up_to_date(project: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in made}
     text = block(README, "import tile2vec_cli").replace("100_000", "2_000")
     text = text.replace('out="model"', 'out="model", steps=3')
-    text = text.replace("tiles=tiles)\nprint", "tiles=tiles, repeats=2, baselines=[])\nprint")
+    text = text.replace("tiles=tiles)\nprint", "tiles=tiles, repeats=1, baselines=[])\nprint")
     python = f"PYTHONPATH={shlex.quote(str(ROOT))} {sys.executable} -c {shlex.quote(text)}"
     done = run_script(python, project)
     assert done.returncode == 0, done.stderr
@@ -83,7 +83,7 @@ def test_two_dates_are_compared_and_vectors_looked_into(project: Path) -> None:
 
 
 def test_ways_to_learn_are_compared(project: Path) -> None:
-    short = "--minutes 0.01 --objectives triplet,rotation --classifier logistic --n-labels 100 --repeats 2"
+    short = "--minutes 0.01 --objectives triplet,rotation --classifier logistic --n-labels 100 --repeats 1"
     short += " --end-to-end-repeats 1"
     done = run_script(block(LEARNING, "tile2vec compare").replace("--minutes 10", short), project)
     assert done.returncode == 0, done.stderr
@@ -113,7 +113,7 @@ def test_somebody_elses_embeddings_are_judged_beside_ours(project: Path) -> None
     theirs.assign(longitude=centres.x, latitude=centres.y).to_parquet(project / "theirs.parquet")
     for command in ("tile2vec probe theirs", "--beside", "tile2vec similar"):
         text = block(FOREIGN, command).replace(
-            "--out probe", "--n-labels 50 --repeats 2 --classifier logistic --out probe"
+            "--out probe", "--n-labels 50 --repeats 1 --classifier logistic --out probe"
         )
         done = run_script(text.replace("--n-labels 100,1000 ", ""), project)
         assert done.returncode == 0, done.stderr
