@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +21,11 @@ from tile2vec_cli.workers import processes
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
 
 SLEEPER = """
-import os, sys, time
+import os, time
 from tile2vec_cli.workers import processes
 
 def sleep(number):
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())  # whole, whoever else writes
     time.sleep(60)
 
 list(processes.each(sleep, [0, 1], 2))
@@ -48,6 +49,18 @@ def test_several_processes_do_the_work() -> None:
 
     found = set(processes.each(who, range(8), 2))
     assert len(found) == 2 and os.getpid() not in found
+
+
+def test_in_a_process_of_a_pool_it_works_alone() -> None:
+    def inside(found: Any) -> None:
+        found.put(list(processes.each(abs, [-1, -2, -3], 2)))
+
+    context = multiprocessing.get_context("fork")
+    found = context.SimpleQueue()
+    worker = context.Process(target=inside, args=(found,), daemon=True)
+    worker.start()
+    worker.join(60)
+    assert not found.empty() and found.get() == [1, 2, 3]
 
 
 def test_an_error_is_raised_as_it_was() -> None:

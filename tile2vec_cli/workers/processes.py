@@ -36,7 +36,8 @@ def each(do: Callable[[Item], Result], items: Sequence[Item], processes: int) ->
     ProcessLost where a process is killed.
     """
     processes = min(processes, len(items))
-    if processes < 2 or not _SAFE:
+    # A process of somebody's pool may have none of its own.
+    if processes < 2 or not _SAFE or multiprocessing.current_process().daemon:
         yield from map(do, items)
         return
     context = multiprocessing.get_context("fork")
