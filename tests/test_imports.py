@@ -15,7 +15,7 @@ ORDER += ("neural", "learning", "embedding", "figures", "evaluation", "segmentat
 ORDER += ("catalogs", "api", "progress", "console", "commands", "cli", "__main__")
 TORCH = ORDER.index("neural")  # the first that may know torch
 TALKERS = {"progress", "console", "commands", "cli", "__main__"}
-SIGNALS = TALKERS | {"learning"}  # who may ask for signals
+SIGNALS = TALKERS | {"learning", "workers"}  # who may ask for signals
 RASTERIO = {"geo/rasters", "outputs/cogs"}
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

@@ -205,7 +205,7 @@ def test_progress_is_told() -> None:
     assert told == [(k, 12) for k in range(1, 13)]
 
 
-def test_the_seed_decides_and_the_number_of_threads_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seed_decides_and_the_number_of_processes_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, codes = task(900, noise=2)
     config = replace(QUICK, classifiers=CLASSIFIER_NAMES, n_labels=(50,), repeats=1)
     own = embeddings(vectors, grid())

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,31 @@ def test_an_error_is_raised_as_it_was() -> None:
     assert not multiprocessing.active_children()
 
 
+def test_an_error_that_does_not_travel_is_told_in_words() -> None:
+    class Local(Exception):
+        pass
+
+    def refuse(_: int) -> None:
+        raise Local("not to be pickled")
+
+    with pytest.raises(RuntimeError, match="not to be pickled"):
+        list(processes.each(refuse, range(5), 2))
+
+
+def test_where_no_process_can_be_had_that_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    with pytest.raises(BlockingIOError, match="no more"):
+        list(processes.each(abs, range(5), 2))
+
+
+def test_a_program_that_stops_half_way_ends() -> None:
+    text = "from tile2vec_cli.workers import processes\nr = processes.each(abs, range(9), 2); next(r)"
+    subprocess.run([sys.executable, "-c", text], timeout=60, check=True)
+
+
 def test_a_killed_process_is_told_and_the_others_end() -> None:
     def die(number: int) -> None:
         if number == 1:
@@ -109,13 +135,35 @@ def test_fits_do_not_wait_for_threads_that_a_fork_has_lost() -> None:
 
 
 def test_signals_that_stop_a_run_reach_nobody_but_the_run() -> None:
+    idle = threading.Event()
+    threading.Thread(target=idle.wait, daemon=True).start()  # who else may be given a signal
+
     def survive(_: int) -> bool:
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             os.kill(os.getpid(), name)
         return True
 
     assert all(processes.each(survive, range(4), 2))
+    idle.set()
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_a_signal_between_forks_leaves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = os.fork
+
+    def fork_and_signal() -> int:
+        child = fork()
+        if child:
+            os.kill(os.getpid(), signal.SIGINT)
+        return child
+
+    monkeypatch.setattr(os, "fork", fork_and_signal)
+    waiting = threading.Event()
+    threading.Thread(target=waiting.wait, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(processes.each(time.sleep, [60] * 3, 2))
+    waiting.set()
+    assert not multiprocessing.active_children()
 
 
 def test_no_process_outlives_the_one_it_works_for() -> None:

@@ -12,7 +12,7 @@ MAF = "maf"  # the objective that has no steps
 
 @dataclass(frozen=True)
 class Row:
-    """One objective: a class of `module`, see `learning.objective.Objective`."""
+    """One objective: `kind`, a class in `module` (see `learning.objective.Objective`); none without steps."""
 
     module: str
     kind: str

@@ -99,8 +99,8 @@ class TrainConfig:
     jitter: float | None = option(
         None,
         least=0,
-        help="Strength of the random light, in standard deviations, for columns not to rely on it "
-        "(default: 0.8; paper: 0).",
+        help="Strength of the random light in every other step, in standard deviations, for columns not to "
+        "rely on colour alone (default: 0.8; paper: 0).",
     )
     val_fraction: float = option(
         0.05, rule=share_below_one, help="Share of the triplets to validate on, in whole spatial blocks."

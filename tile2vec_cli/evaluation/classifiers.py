@@ -24,7 +24,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from tile2vec_cli.geo.grid import Ints
 from tile2vec_cli.job.resources import usable_cpus
@@ -171,8 +170,7 @@ def each(
     do: Callable[[Trial], Result], trials: Sequence[Trial], on_progress: Progress = silent
 ) -> Iterator[Result]:
     """What comes of each trial, in their order, by as many processes as there are CPUs."""
-    # Threads inside BLAS wait for one another: for matrices as small as these one is far quicker.
-    with threadpool_limits(1, user_api="blas"), quietly():
+    with quietly():
         for done, result in enumerate(processes.each(do, trials, usable_cpus()), start=1):
             on_progress(done, len(trials))
             yield result

@@ -54,7 +54,7 @@ class BatchNorm(nn.BatchNorm2d):
             setattr(made, name, parameter)
         for name, buffer in other.named_buffers(recurse=False):
             setattr(made, name, buffer)
-        return made
+        return made.train(other.training)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -121,8 +121,9 @@ class _Normalise(torch.autograd.Function):
         of_bias, of_weight = ctx.exchange.every(torch.stack([to_bias, to_weight])).sum(0) / count
         scale = (var + ctx.eps).rsqrt()
         factor, slope = weight * scale, scale * of_weight
-        to_x = _affine(gradient, factor, factor * (slope * mean - of_bias))
-        to_x += _affine(x, -factor * slope, torch.zeros_like(slope))
+        # Each with its own mean taken off: what cancels is not rounded first.
+        to_x = _affine(gradient, factor, -factor * of_bias)
+        to_x += _affine(x, -factor * slope, factor * slope * mean)
         return to_x, to_weight, to_bias, None, None, None, None, None
 
 

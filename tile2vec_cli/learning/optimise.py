@@ -180,7 +180,7 @@ class Descent:
     def update(self, loss: Callable[[], Tensor]) -> None:
         """One step. A signal, or a NaN or infinite loss, leaves all as it was before.
 
-        On a GPU it is not known yet whether the loss is a number: see `watch.py`.
+        On a GPU it is not known yet whether the loss is a number: see `Watch`.
         """
         began, course = time.monotonic(), self.course
         self.watch.begin()
@@ -209,6 +209,6 @@ class Descent:
             self.look()
 
     def look(self) -> None:
-        """Raise `diverged` where a step since the last look has met NaN or infinity; see `watch.py`."""
+        """Raise `diverged` where a step since the last look has met NaN or infinity; see `Watch`."""
         if found := self.watch.look():
             raise self.diverged(*found)

@@ -34,10 +34,11 @@ def sharded(network: nn.Module, runtime: Runtime, tiles: int) -> Iterator[Networ
     Inputs ask for no gradient, and nothing in the network draws from torch's generator.
     """
     threads = torch.get_num_threads() if runtime.name == "cpu" else 1
-    count = min(threads, _MOST, tiles // _LEAST_TILES)
-    if count < 2:
+    most = min(threads, _MOST, tiles // _LEAST_TILES)
+    if most < 2:
         yield network
         return
+    count = max(range(2, most + 1), key=lambda count: (threads // count * count, count))  # few stay idle
     with ThreadPoolExecutor(count, "shard", _take, (threads // count,)) as pool:
         shards = _Shards(count, pool, runtime)
         shards.each(lambda _number: shards.meet())  # now all of them have begun

@@ -21,7 +21,7 @@ class Column(nn.Module):
     """
 
     dim: int
-    lit: bool = False  # whether it is trained under another light for each tile; see `encoders.Encoder`
+    lit: bool = False  # whether light changes while it is trained; see `encoders.Encoder`
 
     def finished(self, vectors: Tensor) -> Tensor:
         """What becomes of its vectors once it is trained."""

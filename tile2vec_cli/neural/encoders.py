@@ -71,9 +71,10 @@ class Encoder(nn.Module):
     """Columns whose vectors stand side by side: some trained in steps, and perhaps `place`, in closed form.
 
     What tells places apart soonest is the colour of their scenes, and an encoder that has learned
-    that looks no further. So a column that is `lit` is trained under another `light` for each tile, and
-    has to tell places by what light does not change; the others see the colours as they are. A
-    column is trained by itself (`parts`), else one would only add to what another has.
+    that looks no further. So a column that is `lit` is trained under another `light` for each tile in
+    every other step, and has to tell places by what light does not change, too; the others always see
+    the colours as they are. A column is trained by itself (`parts`), else one would only add to what
+    another has.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ _SPREAD_SIGMA = 2.5
 Features = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 TREES = 100
-_CHUNK = 1 << 16  # pixels a thread classifies at a time
+_CHUNK = 1 << 14  # pixels a thread classifies at a time
 _KERNEL = 1 << 16  # numbers at a time of pixels times support vectors: they stay in cache
 _MARGIN_SLOPE = 3.0  # an SVM's margin of ±1 is read as a probability of 0.95 or 0.05
 
@@ -103,7 +103,7 @@ class Classifier:
         if isinstance(self.model, float):
             return np.full(len(features), self.model, np.float32)
         chunks = [features[start : start + _CHUNK] for start in range(0, len(features), _CHUNK)]
-        # Threads inside BLAS would wait for one another: each of ours has enough to do.
+        # Threads inside BLAS would wait for one another.
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpus) as pool:
             parts = list(pool.map(self._probability, chunks))
         return np.concatenate([np.empty(0, np.float32), *parts])

@@ -1,1 +1,1 @@
-"""Who makes what is missing: threads here, or a Dask cluster."""
+"""Who does the work: threads or processes here, or a Dask cluster."""
