@@ -51,7 +51,8 @@ def cases(faults: Faults, folder: Path) -> list[Case]:
     train += ("--epochs", "2", "--batch-size", "64", "--device", "cpu", "--quiet")
     embed = ("embed", str(tiles), "--model", str(model), "--device", "cpu", "--quiet")
     judge = ("probe", str(vectors), "--labels", f"{folder}/labels.tif", "--tiles", str(tiles))
-    judge += ("--block", "100", "--n-labels", "20", "--repeats", "2", "--classifier", "logistic", "--quiet")
+    judge += ("--block", "100", "--n-labels", "20", "--repeats", "1", "--classifier", "logistic")
+    judge += ("--baselines", "stats", "--quiet")
     segmenter = folder / "in" / "segmenter"
     weak = (
         "weak-segment",

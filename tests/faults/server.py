@@ -16,10 +16,12 @@ import tempfile
 import warnings
 
 import geopandas  # noqa: F401
+import matplotlib.backends.backend_agg  # noqa: F401
+import matplotlib.figure  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 import rasterio  # noqa: F401
 import sklearn.linear_model  # noqa: F401
-import torch  # noqa: F401
+import torch._dynamo  # noqa: F401  (optimisers import it at their first step)
 
 from tile2vec_cli import cli
 from tile2vec_cli.embedding import embeddings, inference  # noqa: F401
