@@ -26,7 +26,7 @@ from tile2vec_cli.tiling.tiles import TileSet
 
 Tool = Callable[..., Run]
 
-PROBE = ("--field", "rough", "--n-labels", "20,60", "--repeats", "2", "--block", "160")
+PROBE = ("--field", "rough", "--n-labels", "20,60", "--repeats", "1", "--block", "160")
 QUICK = (*PROBE, "--minutes", "0.0005", "--end-to-end-repeats", "1")
 TWO = ("--objectives", "rotation,triplet")
 
@@ -199,7 +199,7 @@ def test_a_stopped_run_goes_on_and_one_that_fails_stops_no_other(
     probe = ProbeConfig(
         field="rough",
         n_labels=(20, 60),
-        repeats=2,
+        repeats=1,
         block_m=160,
         classifiers=("logistic",),
         end_to_end_repeats=1,

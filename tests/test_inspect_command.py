@@ -18,6 +18,7 @@ from embedded import call, write
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
+from tile2vec_cli.views import inspection
 
 Tool = Callable[..., Run]
 
@@ -25,6 +26,7 @@ Tool = Callable[..., Run]
 @pytest.fixture
 def inspect(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, data: Path) -> Tool:
     monkeypatch.chdir(data)
+    monkeypatch.setattr(inspection, "_REPEATS", 2)
     return partial(call, capsys, monkeypatch, "inspect")
 
 
