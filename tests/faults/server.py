@@ -16,7 +16,7 @@ import tempfile
 import warnings
 
 import geopandas  # noqa: F401
-import matplotlib.backends.backend_agg  # noqa: F401
+import matplotlib.backends.backend_agg
 import matplotlib.figure  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 import rasterio  # noqa: F401
