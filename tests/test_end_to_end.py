@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +28,8 @@ def shortened(out: Path) -> list[list[str]]:
 
 
 def run(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tile2vec_cli", *arguments, "--json", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    done = forks.run((*arguments, "--json", "--quiet"))
+    assert (done.code, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert report["format"] == "tile2vec-report/1"
     assert report["command"] == arguments[0]
