@@ -12,11 +12,11 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tile2vec_cli import progress
-from tile2vec_cli.api.outcomes import Outcome, envelope
+from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.errors import Failure, Remark
 from tile2vec_cli.geo.signed_urls import scrubbed
 from tile2vec_cli.job import interrupts
@@ -79,43 +79,25 @@ class Console:
             return nullcontext(silent)
         return progress.shown(verb, unit)
 
-    def report(
-        self,
-        keys: Mapping[str, Any],
-        *,
-        inputs: Sequence[object],
-        outputs: Sequence[object],
-        rows: Sequence[Row] | None = None,
-        header: Row | None = None,
-        up_to_date: bool = False,
-    ) -> None:
-        """Write the result to stdout: a table, or one JSON object with `--json`.
+    def show(self, done: Outcome[Any], rows: Sequence[Row] | None = None, header: Row | None = None) -> None:
+        """Write what a call came to to stdout; leave with the exit code of what failed.
 
-        `rows` are what the table shows; by default the scalar entries of `keys`.
+        A table, or one JSON object with `--json`. `rows` are what the table shows; by default the scalar
+        entries of the report.
         """
         seconds = round(time.monotonic() - self._started, 3)
         if self.as_json:
-            found = envelope(self.command, keys, inputs, outputs, seconds, up_to_date=up_to_date)
+            found = replace(done, seconds=seconds).report
             print(json.dumps(found, ensure_ascii=False, allow_nan=False), flush=True)
-            return
-        if up_to_date:
-            self.say(f"{', '.join(map(str, outputs))}: up to date")
-        if rows is None:
-            rows = [(key, _text(value)) for key, value in keys.items() if _is_shown(value)]
-            if outputs:
-                rows = [*rows, ("output", ", ".join(map(str, outputs)))]
-        print(table(rows, header), flush=True)  # before the lines on stderr, in a log that holds both
-
-    def show(self, done: Outcome[Any], rows: Sequence[Row] | None = None, header: Row | None = None) -> None:
-        """Report what a call came to; leave with the exit code of what failed."""
-        self.report(
-            done.keys,
-            inputs=done.inputs,
-            outputs=done.outputs,
-            rows=rows,
-            header=header,
-            up_to_date=done.up_to_date,
-        )
+        else:
+            outputs = ", ".join(map(str, done.outputs))
+            if done.up_to_date:
+                self.say(f"{outputs}: up to date")
+            if rows is None:
+                rows = [(key, _text(value)) for key, value in done.keys.items() if _is_shown(value)]
+                if outputs:
+                    rows = [*rows, ("output", outputs)]
+            print(table(rows, header), flush=True)  # before the lines on stderr, in a log that holds both
         self.finish(done.failed, done.made, done.kept)
 
     def finish(self, failures: Sequence[Failure], made: int = 0, kept: int = 0) -> None:

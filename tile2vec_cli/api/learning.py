@@ -91,14 +91,13 @@ def embed(
         overwrite=overwrite,
         on_progress=on_progress,
     )
-    return Outcome(
+    return Outcome.of_units(
         "embed",
-        {**asdict(report), "failed": [failure.name for failure in report.failed]},
+        asdict(report),
         [tiles, model],
-        [out],
-        up_to_date=not report.made and not report.failed,
-        failed=report.failed,
-        made=report.made,
-        kept=report.parts - report.made,
+        out,
+        report.failed,
+        report.made,
+        report.parts - report.made,
         open=lambda found: Embeddings.open(out, found),
     )

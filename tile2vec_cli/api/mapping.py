@@ -71,15 +71,6 @@ def map_scenes(
         "pixels": report.pixels,
         "maps": report.maps,
         **({"left_out": chosen.left_out} if chosen.left_out else {}),
-        "failed": [failure.name for failure in report.failed],
     }
-    return Outcome(
-        "map",
-        keys,
-        [*scenes, model],
-        [out],
-        up_to_date=not report.made and not report.failed,
-        failed=report.failed,
-        made=report.made,
-        kept=len(report.maps) - report.made,
-    )
+    kept = len(report.maps) - report.made
+    return Outcome.of_units("map", keys, [*scenes, model], out, report.failed, report.made, kept)

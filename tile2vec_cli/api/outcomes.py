@@ -54,12 +54,37 @@ class Outcome(Generic[Object]):
             given += one.given if isinstance(one, LabelSource) else () if one is None else (one,)
         return cls(command, report.keys, given, report.files, report.up_to_date, failed, open=open)
 
+    @classmethod
+    def of_units(
+        cls,
+        command: str,
+        keys: Report,
+        inputs: Sequence[object],
+        out: Path,
+        failed: Sequence[Failure],
+        made: int,
+        kept: int,
+        *,
+        left_out: Mapping[str, int] | None = None,
+        open: Callable[[Report], Object] | None = None,
+    ) -> Outcome[Object]:
+        """From what is made unit by unit, into one folder; units that failed are named in the report."""
+        keys = {**keys, "failed": [failure.name for failure in failed]}
+        settled = not made and not failed
+        return cls(command, keys, inputs, [out], settled, failed, made, kept, left_out or {}, open)
+
     @property
     def report(self) -> Report:
         """What `--json` writes."""
-        return envelope(
-            self.command, self.keys, self.inputs, self.outputs, self.seconds, up_to_date=self.up_to_date
-        )
+        return {
+            "format": FORMAT,
+            "command": self.command,
+            "inputs": [unsigned(str(item)) for item in self.inputs],
+            "outputs": [str(item) for item in self.outputs],
+            "seconds": self.seconds,
+            "up_to_date": self.up_to_date,
+            **self.keys,
+        }
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -69,24 +94,3 @@ class Outcome(Generic[Object]):
     def path(self) -> Path | None:
         """The first output."""
         return self.files[0] if self.outputs else None
-
-
-def envelope(
-    command: str,
-    keys: Mapping[str, Any],
-    inputs: Sequence[object],
-    outputs: Sequence[object],
-    seconds: float,
-    *,
-    up_to_date: bool,
-) -> Report:
-    """A command's own keys, in what is the same for all commands."""
-    return {
-        "format": FORMAT,
-        "command": command,
-        "inputs": [unsigned(str(item)) for item in inputs],
-        "outputs": [str(item) for item in outputs],
-        "seconds": seconds,
-        "up_to_date": up_to_date,
-        **keys,
-    }

@@ -85,17 +85,15 @@ def tile(
         "made": report.made,
         "skipped": report.skipped,
         **({"left_out": left_out} if left_out else {}),
-        "failed": [failure.name for failure in report.failed],
     }
-    return Outcome(
+    return Outcome.of_units(
         "tile",
         keys,
         scenes,
-        [out],
-        up_to_date=not report.made and not report.failed,
-        failed=report.failed,
-        made=report.made,
-        kept=report.parts - report.made,
+        out,
+        report.failed,
+        report.made,
+        report.parts - report.made,
         left_out=report.left_out,
         open=lambda found: replace(TileSet.open(out), report=found),
     )

@@ -92,24 +92,30 @@ def parse_names(option: str, text: str, choices: Sequence[str]) -> tuple[str, ..
 
 def parse_stack(option: str, text: str) -> tuple[str, ...]:
     """Parse "B02,B03" of --stack: each name once, as it stands in names of files."""
-    names = tuple(item.strip() for item in text.split(","))
-    if not all(names) or len(set(names)) < len(names) or any("/" in name for name in names):
+    names = _each_once(text)
+    if not names or any("/" in name for name in names):
         raise UsageError(f"{option} {text}: needs names of bands, each once, such as B02,B03,B04,B08.")
     return names
 
 
 def parse_assets(option: str, text: str) -> tuple[str, ...]:
     """Parse "red,green" of --assets: each name once, as items have it."""
-    names = tuple(item.strip() for item in text.split(","))
-    if not all(names) or len(set(names)) < len(names):
+    names = _each_once(text)
+    if not names:
         raise UsageError(
             f"{option} {text}: needs names of assets or bands, each once, such as red,green,blue."
         )
     return names
 
 
-def parse_classes(option: str, text: str) -> tuple[tuple[range, ...], frozenset[str]]:
-    """Parse "1-60,66-77" or "crop,orchard": ranges of codes, and names in small letters."""
+def _each_once(text: str) -> tuple[str, ...]:
+    """The names between commas; none where one is empty or comes twice."""
+    names = tuple(item.strip() for item in text.split(","))
+    return names if all(names) and len(set(names)) == len(names) else ()
+
+
+def parse_classes(text: str) -> tuple[tuple[range, ...], frozenset[str]]:
+    """Parse "1-60,66-77" of --positive, or "crop,orchard": ranges of codes, and names in small letters."""
     codes: list[range] = []
     names: set[str] = set()
     for item in filter(None, (item.strip() for item in text.split(","))):
@@ -117,11 +123,11 @@ def parse_classes(option: str, text: str) -> tuple[tuple[range, ...], frozenset[
         if not low.isdecimal() or (dash and not high.isdecimal()):
             names.add(item.casefold())
         elif dash and int(high) < int(low):
-            raise UsageError(f"{option} {text}: the range {item} runs backwards; needs LOW-HIGH.")
+            raise UsageError(f"--positive {text}: the range {item} runs backwards; needs LOW-HIGH.")
         else:
             codes.append(range(int(low), int(high or low) + 1))
     if not codes and not names:
-        raise UsageError(f"{option} {text!r}: names no class; needs codes such as 1-60,66-77.")
+        raise UsageError(f"--positive {text!r}: names no class; needs codes such as 1-60,66-77.")
     return tuple(codes), frozenset(names)
 
 

@@ -98,7 +98,7 @@ class WeakConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        parse_classes("--positive", self.positive if self.positive is not None else CROPLAND)
+        parse_classes(self.positive if self.positive is not None else CROPLAND)
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise UsageError(f"--threshold {self.threshold:g}: needs auto, or a number between 0 and 1.")
 

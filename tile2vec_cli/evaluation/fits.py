@@ -10,7 +10,7 @@ import numpy as np
 
 from tile2vec_cli.errors import Tile2VecError
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.outputs.parts import dump_json, fingerprint, make_folder, new_file, read_json, remove
+from tile2vec_cli.outputs.parts import dump_json, fingerprint, read_json, remove, write_json
 
 FORMAT = "tile2vec-fits/1"
 NAME = ".fits.json"
@@ -42,10 +42,7 @@ class Fits:
         """Raises OutputError where the file cannot be written."""
         self.found[name] = matrix.tolist()
         if self.path is not None:
-            make_folder(self.path.parent)
-            kept = {"format": FORMAT, "made_from": self.made_from, "fits": self.found}
-            with new_file(self.path) as temporary:
-                temporary.write_text(dump_json(kept), encoding="utf-8")
+            write_json(self.path, {"format": FORMAT, "made_from": self.made_from, "fits": self.found})
 
     def discard(self) -> None:
         """Remove the file: the report holds what came of them."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo.grid import Ints, spatial_blocks
+from tile2vec_cli.geo.grid import Geometry, Ints, spatial_blocks
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.labelling.votes import UNLABELLED
 
@@ -25,7 +25,6 @@ BLOCK_SIDES = 20  # side of a block in tiles
 POINT_BLOCK_M = 1000.0  # side of a block for embeddings of points, which have no side
 
 Rows = Ints
-Geometry = NDArray[np.object_]
 _DRAWS = 30  # candidates of which the most even one is taken; no more than there are blocks,
 # or, where these are few, every repeat would have the one best split
 _LEAST_OVERLAP = 1e-3  # share of a tile: neighbours in two scenes touch within rounding

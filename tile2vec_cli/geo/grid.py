@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Geometry = NDArray[np.object_]  # of shapely
+Bounds = tuple[float, float, float, float]  # left, bottom, right, top
+Window = tuple[tuple[int, int], tuple[int, int]]  # half-open rows and columns
 Transform = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f): x = a col + b row + c, y = d col + e row + f, at the pixels' upper left corners."""
 

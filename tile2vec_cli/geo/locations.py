@@ -162,7 +162,7 @@ def _url(path: str) -> str | None:
 
 
 def fetch(path: str) -> bytes:
-    """All that lies at an http address. Errors as for `identity`."""
+    """All that lies at an http address. Errors as for `server_identity`."""
     request = urllib.request.Request(signed_urls.signed(path), headers={"Accept": "application/json, */*"})
     return _asked(path, request, lambda answer: bytes(answer.read(_DOCUMENT_BYTES)))
 

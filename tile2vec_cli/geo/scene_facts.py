@@ -49,7 +49,7 @@ _FOLDERS = re.compile(r"/(?P<year>19[7-9]\d|20\d\d)/(?P<month>0?[1-9]|1[0-2])/(?
 
 Names = tuple[str | None, ...]
 
-_AS_STORED = (1.0, 0.0)  # scale and offset
+AS_STORED = (1.0, 0.0)  # scale and offset where a file declares none
 
 
 def taken(path: str, tags: Mapping[str, str]) -> datetime | None:
@@ -231,7 +231,7 @@ class Facts:
                 for value, (declared, said) in zip(raster.nodata, pairs, strict=True)
             ),
             "scaling": tuple(
-                (_or(said.scale, 1.0), _or(said.offset, 0.0)) if pair == _AS_STORED else pair
+                (_or(said.scale, 1.0), _or(said.offset, 0.0)) if pair == AS_STORED else pair
                 for pair, said in scaling
             ),
         }

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo import fills
 from tile2vec_cli.geo.fills import Blocks, Fill, first_foreign
-from tile2vec_cli.geo.grid import Floats
+from tile2vec_cli.geo.grid import Floats, Window
 from tile2vec_cli.geo.places import from_lonlat
 from tile2vec_cli.geo.rasters import Raster, described, opened, reading
 from tile2vec_cli.geo.scene_facts import Facts
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[Any]
-Window = tuple[tuple[int, int], tuple[int, int]]  # half-open rows and columns
 _ALPHA_PIXELS = 1 << 22  # looked at at a time
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.fills import Blocks
+from tile2vec_cli.geo.grid import Window
 
-Window = tuple[tuple[int, int], tuple[int, int]]  # half-open rows and columns
 Read = Callable[[Window], NDArray[Any]]
 
 # What a dataset says of each of its bands.

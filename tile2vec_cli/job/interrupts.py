@@ -15,26 +15,23 @@ from types import FrameType
 
 from tile2vec_cli.errors import Interrupted
 
+# Windows lacks SIGUSR1.
+_STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)]
 _held = 0
 _pending: int | None = None
 
 
-def _exit_code(signum: int) -> int:
-    return 130 if signum == signal.SIGINT else 75
-
-
 def _on_signal(signum: int, _frame: FrameType | None) -> None:
     global _pending
-    _pending = _exit_code(signum)
+    _pending = 130 if signum == signal.SIGINT else 75
     if not _held:
         raise Interrupted(_pending)
 
 
 def install() -> None:
     """Route the three signals to `Interrupted`; SIGPIPE ends the process quietly as in C tools."""
-    for name in ("SIGTERM", "SIGUSR1", "SIGINT"):
-        if hasattr(signal, name):  # Windows lacks SIGUSR1
-            signal.signal(getattr(signal, name), _on_signal)
+    for number in _STOPS:
+        signal.signal(number, _on_signal)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
@@ -45,9 +42,9 @@ def leave() -> None:
     While Python ends, which takes a while with torch, a handled signal has its default again and would
     kill: a job that has finished would count as failed.
     """
-    for name in ("SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in _STOPS:
+        if number != signal.SIGINT:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -81,16 +78,15 @@ def borrowed() -> Iterator[None]:
         came.append(signum)
         _on_signal(signum, frame)
 
-    names = [name for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), on_signal) for name in names}
+    before = {number: signal.signal(number, on_signal) for number in _STOPS}
     try:
         yield
     except Interrupted:
         if not came:
             raise
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         _pending = None
     if came:
         signal.raise_signal(came[0])

@@ -65,7 +65,7 @@ def _in_batch_script(env: Mapping[str, str]) -> bool:
 
 def _number(env: Mapping[str, str], name: str, default: int | None = None) -> int:
     text = env.get(name, "" if default is None else str(default))
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UsageError(f"{name} is {text!r}; a whole number is needed. Use torchrun or srun.")
     return int(text)
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo import geoparquet, outlines, tables, vectors
+from tile2vec_cli.geo.grid import Bounds, Geometry
 from tile2vec_cli.geo.tables import Places
 from tile2vec_cli.geo.vectors import Features
 from tile2vec_cli.labelling.votes import Votes, without_class
 
-Geometry = NDArray[np.object_]
-Bounds = tuple[float, float, float, float]
 _Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 TileIds = NDArray[np.object_]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.geo import tables, vectors
+from tile2vec_cli.geo.grid import Bounds, Geometry
 from tile2vec_cli.geo.vectors import Features
 from tile2vec_cli.labelling import label_features
-from tile2vec_cli.labelling.label_features import Bounds, Geometry, TileIds
+from tile2vec_cli.labelling.label_features import TileIds
 from tile2vec_cli.labelling.votes import Votes
 
 

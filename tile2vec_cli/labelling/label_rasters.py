@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.errors import DataError, Tile2VecError
 from tile2vec_cli.geo import grid, outlines, places, rasters, scenes
-from tile2vec_cli.geo.grid import Floats, Ints
+from tile2vec_cli.geo.grid import Bounds, Floats, Geometry, Ints
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.labelling import cdl, label_sheets, legends
 from tile2vec_cli.labelling.label_sheets import Sheet, outline
@@ -22,9 +22,6 @@ from tile2vec_cli.labelling.legends import Legend
 from tile2vec_cli.labelling.votes import Votes
 from tile2vec_cli.tiling.tile_files import Mask
 from tile2vec_cli.tiling.tiles import TileSet
-
-Geometry = NDArray[np.object_]
-Bounds = tuple[float, float, float, float]
 
 _NAMED = 5  # rasters in an error
 
@@ -106,7 +103,7 @@ class LabelRasters:
 
     def tile_pixels(self, tiles: TileSet, ids: Ints) -> tuple[NDArray[np.int32], Mask]:
         """(B, S, S) class codes of the label pixels under the tiles' pixel centres, and which are valid."""
-        part = np.searchsorted(tiles.offsets, ids, side="right") - 1
+        part = tiles.part_of(ids)
         side = tiles.size
         codes = np.zeros((len(ids), side, side), np.int32)
         valid = np.zeros((len(ids), side, side), bool)

@@ -24,14 +24,12 @@ from tile2vec_cli.geo import (
     stac_catalogs,
     vectors,
 )
+from tile2vec_cli.geo.grid import Bounds, Geometry
 from tile2vec_cli.geo.stac_catalogs import Document
 from tile2vec_cli.geo.stac_items import Found
 from tile2vec_cli.labelling import label_kinds
-from tile2vec_cli.labelling.label_features import Bounds
 from tile2vec_cli.labelling.label_rasters import LabelRasters
 from tile2vec_cli.labelling.votes import UNLABELLED, Votes
-
-Geometry = NDArray[np.object_]
 
 
 @dataclass(frozen=True)

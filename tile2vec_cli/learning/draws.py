@@ -50,10 +50,10 @@ def split(
     everything = np.arange(len(numbers))
     if fraction == 0:
         return Split(everything, everything[:0])
-    blocks = _blocks(lonlat, block_m)
+    blocks = block_numbers(lonlat, block_m)
     while len(np.unique(blocks[numbers[:, 0]])) < 2 / fraction and block_m > least_block_m:
         block_m /= 2
-        blocks = _blocks(lonlat, block_m)
+        blocks = block_numbers(lonlat, block_m)
     anchors = np.bincount(blocks[numbers[:, 0]], minlength=blocks.max() + 1)
     apart = _hold_out(anchors, fraction, seed)[blocks[numbers]]
     train, val = np.flatnonzero(~apart.any(axis=1)), np.flatnonzero(apart[:, 0])
@@ -66,7 +66,7 @@ def split(
     return Split(train, val[chosen])
 
 
-def _blocks(lonlat: Floats, block_m: float) -> Ints:
+def block_numbers(lonlat: Floats, block_m: float) -> Ints:
     """(U,) numbers from 0 of the blocks in which the tiles lie."""
     return np.unique(spatial_blocks(lonlat, block_m), return_inverse=True)[1].astype(np.int64)
 

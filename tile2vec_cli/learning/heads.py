@@ -51,10 +51,6 @@ class Decoder(nn.Module):
         return pixel_shuffle(self.last(x), _PIXELS)[:, :, : self.side, : self.side]
 
 
-def decoder(dim: int, sizes: Sizes) -> nn.Module:
-    return Decoder(dim, sizes.bands, sizes.side)
-
-
 def classes(dim: int, sizes: Sizes) -> nn.Module:
     """The labels' classes, as a linear function: what `probe` will ask for."""
     return nn.Linear(dim, sizes.classes)

@@ -50,7 +50,7 @@ class _Decoded(_Pretext[Tensor], ABC):
         return mse_loss(head(vectors), answers)
 
     def head(self, dim: int, sizes: Sizes) -> nn.Module:
-        return heads.decoder(dim, sizes)
+        return heads.Decoder(dim, sizes.bands, sizes.side)
 
 
 class Autoencoder(_Decoded):
@@ -98,7 +98,7 @@ class Inpainting(_Pretext[tuple[Tensor, Tensor]]):
         return mean
 
     def head(self, dim: int, sizes: Sizes) -> nn.Module:
-        return heads.decoder(dim, sizes)
+        return heads.Decoder(dim, sizes.bands, sizes.side)
 
 
 class _Puzzle(_Pretext[Tensor], ABC):

@@ -108,7 +108,7 @@ class Start:
         """(V, 3) held-out triplets."""
         return self.source.numbers[self.source.split.val]
 
-    def run(self, triplets: Triplets) -> Run:
+    def run(self) -> Run:
         """The loop of steps, from the checkpoint where there is one, else from the seed."""
         config, encoder, runtime, tiles = self.config, self.encoder, self.runtime, self.source.tiles
         objective = objectives.chosen(config)
@@ -148,7 +148,7 @@ class Start:
                 examples=found,
                 places=torch.from_numpy(found.places).to(runtime.device),
                 codes=torch.from_numpy(found.codes).to(runtime.device),
-                distant_min_m=triplets.settings["distant_min_m"],
+                distant_min_m=self.source.triplets.settings["distant_min_m"],
                 standardise=encoder.standardise,
                 heads=beside,
             ),
@@ -187,5 +187,5 @@ def _init(config: TrainConfig, tiles: TileSet) -> tuple[Encoder, models.Descript
 
 def _fingerprint(tiles: TileSet, used: Ints) -> str:
     """Of the parts that hold these tiles: the set may have grown since the triplets were drawn."""
-    numbers = np.unique(np.searchsorted(tiles.offsets, used, side="right") - 1)
+    numbers = np.unique(tiles.part_of(used))
     return fingerprint(*(f"{tiles.parts[k].name}={tiles.parts[k].fingerprint}" for k in numbers))

@@ -79,7 +79,7 @@ def train(
             return _report(models.describe(out), models.metrics(out), up_to_date=True)
         with team.agreed():
             start = Start.of(tiles, triplets, config, origin, workspaces.place(out), team)
-            run = start.run(triplets) if start.steps else None
+            run = start.run() if start.steps else None
         runtime = start.runtime
         kind = 2 * (runtime.name == "cuda") + (runtime.precision == "bf16")
         team.require_alike("device or precision", kind)

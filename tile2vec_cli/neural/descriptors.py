@@ -99,7 +99,7 @@ class Descriptors(nn.Module):
 
     def _components(self, pixels: Tensor) -> Tensor:
         """(B, q + q (q + 1) / 2) mean, log variance and correlations of the patches' components."""
-        patches = self._patches(pixels)
+        patches = _patches(pixels, self.filters.side)
         mean = patches.mean(2, keepdim=True)
         along = self.axes.T @ (patches - mean)  # projected first: axes of little variance are long
         covariance = along @ along.mT / along.shape[2]
@@ -110,9 +110,6 @@ class Descriptors(nn.Module):
         row, column = torch.tril_indices(side, side, -1, device=pixels.device)
         lower = correlation.flatten(1)[:, row * side + column]
         return torch.cat([mean[..., 0] @ self.axes, variance.log(), lower], dim=1)
-
-    def _patches(self, pixels: Tensor) -> Tensor:
-        return _patches(pixels, self.filters.side, STEP)
 
     def _values(self, pixels: Tensor) -> Tensor:
         """(B, C bins) roots of the shares of pixels in each bin of each band."""
@@ -151,12 +148,12 @@ def fit(
 
 def _within(pixels: Tensor, side: int) -> Tensor:
     """(B, C K K, C K K) float64 covariances of each tile's patches."""
-    patches = _patches(pixels, side, STEP)
+    patches = _patches(pixels, side)
     centred = (patches - patches.mean(2, keepdim=True)).double()
     return centred @ centred.mT / centred.shape[2]
 
 
-def _patches(pixels: Tensor, side: int, step: int) -> Tensor:
-    """(B, C K K, n) every `step`-th patch of every `step`-th row of (B, C, S, S)."""
-    windows = pixels.contiguous().unfold(2, side, step).unfold(3, side, step)  # (B, C, r, c, K, K)
+def _patches(pixels: Tensor, side: int) -> Tensor:
+    """(B, C K K, n) every STEP-th patch of every STEP-th row of (B, C, S, S)."""
+    windows = pixels.contiguous().unfold(2, side, STEP).unfold(3, side, STEP)  # (B, C, r, c, K, K)
     return windows.permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)

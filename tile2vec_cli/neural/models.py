@@ -188,10 +188,16 @@ def require_start(path: Path, model: Description, tiles: TileSet, *more: tuple[s
             )
 
 
+def require_kind(path: Path, kind: str, needed: str = "encoder") -> None:
+    """Raise DataError where a model is of another kind."""
+    if kind != needed:
+        maker = "train" if needed == "encoder" else "weak-segment"
+        raise DataError(f"{path}: its kind is {kind!r}; a model of `tile2vec {maker}` is needed.")
+
+
 def require_fit(path: Path, model: Description, tiles: TileSet) -> None:
     """Raise DataError where a model was trained on other pixels than those of the tile set."""
-    if model.kind != "encoder":
-        raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
+    require_kind(path, model.kind)
     for name, needed, found in (*pixel_kinds.agreements(model, tiles), ("tile size", model.size, tiles.size)):
         if found != needed:
             raise DataError(
@@ -206,8 +212,7 @@ def load_encoder(path: Path, device: torch.device) -> tuple[encoders.Encoder, De
     It maps (B, C, S, S) raw pixels to (B, D) float32. Raises InputError and DataError.
     """
     model = describe(path)
-    if model.kind != "encoder":
-        raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec train` is needed.")
+    require_kind(path, model.kind)
     encoder = _build(path, model)
     load_weights(path / WEIGHTS, encoder)
     encoder.finished = True

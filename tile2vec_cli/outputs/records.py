@@ -136,6 +136,13 @@ def said(report: Keys) -> Keys:
     return {name: value for name, value in report.items() if name not in {"format", "made_from"}}
 
 
+def joined(known: Sequence[Keys | None]) -> Keys | None:
+    """What the records of all outputs say; None where one of them is not up to date, or there is none."""
+    if not known or any(keys is None for keys in known):
+        return None
+    return {name: value for keys in known for name, value in (keys or {}).items()}
+
+
 def current(output: Output, overwrite: bool) -> Keys | None:
     """What the record says was found, where the output is up to date; None where it is not.
 

@@ -124,8 +124,7 @@ def load(path: Path, device: torch.device) -> tuple[Segmenter, Description]:
     Raises InputError and DataError.
     """
     model = models.describe(path)
-    if model.kind != KIND:
-        raise DataError(f"{path}: its kind is {model.kind!r}; a model of `tile2vec weak-segment` is needed.")
+    models.require_kind(path, model.kind, KIND)
     segmenter = _build(path, model)
     models.load_weights(path / models.WEIGHTS, segmenter)
     return segmenter.eval().to(device), model

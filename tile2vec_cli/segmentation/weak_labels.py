@@ -146,7 +146,7 @@ def is_positive(path: str, classes: Sequence[str], positive: str | None) -> NDAr
 
 
 def _members(names: Sequence[str], codes: Ints, positive: str | None) -> NDArray[np.bool_]:
-    ranges, own_names = parse_classes("--positive", positive or CROPLAND)
+    ranges, own_names = parse_classes(positive or CROPLAND)
     member = np.array([name.casefold() in own_names for name in names], bool)
     for own in ranges:
         member |= (codes >= own.start) & (codes < own.stop)
@@ -229,7 +229,7 @@ def _pixels(tiles: TileSet, tile: Ints, lonlat: NDArray[np.float64]) -> tuple[In
     index = tiles.table(["row", "col"])
     first_row, first_col = (index[name].to_numpy()[tile] for name in ("row", "col"))
     row, col = np.empty(len(tile), np.int64), np.empty(len(tile), np.int64)
-    part = np.searchsorted(tiles.offsets, tile, side="right") - 1
+    part = tiles.part_of(tile)
     for number in np.unique(part):
         here = part == number
         info = tiles.parts[number].info

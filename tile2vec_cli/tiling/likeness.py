@@ -9,10 +9,9 @@ from typing import Any
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Remark
 from tile2vec_cli.geo import fills, scene_facts
+from tile2vec_cli.geo.scene_facts import AS_STORED
 from tile2vec_cli.geo.scenes import Scene
 from tile2vec_cli.tiling.tile_files import Scaling, scaling_of
-
-_AS_STORED = (1.0, 0.0)  # scale and offset where a file declares none
 
 
 def described(scene: Scene, config: TileConfig) -> dict[str, Any]:
@@ -20,7 +19,7 @@ def described(scene: Scene, config: TileConfig) -> dict[str, Any]:
     found: dict[str, Any] = {"bands": list(scene.bands), "dtype": scene.dtype.name}
     if any(scene.names) and not config.any_names:
         found["band_names"] = list(scene.names)
-    if any(pair != _AS_STORED for pair in scene.scaling) and not config.scaled:
+    if any(pair != AS_STORED for pair in scene.scaling) and not config.scaled:
         found["scaling"] = [list(pair) for pair in scene.scaling]
     return found
 
@@ -88,10 +87,10 @@ def remark_scaling(found: Sequence[str], wanted: Scaling, whose: str) -> None:
 
 
 def _in_full(scaling: Scaling, count: int) -> Scaling:
-    return scaling or (_AS_STORED,) * count
+    return scaling or (AS_STORED,) * count
 
 
 def _pairs(scaling: Scaling) -> str:
     """Each scale and offset that occurs."""
-    pairs = dict.fromkeys(scaling or (_AS_STORED,))
+    pairs = dict.fromkeys(scaling or (AS_STORED,))
     return ", ".join(f"scale {scale:g} offset {offset:g}" for scale, offset in pairs)

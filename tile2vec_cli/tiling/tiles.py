@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import geopandas
 
 Ids = Ints | NDArray[np.bool_] | Sequence[int] | int
+_Read = Callable[[Part, Ints], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,10 @@ class TileSet:
         """(P + 1,) where each part begins in the concatenation."""
         return np.cumsum([0, *(part.count for part in self.parts)], dtype=np.int64)
 
+    def part_of(self, ids: Ints) -> Ints:
+        """(N,) number of the part that holds each tile."""
+        return np.searchsorted(self.offsets, ids, side="right") - 1
+
     @cached_property
     def fingerprint(self) -> str:
         return fingerprint(*(f"{part.name}={part.fingerprint}" for part in self.parts))
@@ -116,20 +121,18 @@ class TileSet:
 
         ids: positions, or (N,) bool. Raises IndexError for tiles that are not there.
         """
-        ids = self._chosen(ids)
-        found = self._by_part(ids)
-        out = np.empty((len(ids), *self.shape[1:]), self.dtype)
-        for part, where, rows in found:
-            out[where] = part.filled(rows)
-        return out
+        return self._gathered(ids, self.shape[1:], self.dtype, Part.filled)
 
     def valid(self, ids: Ids) -> Mask:
         """(B, S, S) which pixels are valid in every band; `ids` as for `pixels`."""
+        return self._gathered(ids, (self.size, self.size), np.dtype(bool), Part.valid)
+
+    def _gathered(self, ids: Ids, shape: tuple[int, ...], dtype: np.dtype[Any], read: _Read) -> NDArray[Any]:
         ids = self._chosen(ids)
         found = self._by_part(ids)
-        out = np.empty((len(ids), self.size, self.size), bool)
+        out = np.empty((len(ids), *shape), dtype)
         for part, where, rows in found:
-            out[where] = part.valid(rows)
+            out[where] = read(part, rows)
         return out
 
     def _chosen(self, ids: Ids) -> Ints:
@@ -146,7 +149,7 @@ class TileSet:
 
     def _by_part(self, ids: Ints) -> list[tuple[Part, Ints, Ints]]:
         """For each part that holds some of `ids`: the part, their places in `ids`, their rows in the part."""
-        numbers = np.searchsorted(self.offsets, ids, side="right") - 1
+        numbers = self.part_of(ids)
         order = np.argsort(numbers, kind="stable")
         present, starts = np.unique(numbers[order], return_index=True)
         groups = np.split(order, starts[1:])[: len(present)]

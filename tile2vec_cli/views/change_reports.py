@@ -47,8 +47,8 @@ def run(
     sources = None if tiles is None else [Source.of(path, config.rgb) for path in tiles]
     wanted = _wanted(before, after, config, out, sources, picture)
     known = [records.current(output, overwrite) for output, _ in wanted]
-    if known and all(keys is not None for keys in known):
-        keys = {name: value for own in known for name, value in (own or {}).items()}
+    keys = records.joined(known)
+    if keys is not None:
         return Report(keys, _files(wanted, keys), True)
     found = changes.compare(before, after, config, on_progress)
     keys = _keys(found, config.top)

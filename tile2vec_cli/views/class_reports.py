@@ -45,8 +45,8 @@ def run(
     tile_set = None if tiles is None else TileSet.open(tiles)
     wanted = _wanted(path, labels, config, out, tile_set, picture)
     known = [records.current(output, overwrite) for output, _ in wanted]
-    if all(keys is not None for keys in known):
-        keys = {name: value for own in known for name, value in (own or {}).items()}
+    keys = records.joined(known)
+    if keys is not None:
         return Report(keys, _files(wanted, keys), True)
     every = Embeddings.open(path, part=config.part, on_rows=lambda done: on_progress(done, total))
     total = 2 * len(every)

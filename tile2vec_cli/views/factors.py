@@ -19,8 +19,7 @@ from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.embedding.embeddings import Embeddings, positions
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import baselines, splits
-from tile2vec_cli.evaluation.splits import Geometry
-from tile2vec_cli.geo.grid import Floats, Ints
+from tile2vec_cli.geo.grid import Floats, Geometry, Ints
 from tile2vec_cli.tiling.tiles import TileSet
 
 _USUAL_RED, _USUAL_NIR = 1, 4  # of four bands, as in NAIP

@@ -104,7 +104,7 @@ def _keys(seen: Inspection) -> Keys:
         "tiles": own.count,
         "dim": own.dim,
         "effective_rank": round(own.effective_rank, 3),
-        "components_for_90": own.components_for(0.9),
+        "components_for_90": own.components_for_90,
         "dead_dimensions": own.dead,
         "zero_vectors": own.zero,
         "mean_cosine": round(own.mean_cosine, 4),
@@ -133,7 +133,7 @@ def _part(part: Part) -> Keys:
         "dim": part.spread.dim,
         "share": round(part.share, 4),
         "effective_rank": round(part.spread.effective_rank, 3),
-        "components_for_90": part.spread.components_for(0.9),
+        "components_for_90": part.spread.components_for_90,
         "factors": rounded(part.told),
     }
 
@@ -155,7 +155,7 @@ def _spread(own: Spectrum, parts: Mapping[str, Part]) -> str:
     else:
         what = "no collapse"
     text = (
-        f"{what}; effective rank {own.effective_rank:.1f} of {own.dim}, {own.components_for(0.9)} components "
+        f"{what}; effective rank {own.effective_rank:.1f} of {own.dim}, {own.components_for_90} components "
         f"hold 90 % of the variance, {own.dead} dimensions are dead, mean cosine {own.mean_cosine:.2f}"
     )
     for name, part in parts.items():

@@ -166,9 +166,9 @@ def run(
             )
         )
     before = [records.current(output, outputs.overwrite) for output, _ in wanted]
-    keys = {name: value for own in before for name, value in (own or {}).items()}
-    up_to_date = bool(before) and all(own is not None for own in before)
-    if not up_to_date:
+    keys = records.joined(before)
+    up_to_date = keys is not None
+    if keys is None:
         found = find()
         keys = dict(found.keys)
         for (output, makers), own in zip(wanted, before, strict=True):

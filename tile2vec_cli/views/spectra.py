@@ -115,9 +115,11 @@ class Spread:
         shares = self.shares[self.shares > 0]
         return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
 
-    def components_for(self, share: float) -> int:
-        """How many components hold this share of the variance."""
-        return int(np.searchsorted(np.cumsum(self.shares), share - 1e-12)) + 1
+    @property
+    def components_for_90(self) -> int:
+        """How many components hold nine tenths of the variance; 0 where all vectors are alike."""
+        held = np.cumsum(self.shares)
+        return int(np.searchsorted(held, 0.9 - 1e-12)) + 1 if held[-1] > 0 else 0
 
 
 @dataclass(frozen=True)
