@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fields
 import forks
 import numpy as np
 import pytest
@@ -123,6 +124,14 @@ def noise() -> Callable[..., np.ndarray]:
         return rng.integers(1, 250, (bands, height, width)).astype(dtype)
 
     return draw
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A landscape of fields with its labels and tiles; see `fields.py`."""
+    folder = tmp_path_factory.mktemp("land")
+    fields.make(folder)
+    return folder
 
 
 def real(*parts: str) -> Path:

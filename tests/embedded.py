@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ from conftest import Run
 
 from tile2vec_cli import cli
 from tile2vec_cli.embedding import embedding_files
+from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.tiling.tile_files import Part
+
+Tool = Callable[..., Run]
+"""A fixture that runs one command, as `call` does."""
 
 
 def write(
@@ -55,6 +60,11 @@ def truth(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     ]
     joined = pd.concat(frames)
     return joined["tile_id"].to_list(), np.concatenate(vectors), shapely.from_wkb(joined["geometry"])
+
+
+def decoded(path: Path) -> None:
+    """Errors in what files hold are found when they are read."""
+    assert Embeddings.open(path).rows
 
 
 def call(

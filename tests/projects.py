@@ -34,15 +34,26 @@ def cut(root: Path, **settings: Any) -> None:
     cutting.cut(scenes, root / "tiles", TileConfig(**{"size": 10, **settings}))
 
 
-def write_model(folder: Path, *, seed: int = 0, std: float = 70, **description: Any) -> None:
-    encoder = encoders.untrained("small", 3, DIM, [125.0] * 3, [std] * 3, seed)
+def write_model(
+    folder: Path,
+    *,
+    bands: int = 3,
+    dim: int = DIM,
+    mean: float = 125,
+    std: float = 70,
+    seed: int = 0,
+    **description: Any,
+) -> None:
+    """An encoder that has learned nothing."""
+    means, stds = [mean] * bands, [std] * bands
+    encoder = encoders.untrained("small", bands, dim, means, stds, seed)
     fields = {
         "kind": "encoder",
-        "architecture": {"encoder": "small", "bands": 3, "dim": DIM},
-        "bands": (1, 2, 3),
+        "architecture": {"encoder": "small", "bands": bands, "dim": dim},
+        "bands": tuple(range(1, bands + 1)),
         "dtype": "uint8",
         "size": 10,
-        "normalisation": {"mean": [125.0] * 3, "std": [std] * 3},
+        "normalisation": {"mean": means, "std": stds},
         "settings": {},
         "provenance": {},
         **description,

@@ -11,11 +11,11 @@ import fields
 import pyarrow.parquet as pq
 import pytest
 import torch
+from projects import write_model
 
 from tile2vec_cli.config.pipeline import EmbedConfig, TripletConfig
 from tile2vec_cli.embedding.inference import embed
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.segmentation import segmenters
 from tile2vec_cli.segmentation.unet import Segmenter, UNet
@@ -30,11 +30,7 @@ def make(folder: Path) -> Path:
     tiles = fields.tile_set(folder)
     config = TripletConfig(count=50, neighborhood_m=700)
     triplets.save(folder / "triplets.parquet", triplets.draw(tiles, config))
-    encoder = encoders.untrained("small", 3, 4, [1050.0] * 3, [150.0] * 3, 0)
-    architecture = {"encoder": "small", "bands": 3, "dim": 4}
-    described = models.Description("encoder", architecture, (1, 2, 3), "int16", fields.SIDE, {}, {}, {})
-    (folder / "encoder").mkdir()
-    models.write(folder / "encoder", described, encoder.state_dict(), [])
+    write_model(folder / "encoder", dim=4, mean=1050, std=150, dtype="int16", size=fields.SIDE)
     for name in ("vectors.parquet", "vectors"):
         embed(folder / "tiles", folder / "encoder", folder / name, EmbedConfig(device="cpu"))
     segmenter = Segmenter(Standardise([1050.0] * 3, [150.0] * 3), [UNet(3, width=4, levels=2)])

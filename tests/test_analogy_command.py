@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import shapely
 from conftest import Run
-from embedded import call, truth, write
+from embedded import Tool, call, truth, write
 from landscapes import scene
 
 from tile2vec_cli.config.pipeline import TileConfig
@@ -24,7 +24,6 @@ from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import analogy_scores
 
-Tool = Callable[..., Run]
 DIM = 8
 KINDS = ("dry", "wet", "town")
 

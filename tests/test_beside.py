@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,15 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from conftest import Run
+from embedded import Tool
 
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.errors import UsageError
 from tile2vec_cli.evaluation import beside
 from tile2vec_cli.evaluation.beside import Common
 from tile2vec_cli.tiling.tiles import TileSet
-
-Tool = Callable[..., Run]
 
 QUICK = ("--labels", "labels.csv", "--field", "rough", "--n-labels", "40", "--repeats", "2")
 QUICK += ("--classifier", "logistic", "--block", "160")

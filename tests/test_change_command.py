@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,15 +14,13 @@ import pandas as pd
 import pytest
 import rasterio
 import shapely
-from conftest import Run
-from embedded import call, truth, write
+from embedded import Tool, call, truth, write
 from rio_cogeo.cogeo import cog_validate
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 
-Tool = Callable[..., Run]
 DIM = 5
 # date, zone -> corner: 2020 lies 20 m east and 10 m south of 2010; tiles are 80 m wide.
 SCENES = {

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import shapely
 from conftest import SceneWriter
+from cuts import content
+from projects import write_model
 
 from tile2vec_cli.api.checking import check
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
 from tile2vec_cli.embedding.inference import EmbedReport, embed
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.tiling.cutting import TileReport, cut
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -35,18 +36,9 @@ def project(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> Path:
         pixels = noise(2, 40, 30 + number)
         pixels[0, 3, 4] = 255
         write_scene(f"scenes/{name}.tif", pixels, nodata=255)
-    write_model(tmp_path / "model", seed=0)
+    write_model(tmp_path / "model", bands=2)
     assert (tile(tmp_path).made, vectors(tmp_path).made) == (3, 3)
     return tmp_path
-
-
-def write_model(path: Path, seed: int) -> None:
-    encoder = encoders.untrained("small", 2, 4, [125.0] * 2, [70.0] * 2, seed)
-    architecture = {"encoder": "small", "bands": 2, "dim": 4}
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
-    model = models.Description("encoder", architecture, (1, 2), "uint8", 10, {}, {}, {})
-    models.write(path, model, encoder.state_dict(), [])
 
 
 def tile(project: Path, config: TileConfig = CONFIG, **options: Any) -> TileReport:
@@ -56,10 +48,6 @@ def tile(project: Path, config: TileConfig = CONFIG, **options: Any) -> TileRepo
 
 def vectors(project: Path, model: str = "model", out: str = "vectors") -> EmbedReport:
     return embed(project / "tiles", project / model, project / out, EmbedConfig(device="cpu"), workers=1)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_nothing_has_changed(project: Path) -> None:
@@ -117,12 +105,13 @@ def test_a_model_is_trained_anew(project: Path) -> None:
     """Vectors of the old one are made anew; those of a model of another place are not replaced, nor is
     one file, which does not say where its model lies."""
     vectors(project, out="vectors.parquet")
-    write_model(project / "model", seed=1)
+    shutil.rmtree(project / "model")
+    write_model(project / "model", bands=2, seed=1)
     assert (vectors(project).made, vectors(project).made) == (3, 0)
     before = content(project)
     shutil.copytree(project / "model", project / "moved")
     assert vectors(project, "moved").made == 0
-    write_model(project / "other", seed=2)
+    write_model(project / "other", bands=2, seed=2)
     for model, out in (("other", "vectors"), ("model", "vectors.parquet")):
         with pytest.raises(DataError, match="made with model = "):
             vectors(project, model, out)

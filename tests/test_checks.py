@@ -121,15 +121,6 @@ def test_a_changed_byte_is_found_and_what_it_spoils_is_made_again(
     assert path.read_bytes() == whole
 
 
-def test_a_part_that_was_tampered_with_is_cut_again(tile2vec: Command, made: Path) -> None:
-    path = made / "tiles/parts/s0/pixels.npy"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    run = tile2vec(*next(commands(made)), "--json")
-    assert (run.code, run.report["made"]) == (0, 1)
-    assert path.read_bytes() == whole
-
-
 def test_what_is_nothing_of_ours(tile2vec: Command, tmp_path: Path, write_scene: SceneWriter) -> None:
     assert tile2vec("check", tmp_path / "none").code == 66
     assert tile2vec("check", write_scene("a.tif", np.ones((1, 4, 4), np.uint8))).code == 65

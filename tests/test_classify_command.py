@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +14,7 @@ import pytest
 import rasterio
 import shapely
 from classified import NAMES, make
-from conftest import Run
-from embedded import call, truth
+from embedded import Tool, call, truth
 from rio_cogeo.cogeo import cog_validate
 from sklearn.ensemble import RandomForestClassifier
 
@@ -24,7 +22,6 @@ from tile2vec_cli.evaluation import classification
 from tile2vec_cli.labelling import legends
 from tile2vec_cli.outputs import parts as output_parts
 
-Tool = Callable[..., Run]
 BLOCK = ("--block", 200)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Run
+from embedded import Tool
 
 from tile2vec_cli.config.pipeline import CompareConfig, ProbeConfig
 from tile2vec_cli.errors import DataError, Interrupted
@@ -23,8 +24,6 @@ from tile2vec_cli.evaluation.comparison import Bench
 from tile2vec_cli.learning import training
 from tile2vec_cli.outputs.parts import silent
 from tile2vec_cli.tiling.tiles import TileSet
-
-Tool = Callable[..., Run]
 
 PROBE = ("--field", "rough", "--n-labels", "20,60", "--repeats", "1", "--block", "160")
 QUICK = (*PROBE, "--minutes", "0.0005", "--end-to-end-repeats", "1")

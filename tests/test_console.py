@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from tile2vec_cli import console, progress
+from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.console import Console, table
 from tile2vec_cli.errors import Failure, Interrupted
 from tile2vec_cli.job import interrupts
 
 
 def test_a_report_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    Console("tile", as_json=True).report({"tiles": 6, "skipped": {}}, inputs=[Path("a")], outputs=[Path("b")])
+    Console("tile", as_json=True).show(Outcome("tile", {"tiles": 6, "skipped": {}}, [Path("a")], [Path("b")]))
     out, err = capsys.readouterr()
     report = json.loads(out)
     assert err == ""
@@ -36,7 +37,7 @@ def test_a_report_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_report_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     keys = {"tiles": 12345, "rate": 0.98765, "skipped": {"small": 2}, "none": None, "list": [1]}
-    Console("tile").report(keys, inputs=[], outputs=["b"], up_to_date=True)
+    Console("tile").show(Outcome("tile", keys, [], [Path("b")], up_to_date=True))
     out, err = capsys.readouterr()
     assert err == "b: up to date\n"
     assert out.splitlines() == ["tiles    12,345", "rate     0.9877", "skipped  small 2", "output   b"]

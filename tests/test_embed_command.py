@@ -12,37 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import rasterio
-from rasterio.transform import from_origin
-
-from tile2vec_cli.neural import encoders, models
-
-DIM = 8
+from projects import DIM, write_model, write_scene
 
 
 @pytest.fixture(scope="module")
 def root(tile2vec: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """tiles/ with 2 parts of 9 tiles, and model/."""
     root = tmp_path_factory.mktemp("embed")
-    (root / "scenes").mkdir()
-    profile = {
-        "driver": "GTiff",
-        "count": 2,
-        "height": 30,
-        "width": 30,
-        "dtype": "uint8",
-        "crs": "EPSG:32614",
-    }
     for seed, name in enumerate(("a_2020-05-17", "b")):
-        transform = from_origin(500_000 + 1000 * seed, 4_400_000, 10, 10)
-        with rasterio.open(root / "scenes" / f"{name}.tif", "w", **profile, transform=transform) as target:
-            target.write(np.random.default_rng(seed).integers(1, 250, (2, 30, 30), dtype=np.uint8))
+        write_scene(root / "scenes" / f"{name}.tif", 500_000 + 1000 * seed, seed=seed, side=30)
     assert tile2vec("tile", root / "scenes", "--out", root / "tiles", "--size", 10).code == 0
-    encoder = encoders.untrained("small", 2, DIM, [125.0] * 2, [70.0] * 2, 0)
-    (root / "model").mkdir()
-    architecture = {"encoder": "small", "bands": 2, "dim": DIM}
-    model = models.Description("encoder", architecture, (1, 2), "uint8", 10, {}, {}, {})
-    models.write(root / "model", model, encoder.state_dict(), [])
+    write_model(root / "model")
     return root
 
 

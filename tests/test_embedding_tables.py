@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from embedded import decoded
 
 from tile2vec_cli.embedding import embedding_readers, embedding_tables
 from tile2vec_cli.embedding.embeddings import Embeddings
@@ -17,11 +18,6 @@ from tile2vec_cli.errors import DataError
 VECTORS = np.random.default_rng(0).uniform(-1, 1, (7, 64)).astype(np.float32)
 PLACES = np.random.default_rng(1).uniform(-60, 60, (7, 2))
 NAMES = [f"A{number:02d}" for number in range(64)]
-
-
-def decoded(path: Path) -> None:
-    """Errors in what files hold are found when they are read."""
-    assert Embeddings.open(path).rows
 
 
 def sample() -> pd.DataFrame:

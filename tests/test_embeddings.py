@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
+from embedded import decoded
 
 from tile2vec_cli.embedding import embedding_files, embeddings
 from tile2vec_cli.embedding.embeddings import Embeddings
@@ -66,11 +67,6 @@ def save_foreign(
     if vectors is not None:
         table = pq.read_table(path)
         pq.write_table(table.append_column(name, vectors), path)
-
-
-def decoded(path: Path) -> None:
-    """Errors in what files hold are found when they are read."""
-    assert Embeddings.open(path).rows
 
 
 def lists(vectors: np.ndarray = VECTORS, kind: pa.DataType | None = None) -> pa.Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Run
+from embedded import Tool
 
 from tile2vec_cli.config.pipeline import EmbedConfig, ProbeConfig, TileConfig
 from tile2vec_cli.config.training import TrainConfig
@@ -27,8 +26,6 @@ from tile2vec_cli.learning.optimise import Budget
 from tile2vec_cli.neural import models
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
-
-Tool = Callable[..., Run]
 
 SMALL = {"architecture": {"encoder": "small", "dim": 8}}
 MINUTES = ("--end-to-end", 0.0005)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,15 +11,12 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Run
-from embedded import call, write
+from embedded import Tool, call, write
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import inspection
-
-Tool = Callable[..., Run]
 
 
 @pytest.fixture

@@ -20,20 +20,6 @@ from tile2vec_cli.tiling.tiles import TileSet
 Noise = Callable[..., np.ndarray]
 
 
-def test_a_second_run_does_nothing_and_new_scenes_are_added(
-    tmp_path: Path, write_scene: SceneWriter, noise: Noise
-) -> None:
-    a, b = (write_scene(name, noise(1, 40, 40 + k)) for k, name in enumerate(("a.tif", "b.tif")))
-    out, config = tmp_path / "out", TileConfig(size=20)
-    assert cut(paths(a), out, config).made == 1
-    before = content(out)
-    assert cut(paths(a), out, config).made == 0
-    assert content(out) == before
-    report = cut(paths(a, b), out, config)
-    assert (report.made, report.parts, report.tiles) == (1, 2, 8)
-    assert before.items() <= content(out).items()
-
-
 def test_a_changed_scene_is_cut_again(
     tmp_path: Path, write_scene: SceneWriter, noise: Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,15 +31,6 @@ def test_a_changed_scene_is_cut_again(
     cut(paths(a), tmp_path / "afresh", config)
     assert content(out) == content(tmp_path / "afresh")
     check_against_rasterio(TileSet.open(out), {"a": a})
-
-
-def test_a_lost_part_file_is_made_again(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> None:
-    a, out, config = write_scene("a.tif", noise(1, 40, 40)), tmp_path / "out", TileConfig(size=20)
-    cut(paths(a), out, config)
-    before = content(out)
-    (out / "parts" / "a" / "part.json").unlink()
-    assert cut(paths(a), out, config).made == 1
-    assert content(out) == before
 
 
 def test_other_settings_are_refused_unless_overwritten(

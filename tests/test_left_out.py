@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import embedded
@@ -13,6 +12,7 @@ import pytest
 import rasterio
 import shapely
 from conftest import Run
+from embedded import Tool
 from rasterio.transform import from_origin
 
 from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
@@ -21,8 +21,6 @@ from tile2vec_cli.labelling import labels
 from tile2vec_cli.segmentation import weak_labels
 from tile2vec_cli.tiling import cutting, triplets
 from tile2vec_cli.tiling.tiles import TileSet
-
-Tool = Callable[..., Run]
 
 SIDE = 12  # tiles
 LEFT_OUT = {"features without a class": 1, "points in no tile": 2, "features that are lines": 1}

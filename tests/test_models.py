@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,12 +62,6 @@ def test_no_folder_is_an_input_error(tmp_path: Path) -> None:
         models.load_encoder(tmp_path / "none", CPU)
     with pytest.raises(DataError, match=r"holds no model\.json"):
         models.load_encoder(tmp_path, CPU)
-
-
-def test_a_newer_format_names_what_it_needs(folder: Path) -> None:
-    edit(folder, format="tile2vec-model/2")
-    with pytest.raises(DataError, match=r"tile2vec-model/2.*tile2vec-model/1"):
-        models.load_encoder(folder, CPU)
 
 
 def test_another_kind_is_refused(folder: Path) -> None:
@@ -131,18 +124,6 @@ def test_tensors_missing_added_or_of_another_type_are_named(folder: Path) -> Non
     )
     with pytest.raises(DataError, match=r"tensor columns\.0\.stem\.weight is F16"):
         models.load_encoder(folder, CPU)
-
-
-def test_a_pickle_is_not_opened(folder: Path, tmp_path: Path) -> None:
-    class Bomb:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return Path.touch, (tmp_path / "went-off",)
-
-    for content in (pickle.dumps(Bomb()), b"", (folder / models.WEIGHTS).read_bytes()[:-100]):
-        (folder / models.WEIGHTS).write_bytes(content)
-        with pytest.raises(DataError, match="not a whole safetensors file"):
-            models.load_encoder(folder, CPU)
-    assert not (tmp_path / "went-off").exists()
 
 
 def test_missing_weights_and_broken_metrics_are_named(folder: Path) -> None:

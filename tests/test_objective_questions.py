@@ -209,5 +209,5 @@ def test_contrastive_is_the_course_s_formula() -> None:
 
 @pytest.mark.parametrize("side", [2, 8, 9, 50])
 def test_a_decoder_fills_any_tile(side: int) -> None:
-    head = heads.decoder(6, heads.Sizes(3, side, 0))
+    head = heads.Decoder(6, 3, side)
     assert head(torch.randn(2, 6)).shape == (2, 3, side, side)

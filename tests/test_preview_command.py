@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import Run
-from embedded import call, truth, write
+from embedded import Tool, call, truth, write
 from pyproj import CRS
 from rasterio.transform import from_origin
 from rasterio.warp import transform as warp
@@ -27,7 +25,6 @@ from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import mosaics
 from tile2vec_cli.views.spectra import Components, Moments
 
-Tool = Callable[..., Run]
 SIZE, DIM = 8, 12
 SCENES = {  # CRS, west, north, date: b lies over a's east half, a year later; c in the next zone
     "a": ("EPSG:32633", 500_000, 5_400_000, "2020:06:01 00:00:00"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import embedded
@@ -15,14 +13,11 @@ import pandas as pd
 import pytest
 import rasterio
 from conftest import Run
+from embedded import Tool
 from probed import SIDE, make
 from rasterio.transform import from_origin
 
-from tile2vec_cli import cli
-from tile2vec_cli.job import interrupts
 from tile2vec_cli.tiling.tiles import TileSet
-
-Tool = Callable[..., Run]
 
 REGIONS = ("ours.parquet", "--split", "region", "--labels")
 QUICK = ("--n-labels", "40,150", "--repeats", "2", "--classifier", "logistic")
@@ -35,16 +30,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def probe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Tool:
-    """Run the command line in this process: starting one takes longer than most of what is asked here."""
-    monkeypatch.setattr(interrupts, "install", lambda: None)
-
     def run(*arguments: object, cwd: Path) -> Run:
         monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["tile2vec", "probe", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return Run(int(stop.value.code or 0), said.out, said.err)
+        return embedded.call(capsys, monkeypatch, "probe", *arguments)
 
     return run
 

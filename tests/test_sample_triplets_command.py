@@ -5,35 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import rasterio
-from rasterio.transform import from_origin
-
-
-def write(folder: Path, name: str, west: float) -> None:
-    pixels = np.random.default_rng(0).integers(1, 250, (2, 60, 60), dtype=np.uint8)
-    profile = {
-        "driver": "GTiff",
-        "count": 2,
-        "height": 60,
-        "width": 60,
-        "dtype": "uint8",
-        "crs": "EPSG:32614",
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    transform = from_origin(west, 4_400_000, 10, 10)
-    with rasterio.open(folder / f"{name}.tif", "w", **profile, transform=transform) as target:
-        target.write(pixels)
+from projects import write_scene
 
 
 @pytest.fixture(scope="module")
 def tiles(tile2vec: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """36 tiles of 100 m in each of two scenes, a degree apart."""
     folder = tmp_path_factory.mktemp("tiles")
-    write(folder / "scenes", "a", 500_000)
-    write(folder / "scenes", "b", 600_000)
+    for name, west in (("a", 500_000), ("b", 600_000)):
+        write_scene(folder / "scenes" / f"{name}.tif", west)
     done = tile2vec("tile", folder / "scenes", "--out", folder / "tiles", "--size", 10)
     assert done.code == 0, done.err
     return folder / "tiles"
@@ -90,13 +72,13 @@ def test_run_again(tile2vec: Callable, tiles: Path, tmp_path: Path) -> None:
 
 
 def test_a_tile_set_that_has_grown_is_another_input(tile2vec: Callable, tmp_path: Path) -> None:
-    write(tmp_path / "scenes", "b", 500_000)
+    write_scene(tmp_path / "scenes" / "b.tif", 500_000)
     out, tiles = tmp_path / "t.parquet", tmp_path / "tiles"
     cut = ("tile", tmp_path / "scenes", "--out", tiles, "--size", 10)
     command = ("sample-triplets", tiles, "--count", 500, "--out")
     assert tile2vec(*cut).code == tile2vec(*command, out).code == 0
     content = out.read_bytes()
-    write(tmp_path / "scenes", "a", 500_500)
+    write_scene(tmp_path / "scenes" / "a.tif", 500_500)
     assert tile2vec(*cut).code == tile2vec(*command, out).code == 0
     assert tile2vec(*command, tmp_path / "direct.parquet").code == 0
     assert (tmp_path / "direct.parquet").read_bytes() == out.read_bytes() != content

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from conftest import SceneWriter
+from cuts import content
 
 from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError
@@ -45,10 +46,6 @@ def cut(project: Path, *arguments: str, out: str = "tiles", **options: object) -
     chosen = choose(arguments or [str(project / "s2")], stack=stack, **options)  # type: ignore[arg-type]
     config = TileConfig(size=10, stack=stack, virtual=virtual)
     return cutting.cut(chosen.scenes, project / out, config, names=chosen.names, shard=shard)  # type: ignore[arg-type]
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_stacks_are_scenes(project: Path) -> None:

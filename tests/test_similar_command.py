@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +11,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 import shapely
-from conftest import Run
-from embedded import call, truth
+from embedded import Tool, call, truth
 from searches import DIM, brute, make, rows, same
-
-Tool = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import Run
-from embedded import call, truth, write
+from embedded import Tool, call, truth, write
 from rasterio.transform import from_origin
 from rasterio.warp import transform as warp
 from rio_cogeo.cogeo import cog_validate
@@ -21,7 +19,6 @@ from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 
-Tool = Callable[..., Run]
 SCENES = {  # CRS, west, north, date: b lies over a's east half, a year earlier; c elsewhere, in Albers
     "a": ("EPSG:32633", 500_000, 5_400_000, "2021:06:01 00:00:00"),
     "b": ("EPSG:32633", 500_320, 5_400_000, "2020:06:01 00:00:00"),

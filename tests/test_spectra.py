@@ -37,7 +37,7 @@ def test_the_effective_rank_counts_directions_that_vary_alike(directions: int) -
     turned = vectors @ np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))[0]
     found = Spectrum.of(batches(turned))
     assert found.effective_rank == pytest.approx(directions, rel=1e-5)
-    assert found.components_for(0.9) == directions
+    assert found.components_for_90 == directions
     assert Spectrum.of(batches(vectors)).dead == 8 - directions
 
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from safetensors.torch import save
 from strange import CPU, edit, edit_footer, make, refuses
 
 from tile2vec_cli.api.checking import check
@@ -177,7 +176,8 @@ class Bomb:
 def test_pickles_are_not_opened(copy: Path, kind: str) -> None:
     mark, path = copy / "went-off", copy / kind / "model.safetensors"
     torch.save({"a": Bomb(mark)}, copy / "zipped.pt")
-    for content in (pickle.dumps(Bomb(mark)), (copy / "zipped.pt").read_bytes(), b"\x80" * 8):
+    others = (b"\x80" * 8, b"", path.read_bytes()[:-100])
+    for content in (pickle.dumps(Bomb(mark)), (copy / "zipped.pt").read_bytes(), *others):
         path.write_bytes(content)
         refuses(lambda: LOADS[kind](copy), "model.safetensors", "not a whole safetensors file")
     assert not mark.exists()
@@ -236,11 +236,6 @@ def test_a_segmenter_of_unknown_origin_maps_nothing(copy: Path, change: dict[str
     scene = [str(copy / "scenes" / "land.tif")]
     refuses(lambda: mapping.run(scene, copy / "segmenter", copy / "maps", MAP), "model.json")
     assert not (copy / "maps").exists()
-
-
-def test_extra_tensors_are_refused(copy: Path) -> None:
-    (copy / "segmenter" / "model.safetensors").write_bytes(save({"other": torch.zeros(3)}))
-    refuses(lambda: load_segmenter(copy), "model.safetensors", "tensor")
 
 
 def test_a_footer_that_makes_no_sense(copy: Path) -> None:

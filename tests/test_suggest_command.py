@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from conftest import Run
-from embedded import call, truth, write
+from embedded import Tool, call, truth, write
 from landscapes import scene
 
 from tile2vec_cli.config.pipeline import TileConfig
@@ -24,7 +22,6 @@ from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.views import suggestions
 
-Tool = Callable[..., Run]
 COLUMNS = ["rank", "tile_id", "scene", "row", "col", "longitude", "latitude", "uncertainty"]
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import twins
 from conftest import SceneWriter
-from twins import CONFIG, FP32, Project, both, content, model, tile
+from cuts import content
+from twins import CONFIG, FP32, Project, both, model, tile
 
 from tile2vec_cli.config.pipeline import TileConfig, TripletConfig
 from tile2vec_cli.config.training import TrainConfig

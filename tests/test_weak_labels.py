@@ -20,13 +20,6 @@ from tile2vec_cli.tiling.tiles import TileSet
 POSITIVE = WeakConfig(positive="1")
 
 
-@pytest.fixture(scope="module")
-def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("land")
-    fields.make(folder)
-    return folder
-
-
 def tiles_of(land: Path) -> TileSet:
     return fields.tile_set(land)
 

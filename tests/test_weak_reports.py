@@ -20,13 +20,6 @@ QUICK: dict[str, Any] = {"positive": "1", "epochs": 2, "device": "cpu", "precisi
 SCORES = {"accuracy", "f1", "precision", "recall", "iou"}
 
 
-@pytest.fixture(scope="module")
-def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("land")
-    fields.make(folder)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_classifiers, "TREES", 10)

@@ -6,18 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fields
 import pytest
 import rasterio
 
 QUICK = ("--positive", "1", "--epochs", "1", "--device", "cpu", "--precision", "fp32")
-
-
-@pytest.fixture(scope="module")
-def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("land")
-    fields.make(folder)
-    return folder
 
 
 def test_from_labels_to_a_map(land: Path, tile2vec: Callable[..., Any]) -> None:

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import SceneWriter
+from projects import write_model
 
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
 from tile2vec_cli.embedding import inference
 from tile2vec_cli.embedding.embeddings import Embeddings
-from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.outputs.parts import dump_json, sha256_file
 from tile2vec_cli.tiling import cutting
 from tile2vec_cli.tiling.tile_files import part_fingerprint
@@ -35,12 +35,7 @@ def root(tmp_path: Path, write_scene: SceneWriter, noise: Noise) -> Path:
     for name in (DATED, UNDATED):
         write_scene(f"scenes/{name}.tif", noise(1, 20, 20))
     cut(tmp_path)
-    encoder = encoders.untrained("small", 1, 8, [125.0], [70.0], 0)
-    architecture = {"encoder": "small", "bands": 1, "dim": 8}
-    normalisation = {"mean": [125.0], "std": [70.0]}
-    described = models.Description("encoder", architecture, (1,), "uint8", 10, normalisation, {}, {})
-    (tmp_path / "model").mkdir()
-    models.write(tmp_path / "model", described, encoder.state_dict(), [])
+    write_model(tmp_path / "model", bands=1, dim=8)
     return tmp_path
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from conftest import SceneWriter
+from projects import write_model
 
 from tile2vec_cli.config.pipeline import EmbedConfig, TileConfig
-from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.tiling.cutting import TileReport, cut
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -47,13 +47,5 @@ def both(root: Project, config: TileConfig = CONFIG) -> tuple[TileSet, TileSet]:
 
 def model(root: Project) -> Path:
     path = root / "model"
-    encoder = encoders.untrained("small", 3, 4, [125.0] * 3, [70.0] * 3, 0)
-    path.mkdir()
-    architecture = {"encoder": "small", "bands": 3, "dim": 4}
-    description = models.Description("encoder", architecture, (1, 2, 3), "uint8", 8, {}, {}, {})
-    models.write(path, description, encoder.state_dict(), [])
+    write_model(path, dim=4, size=8)
     return path
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
