@@ -10,25 +10,24 @@ timed. Prints every accuracy.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import published
-from command import tile2vec
+from command import argument_parser, tile2vec
 from embed import write_model
 from quality import prepared, trained
 from rounds import Row
 from workbench import Bench
 
+from tile2vec_cli.api.demonstration import SAMPLE
 from tile2vec_cli.neural import batches
 from tile2vec_cli.tiling.tiles import TileSet
 from tile2vec_cli.tiling.triplets import load
 
 FRACTIONS = (60, 30, 20, 15, 10, 5, 2, 1)
-SAMPLE = Path(__file__).resolve().parents[1] / "sample_data"
 
 
 def plain(tiles_path: Path, triplets_path: Path, out: Path, seconds: float) -> Path:
@@ -83,9 +82,7 @@ def stage(bench: Bench) -> Iterator[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("images", type=Path)
     parser.add_argument("labels", type=Path)
     parser.add_argument("--field")

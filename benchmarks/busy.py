@@ -10,7 +10,6 @@ thread. `run.py --parts busy` compares the first two.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from command import tile2vec
+from command import argument_parser, tile2vec
 from rounds import Row, row
 from workbench import Bench
 
@@ -111,9 +110,7 @@ def stage(bench: Bench) -> Iterator[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=40)

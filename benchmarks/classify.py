@@ -7,13 +7,12 @@ Vectors are made up: four classes in stripes, and noise. 2,000 tiles have a labe
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import shapely
-from command import measured
+from command import argument_parser, measured
 
 from tile2vec_cli.geo import geoparquet
 
@@ -50,7 +49,7 @@ def make(folder: Path, tiles: int) -> tuple[Path, Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tiles", type=int, default=1_000_000)
     parser.add_argument("--classifier", default="logistic")

@@ -10,7 +10,6 @@ one byte of the outputs differs.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from command import argument_parser
 from scale import make
 
 COMMAND = (sys.executable, "-m", "tile2vec_cli")
@@ -83,9 +83,7 @@ def digest(folder: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scenes", type=int, default=100)
     parser.add_argument("--tasks", type=int, default=8)

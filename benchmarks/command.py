@@ -1,7 +1,8 @@
-"""The command line as a process of its own: its report, its time and its peak memory."""
+"""The command line as a process of its own: its report, its time and its peak memory; a benchmark's own."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -16,6 +17,12 @@ code = subprocess.run(sys.argv[1:]).returncode
 print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, flush=True)
 sys.exit(code)
 """
+
+
+def argument_parser(description: str | None) -> argparse.ArgumentParser:
+    """Of a benchmark, whose docstring tells how it is called."""
+    how = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=description, formatter_class=how)
 
 
 def tile2vec(*arguments: object) -> dict[str, Any]:

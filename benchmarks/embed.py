@@ -9,7 +9,6 @@ Prints the best of the runs and, beside it, the network alone on tiles in memory
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import torch
-from command import tile2vec
+from command import argument_parser, tile2vec
 from rasterio.transform import from_origin
 
 from tile2vec_cli.config.encoders import ENCODERS
@@ -74,9 +73,7 @@ def alone(tiles: TileSet, name: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=7000)
     parser.add_argument("--encoder", choices=list(ENCODERS), default="small")

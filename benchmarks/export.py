@@ -8,15 +8,13 @@ turns on the same tiles in memory; the best of the runs counts.
 
 from __future__ import annotations
 
-import argparse
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
-from command import tile2vec
+from command import argument_parser, tile2vec
+from limits import seconds
 
 from tile2vec_cli.neural import encoders, models
 from tile2vec_cli.tiling.tiles import TileSet
@@ -31,16 +29,8 @@ def make_model(folder: Path, tiles: Path) -> Path:
     return model
 
 
-def seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tiles", type=Path, required=True)
     parser.add_argument("--model", type=Path)

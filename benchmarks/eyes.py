@@ -10,13 +10,12 @@ with those from float32; then runs `preview` in a process of its own. Prints Mar
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from command import measured
+from command import argument_parser, measured
 
 from tile2vec_cli.embedding import embedding_files
 from tile2vec_cli.embedding.embeddings import Embeddings
@@ -110,9 +109,7 @@ def previewed(path: Path, folder: Path) -> tuple[float, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tiles", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=128)

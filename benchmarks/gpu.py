@@ -11,13 +11,13 @@ published way has its tiles on the GPU already, as float32, which spares it its 
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from command import argument_parser
 from gpu_stages import Bench, Found
 
 
@@ -90,9 +90,7 @@ def machine(bench: Bench) -> Found:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--quick", action="store_true", help="toy sizes: whether it works at all")

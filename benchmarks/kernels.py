@@ -8,11 +8,11 @@ operation, then what the convolutions reach of a matrix product's arithmetic whi
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from pathlib import Path
 
 import limits
+from command import argument_parser
 from network_stages import bare_step
 from torch.profiler import ProfilerActivity, profile
 from workbench import Bench
@@ -33,9 +33,7 @@ def kind(name: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--encoder", default="small")
     options = parser.parse_args()

@@ -10,7 +10,6 @@ command and prints the peak memory of its process.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import rasterio
 import torch
-from command import measured
+from command import argument_parser, measured
 from tile import make_scene
 
 from tile2vec_cli.config.pipeline import TileConfig
@@ -80,9 +79,7 @@ def mapped(scene: Path, model: Path, window: int, out: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=4_000)
     parser.add_argument("--windows", default=str(MapConfig().window))

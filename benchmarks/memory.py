@@ -9,7 +9,6 @@ file, a segmenter and its map. Prints a Markdown table of megabytes (ru_maxrss o
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from command import measured
+from command import argument_parser, measured
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
@@ -71,7 +70,7 @@ def files(path: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=1000)
     options = parser.parse_args()

@@ -11,14 +11,13 @@ which need no labels. Prints the accuracy of logistic regression on clean labels
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import shapely
-from command import tile2vec
+from command import argument_parser, tile2vec
 from numpy.typing import NDArray
 from quality import prepared
 
@@ -74,9 +73,7 @@ def taught(folder: Path, tile_id: Names, classes: Names) -> dict[str, Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("images", type=Path)
     parser.add_argument("labels", type=Path)
     parser.add_argument("--out", type=Path, required=True)

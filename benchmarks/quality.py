@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from command import tile2vec
+from command import argument_parser, tile2vec
 
 N_LABELS = "100,1000"
 
@@ -48,9 +48,7 @@ def probed(vectors: Path, labels: Path, field: str, options: list[object]) -> li
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """The arguments of all that train on IMAGES and probe LABELS."""
-    found = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    found = argument_parser(description)
     found.add_argument("images", type=Path)
     found.add_argument("labels", type=Path)
     found.add_argument("--out", type=Path, required=True)

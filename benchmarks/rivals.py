@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from command import argument_parser
 from rival_rows import DEFAULT, PARTS, TRAINED, Bench, LeftOut, Row, Vectors, rows, slug
 from rival_scores import Judge, Scores, judge
 
@@ -142,9 +143,7 @@ def pairs(values: list[str]) -> dict[str, str]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--data", action="append", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--transfer", action="store_true")

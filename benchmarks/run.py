@@ -10,7 +10,6 @@ a busy machine slows all of them alike. Prints a table and, with --results, appe
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ import numpy as np
 import shapely
 import startup
 import torch
+from command import argument_parser
 from limits import processor, seconds
 from rounds import HEADER, Row, row
 from sklearn.ensemble import RandomForestClassifier
@@ -114,9 +114,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--parts", default=",".join(PARTS))

@@ -9,7 +9,6 @@ should be the same in both columns.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.csv
 import rasterio
-from command import measured
+from command import argument_parser, measured
 from rasterio.transform import from_origin
 
 from tile2vec_cli.tiling.tiles import TileSet
@@ -70,9 +69,7 @@ def commands(scenes: list[Path], folder: Path) -> Iterator[tuple[str, str, list[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scenes", default="10,100")
     parser.add_argument("--keep", action="store_true", help="leave what was made")

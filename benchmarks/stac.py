@@ -10,7 +10,6 @@ to do.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from command import measured
+from command import argument_parser, measured
 from rasterio.transform import from_origin
 
 from tile2vec_cli.config.pipeline import TileConfig
@@ -52,9 +51,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--items", type=int, default=1000)
     options = parser.parse_args()
@@ -62,17 +59,7 @@ def main() -> None:
     if not (served / "catalog.json").exists():
         make(served, options.items)
     shutil.rmtree(out, ignore_errors=True)
-    server = [
-        sys.executable,
-        "-u",
-        "-m",
-        "http.server",
-        "0",
-        "--bind",
-        "127.0.0.1",
-        "--directory",
-        str(served),
-    ]
+    server = [sys.executable, "-um", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(served)]
     with subprocess.Popen(server, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout is not None
@@ -89,8 +76,9 @@ def main() -> None:
             none.mkdir(exist_ok=True)
             config, manifest = TileConfig(size=32, assets=BANDS), read_manifest(out)
             began = time.perf_counter()
-            _, plans, _ = planned(found.scenes, none, config, manifest, True, found.names, found.facts)
-            print(f"{len(plans):,} parts planned in {time.perf_counter() - began:.1f} s")
+            planning = planned(found.scenes, none, config, manifest, True, found.names, found.facts)
+            plans = sum(len(now.missing) for now in planning)
+            print(f"{plans:,} parts planned in {time.perf_counter() - began:.1f} s")
         finally:
             process.terminate()
 

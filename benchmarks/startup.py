@@ -9,7 +9,6 @@ it. Prints the least of each, for a busy machine only ever adds. `--help` of eac
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -18,9 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
+from command import argument_parser
+
+from tile2vec_cli.api.demonstration import SAMPLE
 from tile2vec_cli.cli import COMMANDS
 
-SAMPLE = Path(__file__).resolve().parents[1] / "sample_data"
 SCENES, LABELS = SAMPLE / "scenes", SAMPLE / "labels.tif"
 DATES = ("2021-05-18", "2021-08-27")
 TILES = [f"{place}_{DATES[0]}/0/0" for place in ("ashland", "birch", "cedar")]
@@ -97,9 +98,7 @@ def least(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--commands", default=",".join(dict.fromkeys(n.partition(",")[0] for n in SMALL)))
     options = parser.parse_args()

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from command import measured
+from command import argument_parser, measured
 from eyes import SIDE, make
 
 from tile2vec_cli.config.labels import LabelSource
@@ -142,9 +142,7 @@ def _cell(own: np.ndarray, other: np.ndarray) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     kinds_of = parser.add_subparsers(required=True)
     one = kinds_of.add_parser("scale")
     one.add_argument("folder", type=Path)

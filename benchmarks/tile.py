@@ -16,7 +16,6 @@ reading and writing them: processor time a scene, the start of the program inclu
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import shutil
@@ -28,7 +27,7 @@ from pathlib import Path
 import limits
 import numpy as np
 import rasterio
-from command import measured
+from command import argument_parser, measured
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
@@ -75,30 +74,16 @@ def again(folder: Path, count: int, than: Path | None, runs: int) -> None:
             place = {"crs": "EPSG:32614", "transform": from_origin(500_000 + 400 * number, 4_400_000, 10, 10)}
             with rasterio.open(scenes / f"scene_{number:05d}.tif", "w", **profile, **place) as target:
                 target.write(rng.integers(1, 255, (2, 40, 40), dtype=np.uint8))
-    command = [
-        sys.executable,
-        "-m",
-        "tile2vec_cli",
-        "tile",
-        scenes,
-        "--out",
-        tiles,
-        "--size",
-        "20",
-        "--quiet",
-    ]
-    versions = {"this version": Path(__file__).resolve().parents[1]} | (
-        {} if than is None else {"than": than}
-    )
+    command = [sys.executable, "-m", "tile2vec_cli", "tile", scenes, "--out", tiles, "--size", 20, "--quiet"]
+    versions = {"this version": Path(__file__).resolve().parents[1], **({"than": than} if than else {})}
     seconds: dict[str, list[float]] = {name: [] for name in versions}
     for run in range(runs + 1):
         for name, checkout in versions.items():
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            before = processor_seconds(resource.RUSAGE_CHILDREN)
             env = {**os.environ, "PYTHONPATH": str(checkout)}
             subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, env=env)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if run:  # the first one cuts
-                seconds[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+                seconds[name].append(processor_seconds(resource.RUSAGE_CHILDREN) - before)
     print(f"| {count:,} scenes, up to date | processor time, s |\n|---|---:|")
     for name, found in seconds.items():
         print(f"| {name} | {statistics.median(found):.2f} |")
@@ -152,9 +137,7 @@ def chips(folder: Path, count: int, than: Path | None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=20_000)
     parser.add_argument("--scenes", type=Path)

@@ -10,13 +10,13 @@ that a busy machine slows both. Forward, backward and Adam are in the time, read
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
 
 import published
 import torch
+from command import argument_parser
 from torch import Tensor
 from torch.optim import Adam
 
@@ -50,9 +50,7 @@ def seconds(step: Step, triplets: Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--encoder", default="resnet18", choices=ENCODERS)
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from command import tile2vec
+from command import argument_parser, tile2vec
 
 
 def learned(images: Path, out: Path, minutes: str, *cut: object) -> tuple[Path, Path, Path]:
@@ -63,9 +63,7 @@ def start(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("what", choices=("regions", "start"))
     parser.add_argument("images", type=Path)
     parser.add_argument("labels", type=Path)

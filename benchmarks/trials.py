@@ -98,7 +98,7 @@ def _cropped(self: Run, network: Any, numbers: Any, pixels: Tensor, loss: Any = 
     return found
 
 
-def _averaging(first: float, decay: float | None) -> Patches:
+def averaging(first: float, decay: float | None) -> Patches:
     """The mean of the weights from a share of the time on, all alike or the later the more."""
     updates, loops = Descent.update, Run.loop
 
@@ -162,8 +162,8 @@ TRIALS = {
     "light 0 (0.8)": Trial({"jitter": 0.0}),
     "light 0.4": Trial({"jitter": 0.4}),
     "no turns": Trial({"augment": False}),
-    "weights averaged over the last half": Trial(patches=_averaging(0.5, None)),
-    "weights averaged, decay 0.95": Trial(patches=_averaging(0.0, 0.95)),
+    "weights averaged over the last half": Trial(patches=averaging(0.5, None)),
+    "weights averaged, decay 0.95": Trial(patches=averaging(0.0, 0.95)),
     "batch norms anew at the end": Trial(patches=((Run, "loop", _renormed),)),
     "tiles of 32 pixels for the first half": Trial(patches=((Run, "_loss", _cropped),)),
     "float32 (bf16)": Trial({"precision": "fp32"}),
@@ -182,7 +182,7 @@ TRIALS = {
 def patched(trial: Trial) -> Iterator[None]:
     """The clock of processor time, and what the trial changes."""
     clock = SimpleNamespace(monotonic=time.process_time)
-    clocks = [(module, "time", clock) for module in (loop, optimise, optimise)]
+    clocks = [(module, "time", clock) for module in (loop, optimise)]
     patches = [mock.patch.object(*patch) for patch in (*clocks, *trial.patches)]
     for patch in patches:
         patch.start()

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from command import argument_parser
 from pyproj import Geod
 
 from tile2vec_cli.config.pipeline import TripletConfig
@@ -93,9 +94,7 @@ def agreement() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--case", choices=list(CASES), help=argparse.SUPPRESS)

@@ -9,12 +9,11 @@ warm cache, and compares the bytes. Prints medians, and the median of the runs' 
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 from pathlib import Path
 
-from command import measured
+from command import argument_parser, measured
 from embed import make_model
 from tile import make_scene
 
@@ -30,9 +29,7 @@ def megabytes(folder: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=6000)
     parser.add_argument("--encoder", choices=list(ENCODERS), default="small")

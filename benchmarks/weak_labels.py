@@ -15,13 +15,12 @@ Each study is one command that goes on where it was stopped; tables are printed 
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from command import tile2vec
+from command import argument_parser, tile2vec
 
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.neural.device import choose
@@ -78,9 +77,7 @@ def times(tiles_path: Path, labels_path: str, positive: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("scene")
     parser.add_argument("labels")
     parser.add_argument("--positive", required=True)

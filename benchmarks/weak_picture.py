@@ -7,16 +7,17 @@ DEMO is the folder of `tile2vec demo`. Writes docs/pictures/sample_cropland.png.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import rasterio
+from command import argument_parser
 from matplotlib.colors import ListedColormap
 from rasterio.warp import Resampling, reproject
 
+from tile2vec_cli.api.demonstration import SAMPLE
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.figures import figure_file
 from tile2vec_cli.segmentation import weak_draws, weak_labels
@@ -25,7 +26,6 @@ from tile2vec_cli.segmentation.weak_labels import UNKNOWN
 from tile2vec_cli.tiling.tiles import TileSet
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT / "sample_data"
 COLOURS = ListedColormap(["#deded6", "#0072b2"])
 EDGES = ("#ffffff", "#0072b2")
 
@@ -53,9 +53,7 @@ def labelled(demo: Path, scene: str) -> list[tuple[int, int, int]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("demo", type=Path)
     parser.add_argument("--scene", default="cedar_2021-05-18")
     options = parser.parse_args()

@@ -10,12 +10,12 @@ held-out blocks: F1, mean over the draws, and the mean difference with its stand
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
+from command import argument_parser
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.functional import relu
@@ -53,9 +53,7 @@ class Textured(unet.UNet):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("tiles", type=Path)
     parser.add_argument("labels")
     parser.add_argument("model", type=Path)
