@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from examples import PAGES, ROOT, blocks
 
 from tile2vec_cli.cli import COMMANDS, program
+from tile2vec_cli.config.objectives import OBJECTIVES
 
 
 def test_the_site_builds_strictly(tmp_path: Path) -> None:
@@ -57,8 +59,19 @@ def test_every_command_has_an_example_in_the_reference() -> None:
     assert found == set(COMMANDS), "a docstring's example, then python docs/reference.py"
 
 
-def test_every_module_has_its_line_in_the_map() -> None:
+def test_the_map_names_every_module_and_no_other() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    files = [path for path in (ROOT / "tile2vec_cli").rglob("*.py") if not path.name.startswith("__")]
-    names = {path.name for path in files} | {f"{path.parent.name}/" for path in files}
-    assert not [name for name in sorted(names) if name not in text], "name these in CONTRIBUTING.md's map"
+    folder, named = "", set()
+    for line in text[text.index("\ntile2vec_cli/") :].partition("```")[0].splitlines():
+        if start := re.match(r"  (\w+)(/?)", line):
+            folder = start[1] if start[2] else ""
+        named |= {(folder, name) for name in re.findall(r"\w+\.py", line)}
+    package = ROOT / "tile2vec_cli"
+    files = [path for path in package.rglob("*.py") if not path.name.startswith("__")]
+    there = {(path.parent.name if path.parent != package else "", path.name) for path in files}
+    assert named == there, "CONTRIBUTING.md's map"
+
+
+def test_every_objective_is_explained() -> None:
+    text = (ROOT / "docs" / "learning.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(OBJECTIVES)

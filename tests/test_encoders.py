@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.neural import columns, encoders
@@ -145,10 +146,21 @@ def test_fused_gives_the_same_vectors(name: str) -> None:
     network.eval()
     before = list(map(type, network.modules()))
     fused = encoders.fused(network)
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in fused.modules()), "`fold` leaves these"
+    left = [layer for layer in fused.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert not left, "give their module a `fold`"
     assert list(map(type, network.modules())) == before
     with torch.no_grad():
         assert torch.allclose(fused(pixels), network(pixels), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_threads_can_share_a_batch(name: str) -> None:
+    """What norms over it need, they tell one another (`learning/shards.py`)."""
+    network, pixels = untrained(name, dim=32).train(), tiles(8)
+    norms = [type(module) for module in network.modules() if isinstance(module, _BatchNorm)]
+    assert set(norms) <= {nn.BatchNorm2d}, "over a batch, nn.BatchNorm2d alone"
+    with torch.no_grad():
+        assert torch.equal(network(pixels), network(pixels)), "nothing is drawn at random"
 
 
 @pytest.mark.parametrize("name", ENCODERS)

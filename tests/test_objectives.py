@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,11 @@ def test_tiles_without_a_label_are_left_out(data: Data, tmp_path: Path) -> None:
 
 
 # --- settings and starts -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_row_uses_settings_that_there_are(name: str) -> None:
+    assert set(OBJECTIVES[name].uses) <= {field.name for field in fields(TrainConfig)}
 
 
 def test_settings_are_those_that_the_objective_uses() -> None:

@@ -21,6 +21,7 @@ from tile2vec_cli.config.encoders import ENCODERS
 from tile2vec_cli.config.fields import Option, nested_in, option, option_of
 from tile2vec_cli.config.objectives import OBJECTIVES
 from tile2vec_cli.console import Console
+from tile2vec_cli.errors import UsageError
 
 # What is no option, and why.
 ASIDE = {
@@ -123,6 +124,15 @@ def test_a_command_gets_its_config_made() -> None:
 def test_an_option_without_a_default_has_to_be_given() -> None:
     with pytest.raises(Exception, match="width"):
         baked("--layers", "3")
+
+
+def test_an_option_of_no_config_is_checked_too() -> None:
+    def slice_(pieces: int = option(8, least=1, help="Pieces.")) -> None:
+        raise AssertionError(pieces)
+
+    slice_.__annotations__ |= {"pieces": int}
+    with pytest.raises(UsageError, match="--pieces"):
+        expanded(slice_)(pieces=0)
 
 
 def test_a_command_without_a_config_stays_as_it_is() -> None:

@@ -29,7 +29,7 @@ import typer
 
 from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.commands import options
-from tile2vec_cli.config.fields import Option, argument, flag, flattened, option_of, settings
+from tile2vec_cli.config.fields import Option, argument, check_value, flag, flattened, option_of, settings
 from tile2vec_cli.console import Console
 
 _TALKING = {"json": options.Json, "quiet": options.Quiet}
@@ -39,6 +39,7 @@ def expanded(command: Callable[..., None], name: str = "") -> Callable[..., None
     """The command as typer takes it: with a parameter for each option, in place of configs and console."""
     hints = get_type_hints(command, include_extras=True)
     configs: dict[str, Any] = {}
+    alone: dict[str, Setting] = {}  # of no config
     parameters: list[Parameter] = []
     for own, parameter in inspect.signature(command).parameters.items():
         is_later = get_origin(hints[own]) is partial
@@ -51,13 +52,15 @@ def expanded(command: Callable[..., None], name: str = "") -> Callable[..., None
             configs[own] = get_args(hints[own])[0] if is_later else hints[own]
             parameters += [setting.parameter for setting in settings_of(configs[own])]
         elif option := option_of(parameter.default):
-            setting = Setting(own, option, hints[own], parameter.default.default)
-            parameters.append(setting.parameter.replace(name=own))
+            alone[own] = Setting(own, option, hints[own], parameter.default.default)
+            parameters.append(alone[own].parameter.replace(name=own))
         else:  # typer's own way
             parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[own]))
 
     def run(**given: Any) -> None:
         arguments = {own: value for own, value in given.items() if own in hints}
+        for own, setting in alone.items():
+            check_value(setting.flags, setting.option, given[own])
         later = {own: _made(config, given) for own, config in configs.items()}
         arguments |= {own: made() for own, made in later.items() if is_dataclass(hints[own])}
         talking: dict[str, Any] = {}

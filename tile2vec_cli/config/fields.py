@@ -53,20 +53,23 @@ def argument(name: str, said: Option) -> str:
 def check(config: Any) -> None:
     """Whether the options of a config are what they may be; every config calls it at birth."""
     for one in fields(config):
-        value, said = getattr(config, one.name), option_of(one)
-        if said is None:
+        if said := option_of(one):
+            check_value(flag(one.name, said), said, getattr(config, one.name))
+
+
+def check_value(flag: str, said: Option, value: Any) -> None:
+    """Whether a value is what the option may be; UsageError where it is not. None may always be."""
+    if said.rule is not None and value is not None:
+        said.rule(flag, value)
+    for item in value if isinstance(value, tuple) else (value,):
+        if item is None:
             continue
-        if said.rule is not None and value is not None:
-            said.rule(flag(one.name, said), value)
-        for item in value if isinstance(value, tuple) else (value,):
-            if item is None:
-                continue
-            if said.choices:
-                one_of(flag(one.name, said), item, said.choices)
-            if said.least is not None:
-                at_least(flag(one.name, said), item, said.least)
-            if said.above is not None:
-                above(flag(one.name, said), item, said.above)
+        if said.choices:
+            one_of(flag, item, said.choices)
+        if said.least is not None:
+            at_least(flag, item, said.least)
+        if said.above is not None:
+            above(flag, item, said.above)
 
 
 def nested(*names: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ _LEAST = 1e-5  # added to variances: the gradient of a root at 0 is infinite
 class Column(nn.Module):
     """Standardised pixels (B, C, S, S) float32 of any side S ≥ 2 to vectors (B, dim) float32.
 
-    S may change from batch to batch: some objectives show parts of tiles.
+    S may change from batch to batch: some objectives show parts of tiles. Modules that hold an
+    nn.BatchNorm2d, which is the only norm over a batch, are `Foldable`.
     """
 
     dim: int
@@ -132,10 +133,12 @@ class Residuals(Column):
 
 
 def fold_norm(module: nn.Module, convolution: str, norm: str) -> None:
-    conv, batch_norm = module.get_submodule(convolution), module.get_submodule(norm)
-    assert isinstance(conv, Convolution) and isinstance(batch_norm, nn.BatchNorm2d)
-    setattr(module, convolution, fuse_conv_bn_eval(conv, batch_norm))
-    setattr(module, norm, nn.Identity())
+    """Make a batch norm part of the convolution before it; both are named as `get_submodule` names them."""
+    before, batch_norm = module.get_submodule(convolution), module.get_submodule(norm)
+    if not isinstance(before, Convolution) or not isinstance(batch_norm, nn.BatchNorm2d):
+        raise TypeError(f"{convolution} and {norm}: a columns.Convolution and an nn.BatchNorm2d are folded")
+    module.set_submodule(convolution, fuse_conv_bn_eval(before, batch_norm))
+    module.set_submodule(norm, nn.Identity())
 
 
 def _moments(maps: Tensor) -> tuple[Tensor, Tensor]:
