@@ -42,15 +42,16 @@ def write_model(
     mean: float = 125,
     std: float = 70,
     seed: int = 0,
+    numbers: tuple[int, ...] | None = None,
     **description: Any,
 ) -> None:
-    """An encoder that has learned nothing."""
+    """An encoder that has learned nothing; numbers: of its bands in the scenes, by default all from 1."""
     means, stds = [mean] * bands, [std] * bands
     encoder = encoders.untrained("small", bands, dim, means, stds, seed)
     fields = {
         "kind": "encoder",
         "architecture": {"encoder": "small", "bands": bands, "dim": dim},
-        "bands": tuple(range(1, bands + 1)),
+        "bands": numbers or tuple(range(1, bands + 1)),
         "dtype": "uint8",
         "size": 10,
         "normalisation": {"mean": means, "std": stds},

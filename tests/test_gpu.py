@@ -53,7 +53,7 @@ def test_the_benchmark_runs_on_bare_torch(tmp_path: Path) -> None:
     assert list(found) == names
     assert not [row for row in found.values() if "error" in row]
     assert found["small"]["triplets_per_second"] > 0
-    assert 0 < found["embed small"]["share_of_bf16_matmul"] < 1
+    assert found["embed small"]["share_of_bf16_matmul"] > 0  # and above 1 on a CPU without bfloat16
 
 
 @needs_gpu

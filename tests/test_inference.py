@@ -207,8 +207,8 @@ def test_a_damaged_part_does_not_stop_the_others(root: Path) -> None:
 @pytest.mark.parametrize(
     ("description", "words"),
     [
-        ({"bands": (3, 2, 1)}, "its bands is 1,2,3; the model .* needs bands 3,2,1"),
-        ({"bands": (1, 2)}, "needs bands 1,2"),
+        ({"numbers": (3, 2, 1)}, "its bands is 1,2,3; the model .* needs bands 3,2,1"),
+        ({"numbers": (1, 2)}, "needs bands 1,2"),
         ({"dtype": "uint16"}, "its dtype is uint8; the model .* needs dtype uint16"),
         ({"size": 50}, "its tile size is 10; the model .* needs tile size 50"),
         ({"kind": "segmenter"}, "its kind is 'segmenter'"),

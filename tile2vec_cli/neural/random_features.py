@@ -27,7 +27,6 @@ Patches = NDArray[Any]  # (M, K, K, C) raw pixels
 SIDE = 3  # K, of a patch in pixels; less in tiles smaller than that
 STRIDE = 2  # every second position: a quarter of the arithmetic, hardly less accurate
 
-_ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # not in every build of torch
 _LEAST = 1e-8  # length of a patch that has contrast
 _BIAS = 1e-3  # added to the variances that whitening divides by
 _PATCHES = 10_000  # that the whitening is computed from
@@ -187,9 +186,19 @@ def _windows(maps: Tensor, side: int, stride: int) -> Tensor:
     return maps.flatten(2).unfold(1, side, stride).unfold(2, side * channels, stride * channels)
 
 
+def _fused_product() -> Any:
+    """oneDNN's matrix product with a relu in it; None where torch or the CPU has none for bfloat16."""
+    ops = torch.ops.mkldnn
+    has = getattr(ops, "_is_mkldnn_bf16_supported", None)
+    return getattr(ops, "_linear_pointwise", None) if has is not None and has() else None
+
+
+_PRODUCT = _fused_product()
+
+
 def _rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """relu(x weight' + bias); by oneDNN without a second pass over the result."""
-    if x.device.type == "cpu" and x.dtype == torch.bfloat16 and _ONEDNN is not None:
-        y: Tensor = _ONEDNN(x, weight, bias, "relu", [], "")
+    if x.device.type == "cpu" and x.dtype == torch.bfloat16 and _PRODUCT is not None:
+        y: Tensor = _PRODUCT(x, weight, bias, "relu", [], "")
         return y
     return torch.addmm(bias, x, weight.T).relu_()
