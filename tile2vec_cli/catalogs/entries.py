@@ -19,6 +19,7 @@ from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.exports import metadata
 from tile2vec_cli.exports.metadata import Tensor
 from tile2vec_cli.geo import geoparquet, outlines, rasters
+from tile2vec_cli.geo.raster_headers import Raster
 from tile2vec_cli.labelling import legends
 from tile2vec_cli.neural import DESCRIPTION
 
@@ -188,7 +189,7 @@ def map_item(path: Path) -> Item:
     )
 
 
-def _band(raster: rasters.Raster, number: int) -> Json:
+def _band(raster: Raster, number: int) -> Json:
     nodata = raster.nodata[number]
     said: Json = {
         "name": raster.descriptions[number] or f"band{number + 1}",
@@ -201,7 +202,7 @@ def _band(raster: rasters.Raster, number: int) -> Json:
     return said
 
 
-def _classes(raster: rasters.Raster, tags: dict[str, str]) -> list[Json]:
+def _classes(raster: Raster, tags: dict[str, str]) -> list[Json]:
     """What the values of a map of one band of whole numbers are called."""
     if raster.count != 1 or np.dtype(raster.dtype).kind not in "iu":
         return []
@@ -220,7 +221,7 @@ def _tagged(tags: dict[str, str]) -> dict[int, str]:
     return {int(value): str(name) for value, name in said.items() if value.isdecimal()}
 
 
-def _footprint(raster: rasters.Raster) -> shapely.Geometry:
+def _footprint(raster: Raster) -> shapely.Geometry:
     rows = np.array([0.0, raster.height, raster.height, 0.0])
     cols = np.array([0.0, 0.0, raster.width, raster.width])
     corners = raster.lonlat(rows, cols)

@@ -8,9 +8,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import cache, cached_property
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -23,10 +22,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from tile2vec_cli.errors import DataError, InputError, Tile2VecError
 from tile2vec_cli.geo import locations, scene_facts, signed_urls, stacks
-from tile2vec_cli.geo.grid import Floats, Transform, map_xy
 from tile2vec_cli.geo.locations import is_remote
-from tile2vec_cli.geo.places import ground_m, to_lonlat
 from tile2vec_cli.geo.raster_files import exists, lacks_nodata, listing
+from tile2vec_cli.geo.raster_headers import Raster
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.stack_readers import StackReader
 from tile2vec_cli.job import resources
@@ -40,58 +38,6 @@ _DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".vrt": "VRT"}
 _MOST_SIDE = 1 << 24  # pixels; more is a damaged header, whose numbers would be taken for memory
 _ENTRY_BYTES = 4  # at the least, of a block in a TIFF's table of blocks, absent blocks too
 _CACHE_BYTES = (64 << 20, 256 << 20)  # GDAL's default is a share of the node's memory, not of the job's
-
-
-@dataclass(frozen=True)
-class Raster:
-    """What a raster says of itself."""
-
-    path: str
-    height: int
-    width: int
-    count: int
-    dtype: str
-    crs: str | None  # WKT
-    transform: Transform
-    nodata: tuple[float | None, ...]  # one per band, where its pixels can hold it
-    declared: tuple[float | None, ...]  # the same, whether they can or not
-    block: tuple[int, int]  # (rows, columns) GDAL reads at a time
-    alpha: int | None  # the band (1-based) tagged alpha
-    meanings: tuple[str, ...]  # of the bands, as they are shown: red, gray, palette, undefined, …
-    has_mask: bool  # a mask band beside the data
-    descriptions: tuple[str | None, ...]
-    scaling: tuple[tuple[float, float], ...]  # scale and offset per band; (1, 0) where none is declared
-    datetime: datetime | None
-    colours: dict[int, tuple[int, int, int]]  # of band 1's palette
-
-    @cached_property
-    def is_georeferenced(self) -> bool:
-        return self.crs is not None and self.transform != (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-
-    def lonlat(self, rows: Floats, cols: Floats) -> Floats:
-        """(N, 2) places of points given in pixels, where (0, 0) is the upper left corner."""
-        return to_lonlat(self.crs, map_xy(self.transform, rows, cols), self.path)
-
-    @cached_property
-    def bounds_lonlat(self) -> tuple[float, float, float, float]:
-        """(west, south, east, north) in degrees, from points along the edges."""
-        steps, ends = np.linspace(0, 1, 21), np.array([0.0, 1.0])
-        rows = np.concatenate([np.repeat(ends, 21), np.tile(steps, 2)]) * self.height
-        cols = np.concatenate([np.tile(steps, 2), np.repeat(ends, 21)]) * self.width
-        places = self.lonlat(rows, cols)
-        places = places[np.isfinite(places).all(axis=1)]
-        if not len(places):
-            raise DataError(f"{self.path}: none of it lies on the Earth. Repair its georeferencing.")
-        low, high = places.min(axis=0), places.max(axis=0)
-        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-    @cached_property
-    def resolution_m(self) -> float:
-        """Ground metres per pixel at the raster's centre: the root of a pixel's area."""
-        row, col = self.height / 2, self.width / 2
-        places = self.lonlat(np.array([row, row, row + 1]), np.array([col, col + 1, col]))
-        across, down = ground_m(places[[0]], places[[1]]), ground_m(places[[0]], places[[2]])
-        return float(math.sqrt(across[0] * down[0]))
 
 
 def describe(path: str, facts: Facts | None = None) -> Raster:

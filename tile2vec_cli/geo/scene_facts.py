@@ -16,7 +16,7 @@ from tile2vec_cli.geo import fills, stacks
 from tile2vec_cli.geo.locations import is_remote
 
 if TYPE_CHECKING:
-    from tile2vec_cli.geo.rasters import Raster
+    from tile2vec_cli.geo.raster_headers import Raster
 
 _YEAR, _MONTH, _DAY = r"(?P<year>19[7-9]\d|20\d\d)", r"(?P<month>0[1-9]|1[0-2])", r"(?P<day>[0-3]\d)"
 _OF_YEAR = r"(?P<of_year>[0-3]\d\d)"

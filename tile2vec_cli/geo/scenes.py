@@ -15,7 +15,8 @@ from tile2vec_cli.geo import fills
 from tile2vec_cli.geo.fills import Blocks, Fill, first_foreign
 from tile2vec_cli.geo.grid import Floats, Window
 from tile2vec_cli.geo.places import from_lonlat
-from tile2vec_cli.geo.rasters import Raster, described, opened, reading
+from tile2vec_cli.geo.raster_headers import Raster
+from tile2vec_cli.geo.rasters import described, opened, reading
 from tile2vec_cli.geo.scene_facts import Facts
 
 Mask = NDArray[np.bool_]

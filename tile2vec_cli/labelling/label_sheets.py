@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo import places
 from tile2vec_cli.geo.grid import Floats, Geometry, Ints, Transform
-from tile2vec_cli.geo.rasters import Raster
+from tile2vec_cli.geo.raster_headers import Raster
 
 _LEAST_SIDE = 8  # points along a tile's side; more where it spans more label pixels,
 _MOST_SIDE = 256  # but no more than this: 65,536 points tell the shares of a tile well enough

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.geo.grid import Ints
-from tile2vec_cli.geo.rasters import Raster
+from tile2vec_cli.geo.raster_headers import Raster
 from tile2vec_cli.labelling import cdl
 
 

@@ -14,7 +14,8 @@ from tile2vec_cli.errors import DataError, UsageError
 from tile2vec_cli.geo import locations, signed_urls, stacks
 from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.raster_files import identity
-from tile2vec_cli.geo.rasters import Raster, describe
+from tile2vec_cli.geo.raster_headers import Raster
+from tile2vec_cli.geo.rasters import describe
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.outputs import cogs
 from tile2vec_cli.outputs.parts import dump_json, fingerprint, sha256_file

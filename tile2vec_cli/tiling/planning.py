@@ -19,7 +19,7 @@ from tile2vec_cli.geo import signed_urls, stacks
 from tile2vec_cli.geo.grid import Grid, snapped_start
 from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.raster_files import exists, identity
-from tile2vec_cli.geo.rasters import Raster
+from tile2vec_cli.geo.raster_headers import Raster
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import part_name
 from tile2vec_cli.geo.scenes import Scene, open_scene

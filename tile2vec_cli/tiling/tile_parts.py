@@ -20,7 +20,7 @@ from tile2vec_cli.geo import geoparquet, signed_urls
 from tile2vec_cli.geo.grid import Floats, Ints
 from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.raster_files import identity
-from tile2vec_cli.geo.rasters import Raster
+from tile2vec_cli.geo.raster_headers import Raster
 from tile2vec_cli.geo.scenes import Mask, Pixels, Scene, open_scene
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import sha256_file
