@@ -147,6 +147,11 @@ def trained(options: str, bench: Bench, seed: int) -> Vectors:
         tile2vec("embed", bench.tiles.path, "--model", model, "--out", path)
     except SystemExit as error:
         raise LeftOut(str(error)) from error
+    return in_order(path, bench)
+
+
+def in_order(path: Path, bench: Bench) -> Vectors:
+    """The vectors of a file, as the tiles stand in the set."""
     found = Embeddings.open(path)
     return found.vectors[np.argsort(embeddings.positions(found, bench.tiles, "this row needs"))]
 

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.evaluation import probing, splits
-from tile2vec_cli.geo.grid import Ints, ecef, spatial_blocks
+from tile2vec_cli.geo.grid import Ints, block_numbers, ecef
 from tile2vec_cli.labelling import labels
 from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.tiling.tiles import TileSet
@@ -55,8 +55,7 @@ class Judge:
 
     @cached_property
     def _blocks(self) -> Ints:
-        numbers = spatial_blocks(self.own.lonlat, splits.BLOCK_SIDES * self.tiles.side_m)
-        return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+        return block_numbers(self.own.lonlat, splits.BLOCK_SIDES * self.tiles.side_m)
 
     def _recall(self, vectors: Vectors, own: Labels) -> list[float]:
         task = splits.choose_task(self._with(vectors), own, self.config)

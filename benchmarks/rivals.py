@@ -77,7 +77,9 @@ class Data:
         return np.flatnonzero(first), np.flatnonzero(~first)
 
 
-def scored(name: str, options: str, row: Row, seed: int, bench: Bench, judge: Judge) -> Scores:
+def scored(
+    name: str, options: str, row: Row, seed: int, bench: Bench, judge: Judge, *, as_is: bool
+) -> Scores:
     """From the bench's folder where they are known."""
     stem = f"{slug(name)}-{slug(options)}-{seed}" if options else f"{slug(name)}-{seed}"
     counts = "-".join(map(str, judge.config.n_labels))
@@ -85,7 +87,6 @@ def scored(name: str, options: str, row: Row, seed: int, bench: Bench, judge: Ju
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         vectors = _vectors(bench.folder / "vectors" / f"{stem}.npy", row, seed, bench)
-        as_is = name in {DEFAULT, *PARTS}
         found = judge.scores(vectors[judge.ids], as_is)
         with new_file(path) as temporary:
             temporary.write_text(json.dumps(found))
@@ -175,7 +176,10 @@ def main() -> None:
                 seeds = range(1 if name in {*SEEDLESS, *options.once} else options.trainings)
                 own = trainings.get(DEFAULT if name in PARTS else name, "")
                 try:
-                    found = [scored(name, own, row, seed, bench, asked) for seed in seeds]
+                    found = [
+                        scored(name, own, row, seed, bench, asked, as_is=name in {DEFAULT, *PARTS})
+                        for seed in seeds
+                    ]
                 except LeftOut as error:
                     print(f"{data.name}: {name} is left out: {error}", file=sys.stderr, flush=True)
                     continue

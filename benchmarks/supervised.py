@@ -20,16 +20,17 @@ from unittest import mock
 import numpy as np
 from command import argument_parser
 from rival_rows import Bench, trained
+from rival_scores import judge
 from rivals import Data
 from torch import nn
 
 from tile2vec_cli.config.pipeline import ProbeConfig
 from tile2vec_cli.embedding.embeddings import Embeddings
 from tile2vec_cli.evaluation import probing
-from tile2vec_cli.labelling import labels
+from tile2vec_cli.labelling.labels import Labels
 from tile2vec_cli.neural import columns
 from tile2vec_cli.neural.columns import Column, Residuals
-from tile2vec_cli.outputs.parts import new_file
+from tile2vec_cli.outputs.parts import write_json
 
 DIMS = {"texture": 128, "small": 128, "resnet18": 512}
 
@@ -45,35 +46,36 @@ def _resnet18(bands: int, dim: int) -> list[Column]:
     return [column]
 
 
-def accuracies(data: Data, field: str, bench: Bench, options: argparse.Namespace) -> Accuracies:
+def accuracies(
+    name: str,
+    truth: Labels,
+    own: Embeddings,
+    counts: tuple[int, ...],
+    bench: Bench,
+    options: argparse.Namespace,
+) -> Accuracies:
     """By the row and its number of labels."""
-    path = bench.folder / f"supervised-{field or 'classes'}-{options.minutes:g}.json"
+    path = bench.folder / f"supervised-{name}-{options.minutes:g}.json"
     made: dict[str, Accuracies] = json.loads(path.read_text()) if path.exists() else {}
     vectors = trained("", bench, 0)
-    footprints = data.tiles.footprints(bench.ids)
-    names = np.array(data.tiles.table(["tile_id"])["tile_id"].to_pylist(), dtype=object)
-    truth = labels.read(data.labels, footprints, names, field=field or None)
+    config = ProbeConfig(
+        classifiers=("logistic",),
+        n_labels=counts,
+        baselines=("stats", "rcf"),
+        end_to_end=options.minutes,
+        end_to_end_repeats=options.draws,
+    )
     for network in options.networks.split(","):
         if network in made:
             continue
-        own = Embeddings.of(
-            vectors,
-            footprints,
-            tile_id=names,
-            metadata={"architecture": {"encoder": network, "dim": DIMS[network]}},
-        )
-        config = ProbeConfig(
-            classifiers=("logistic",),
-            n_labels=tuple(int(count) for count in options.n_labels.split(",")),
-            baselines=("stats", "rcf"),
-            end_to_end=options.minutes,
-            end_to_end_repeats=options.draws,
+        architecture = {"encoder": network, "dim": DIMS[network]}
+        shown = Embeddings.of(
+            vectors, own.geometry, tile_id=own.tile_id, metadata={"architecture": architecture}
         )
         with mock.patch.object(columns, "resnet18", _resnet18):
-            said = probing.probe(own, truth, config, tiles=data.tiles)
+            said = probing.probe(shown, truth, config, tiles=bench.tiles)
         made[network] = {f"{s.features} {s.n_labels}": list(s.accuracies) for s in said.scores}
-        with new_file(path) as temporary:
-            temporary.write_text(json.dumps(made))
+        write_json(path, made)
     return {
         key.replace("end-to-end", network): values
         for network, own in made.items()
@@ -103,12 +105,14 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--networks", default=",".join(DIMS))
     options = parser.parse_args()
+    counts = tuple(int(count) for count in options.n_labels.split(","))
     for data in (Data.parse(text, {}) for text in options.data):
         bench = Bench(data.tiles, np.arange(len(data.tiles)), options.out / data.name)
         bench.folder.mkdir(parents=True, exist_ok=True)
-        for field in data.fields:
-            title = f"{data.name} {field}".strip()
-            print(f"\n{title}\n\n{table(accuracies(data, field, bench, options))}", flush=True)
+        asked = judge(data.tiles, data.labels, data.fields, bench.ids, counts)
+        for name, truth in asked.tasks.items():
+            found = accuracies(name, truth, asked.own, counts, bench, options)
+            print(f"\n{data.name} {name}\n\n{table(found)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ goes on.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,9 +24,9 @@ from unittest import mock
 import numpy as np
 import torch
 from command import argument_parser
-from rival_rows import Bench, Vectors, slug
+from rival_rows import Bench, LeftOut, Vectors, in_order, slug
 from rival_scores import Scores, judge
-from rivals import Data
+from rivals import Data, cell, scored
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
@@ -34,8 +34,7 @@ from trials import averaging
 
 from tile2vec_cli.config.pipeline import EmbedConfig, TripletConfig
 from tile2vec_cli.config.training import TrainConfig
-from tile2vec_cli.embedding import embeddings, inference
-from tile2vec_cli.embedding.embeddings import Embeddings
+from tile2vec_cli.embedding import inference
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.learning import examples, losses, training
 from tile2vec_cli.learning.examples import Examples, Source
@@ -46,6 +45,7 @@ from tile2vec_cli.outputs.parts import new_file
 from tile2vec_cli.tiling import triplets
 
 AS_IT_IS = "as it is"
+SEEDS = 3
 NEIGHBORS = 3  # an anchor, in rows with several
 
 
@@ -169,19 +169,12 @@ ROWS = {
     "dates as half of the neighbors": Change(dates=True),
     "blur": Change(patches=_column(Blurred)),
 }
-TWO = "two columns of other seeds"  # those of a seed and the next, side by side
+# Those of a seed and the next, side by side; after the last comes the first.
+TWO = "two columns of other seeds"
 
 
-@contextmanager
-def _patched(change: Change) -> Iterator[None]:
-    with ExitStack() as patches:
-        for patch in change.patches:
-            patches.enter_context(mock.patch.object(*patch))
-        yield
-
-
-def _with_dates(bench: Bench) -> Path | None:
-    """The triplets, half of whose neighbors are another date of the anchor's place; None without such."""
+def _with_dates(bench: Bench) -> Path:
+    """The triplets, half of whose neighbors are another date of the anchor's place."""
     path = bench.folder / "dates.parquet"
     if path.exists():
         return path
@@ -190,8 +183,7 @@ def _with_dates(bench: Bench) -> Path | None:
     try:
         other = triplets.draw(bench.tiles, config)
     except DataError as error:
-        print(f"{bench.folder.name}: {error}", file=sys.stderr)
-        return None
+        raise LeftOut(str(error)) from error
     own = triplets.load(bench.triplets, bench.tiles)
     half = min(len(own.ids), len(other.ids)) // 2
     joined = {
@@ -203,50 +195,33 @@ def _with_dates(bench: Bench) -> Path | None:
     return path
 
 
-def vectors(name: str, seed: int, bench: Bench, steps: int) -> Vectors | None:
-    """(N, D) of all tiles, trained with the change; None where it cannot be made of these."""
+def vectors(name: str, steps: int, bench: Bench, seed: int) -> Vectors:
+    """(N, D) of all tiles, trained with the change. Raises LeftOut where these tiles allow none."""
     if name == TWO:
-        pair = [vectors(AS_IT_IS, one, bench, steps) for one in (seed, (seed + 1) % 3)]
-        return np.concatenate([one for one in pair if one is not None], axis=1)
+        pair = [vectors(AS_IT_IS, steps, bench, one) for one in (seed, (seed + 1) % SEEDS)]
+        return np.concatenate(pair, axis=1)
     change = ROWS[name]
     path = bench.folder / "models" / f"{slug(name)}-{steps}-{seed}"
     file = path.with_suffix(".parquet")
     if not file.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn = _with_dates(bench) if change.dates else bench.triplets
-        if drawn is None:
-            return None
-        with _patched(change):
+        with ExitStack() as patched:
+            for patch in change.patches:
+                patched.enter_context(mock.patch.object(*patch))
             config = TrainConfig(place=False, seed=seed, steps=steps, **change.options)
             training.train(drawn, bench.tiles.path, path, config)
             inference.embed(bench.tiles.path, path, file, EmbedConfig())
-    found = Embeddings.open(file)
-    return found.vectors[np.argsort(embeddings.positions(found, bench.tiles, "this row needs"))]
-
-
-def scores(name: str, seed: int, bench: Bench, steps: int, asked: Any) -> Scores | None:
-    path = bench.folder / "scores" / f"{slug(name)}-{steps}-{seed}.json"
-    if not path.exists():
-        made = vectors(name, seed, bench, steps)
-        if made is None:
-            return None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = asked.scores(made, as_is=True)
-        with new_file(path) as temporary:
-            temporary.write_text(json.dumps(found))
-    known: Scores = json.loads(path.read_text())  # perhaps of more fields than are asked for now
-    return {name: own for name, own in known.items() if name == "place" or name.split()[0] in asked.tasks}
+    return in_order(file, bench)
 
 
 def line(name: str, found: list[Scores], base: list[Scores]) -> str:
     cells = []
     for column in base[0]:
         own, same = (np.array([one[column] for one in rows]) for rows in (found, base))
-        gain = own - same  # seeds × draws
-        means = gain.mean(axis=0), gain.mean(axis=1)
-        error = float(np.sqrt(sum(one.var(ddof=1) / len(one) for one in means if len(one) > 1)))
-        star = "*" if abs(gain.mean()) > 2 * error else ""
-        beside = "" if name == AS_IT_IS else f" ({gain.mean():+.3f}{star})"
+        gain, error = cell(list(own - same))  # seeds × draws
+        star = "*" if abs(gain) > 2 * error else ""
+        beside = "" if name == AS_IT_IS else f" ({gain:+.3f}{star})"
         cells.append(f"{own.mean():.3f}{beside}")
     return f"| {name} | {' | '.join(cells)} |"
 
@@ -256,7 +231,7 @@ def main() -> None:
     parser.add_argument("--data", action="append", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", default=",".join([*ROWS, TWO]))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--steps", type=int, default=450)
     parser.add_argument("--n-labels", default="100,1000")
     options = parser.parse_args()
@@ -268,9 +243,12 @@ def main() -> None:
         asked = judge(data.tiles, data.labels, data.fields, every, counts)
         base: list[Scores] = []
         for name in dict.fromkeys([AS_IT_IS, *options.rows.split(",")]):
-            made = [scores(name, seed, bench, options.steps, asked) for seed in range(options.seeds)]
-            found = [one for one in made if one is not None]
-            if len(found) < options.seeds:
+            row, said = partial(vectors, name, options.steps), f"{options.steps} steps"
+            seeds = range(options.seeds)
+            try:
+                found = [scored(name, said, row, seed, bench, asked, as_is=True) for seed in seeds]
+            except LeftOut as error:
+                print(f"{data.name}: {name} is left out: {error}", file=sys.stderr, flush=True)
                 continue
             if not base:
                 base = found

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fields
 import forks
 import numpy as np
 import pytest
@@ -129,6 +128,8 @@ def noise() -> Callable[..., np.ndarray]:
 @pytest.fixture(scope="module")
 def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A landscape of fields with its labels and tiles; see `fields.py`."""
+    import fields  # and what it needs, which most tests do without
+
     folder = tmp_path_factory.mktemp("land")
     fields.make(folder)
     return folder

@@ -59,7 +59,8 @@ def test_nothing_has_changed(project: Path) -> None:
 def test_a_scene_is_added(project: Path, write_scene: SceneWriter, noise: Noise) -> None:
     before = content(project)
     write_scene("scenes/d.tif", noise(2, 20, 20))
-    assert (tile(project).made, vectors(project).made) == (1, 1)
+    report = tile(project)
+    assert (report.made, report.parts, report.tiles, vectors(project).made) == (1, 4, 40, 1)
     assert before.items() <= content(project).items()
     assert TileSet.open(project / "tiles").scenes == ["a", "b", "c", "d"]
 

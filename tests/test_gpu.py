@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -53,7 +54,8 @@ def test_the_benchmark_runs_on_bare_torch(tmp_path: Path) -> None:
     assert list(found) == names
     assert not [row for row in found.values() if "error" in row]
     assert found["small"]["triplets_per_second"] > 0
-    assert found["embed small"]["share_of_bf16_matmul"] > 0  # and above 1 on a CPU without bfloat16
+    most = 1 if choose("cpu").precision == "bf16" else math.inf  # emulated products are no measure
+    assert 0 < found["embed small"]["share_of_bf16_matmul"] < most
 
 
 @needs_gpu

@@ -130,7 +130,7 @@ def test_a_stopped_run_is_resumed_to_the_same_bytes(
             time.sleep(0.01)
         time.sleep(pause_s)
         process.send_signal(number)
-        _, text = process.communicate(timeout=30)
+        _, text = process.communicate(timeout=10)
         assert process.returncode == code, text
         assert not out.exists()
         if number == signal.SIGKILL:

@@ -85,8 +85,8 @@ class Console:
         A table, or one JSON object with `--json`. `rows` are what the table shows; by default the scalar
         entries of the report.
         """
-        seconds = round(time.monotonic() - self._started, 3)
         if self.as_json:
+            seconds = round(time.monotonic() - self._started, 3)
             found = replace(done, seconds=seconds).report
             print(json.dumps(found, ensure_ascii=False, allow_nan=False), flush=True)
         else:

@@ -96,8 +96,8 @@ def embed(
         asdict(report),
         [tiles, model],
         out,
-        report.failed,
-        report.made,
-        report.parts - report.made,
+        units=report.parts,
+        made=report.made,
+        failed=report.failed,
         open=lambda found: Embeddings.open(out, found),
     )

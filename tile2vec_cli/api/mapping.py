@@ -72,5 +72,5 @@ def map_scenes(
         "maps": report.maps,
         **({"left_out": chosen.left_out} if chosen.left_out else {}),
     }
-    kept = len(report.maps) - report.made
-    return Outcome.of_units("map", keys, [*scenes, model], out, report.failed, report.made, kept)
+    units, made, failed = len(report.maps), report.made, report.failed
+    return Outcome.of_units("map", keys, [*scenes, model], out, units=units, made=made, failed=failed)

@@ -81,5 +81,4 @@ class Model:
         return inference.load(self.path, EmbedConfig())
 
     def _require_encoder(self) -> None:
-        if self.kind != "encoder":
-            raise DataError(f"{self.path}: its kind is {self.kind!r}; a model of `tile2vec train` is needed.")
+        models.require_kind(self.path, self.kind)

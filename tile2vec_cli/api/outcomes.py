@@ -61,17 +61,17 @@ class Outcome(Generic[Object]):
         keys: Report,
         inputs: Sequence[object],
         out: Path,
-        failed: Sequence[Failure],
-        made: int,
-        kept: int,
         *,
+        units: int,
+        made: int,
+        failed: Sequence[Failure],
         left_out: Mapping[str, int] | None = None,
         open: Callable[[Report], Object] | None = None,
     ) -> Outcome[Object]:
-        """From what is made unit by unit, into one folder; units that failed are named in the report."""
+        """From units that are made one by one, into one folder; those that failed are named in the report."""
         keys = {**keys, "failed": [failure.name for failure in failed]}
         settled = not made and not failed
-        return cls(command, keys, inputs, [out], settled, failed, made, kept, left_out or {}, open)
+        return cls(command, keys, inputs, [out], settled, failed, made, units - made, left_out or {}, open)
 
     @property
     def report(self) -> Report:

@@ -91,9 +91,9 @@ def tile(
         keys,
         scenes,
         out,
-        report.failed,
-        report.made,
-        report.parts - report.made,
+        units=report.parts,
+        made=report.made,
+        failed=report.failed,
         left_out=report.left_out,
         open=lambda found: replace(TileSet.open(out), report=found),
     )

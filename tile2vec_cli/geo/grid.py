@@ -101,3 +101,8 @@ def spatial_blocks(lonlat: Floats, block_m: float) -> Ints:
     middle = np.radians((band + 0.5) * block_m / METRES_PER_DEGREE - 90)
     cell = np.floor(((lon + 180) % 360) * METRES_PER_DEGREE * np.maximum(np.cos(middle), 0) / block_m)
     return band.astype(np.int64) * 2**32 + cell.astype(np.int64)
+
+
+def block_numbers(lonlat: Floats, block_m: float) -> Ints:
+    """(N,) the same blocks, numbered from 0 without gaps."""
+    return np.unique(spatial_blocks(lonlat, block_m), return_inverse=True)[1].astype(np.int64)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo.grid import Floats, Ints
+from tile2vec_cli.geo.grid import Floats, Ints, block_numbers
 from tile2vec_cli.job import interrupts
 from tile2vec_cli.learning import draws
 from tile2vec_cli.learning.examples import Source
@@ -106,7 +106,7 @@ def _choice(rows: Rows, trained: Rows, tiles: Ints, triplets: Ints, source: Sour
     except DataError:  # too few blocks to tell
         return unknown
     pairs, judged = numbers[halves.train][:, :2], numbers[halves.val]
-    blocks = draws.block_numbers(lonlat[tiles[judged[:, 0]]], block_m)
+    blocks = block_numbers(lonlat[tiles[judged[:, 0]]], block_m)
 
     def nearer(vectors: Rows) -> Floats:
         """(blocks,) share of their triplets in which the neighbor is."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tile2vec_cli.errors import DataError
-from tile2vec_cli.geo.grid import Floats, Ints, spatial_blocks
+from tile2vec_cli.geo.grid import Floats, Ints, block_numbers
 from tile2vec_cli.neural.batches import indexable
 
 BLOCK_SIDES = 20  # side of a validation block in tiles, where the data is large enough
@@ -64,11 +64,6 @@ def split(
         )
     chosen = np.linspace(0, len(val) - 1, min(len(val), VALIDATION_TRIPLETS)).astype(np.int64)
     return Split(train, val[chosen])
-
-
-def block_numbers(lonlat: Floats, block_m: float) -> Ints:
-    """(U,) numbers from 0 of the blocks in which the tiles lie."""
-    return np.unique(spatial_blocks(lonlat, block_m), return_inverse=True)[1].astype(np.int64)
 
 
 def _hold_out(anchors: Ints, fraction: float, seed: int) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tile2vec_cli.config.training import TrainConfig
-from tile2vec_cli.geo.grid import Floats, Ints
+from tile2vec_cli.geo.grid import Floats, Ints, block_numbers
 from tile2vec_cli.labelling.votes import UNLABELLED
 from tile2vec_cli.learning import draws
 from tile2vec_cli.learning.draws import Split
@@ -57,7 +57,7 @@ class Source:
     @property
     def spots(self) -> Ints:
         """(U,) which spot each tile lies in, from 0; see `draws.partly_local`."""
-        return draws.block_numbers(self.tiles.lonlat[self.used], draws.SPOT_SIDES * self.triplets.side_m)
+        return block_numbers(self.tiles.lonlat[self.used], draws.SPOT_SIDES * self.triplets.side_m)
 
 
 @dataclass(frozen=True)

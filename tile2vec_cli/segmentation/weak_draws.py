@@ -12,7 +12,7 @@ import numpy as np
 from tile2vec_cli.config.weak import WeakConfig
 from tile2vec_cli.errors import DataError
 from tile2vec_cli.evaluation import splits
-from tile2vec_cli.geo.grid import Ints, spatial_blocks
+from tile2vec_cli.geo.grid import Ints, block_numbers
 from tile2vec_cli.job.resources import usable_cpus
 from tile2vec_cli.neural.batches import Standardise
 from tile2vec_cli.neural.device import Runtime
@@ -45,7 +45,7 @@ class Task:
     def blocks(self) -> Ints:
         """(N,) spatial block of each tile."""
         block_m = self.config.block_m or BLOCK_SIDES * self.tiles.side_m
-        return np.unique(spatial_blocks(self.tiles.lonlat, block_m), return_inverse=True)[1]
+        return block_numbers(self.tiles.lonlat, block_m)
 
     @cached_property
     def overlaps(self) -> Ints:
