@@ -22,7 +22,7 @@ def demo(
     overwrite: bool = False,
     on_progress: Progress = silent,
 ) -> Outcome[None]:
-    """Run the whole pipeline on the sample data; takes less than three minutes on two CPUs.
+    """Run the whole pipeline on the sample data; takes about three minutes on two CPUs.
 
     Progress counts the commands.
     """

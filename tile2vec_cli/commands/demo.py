@@ -28,7 +28,7 @@ def demo(
 ) -> None:
     """Run the whole pipeline on the sample data: embeddings and their probe, weak labels and their map.
 
-    Takes less than three minutes on two CPUs. Each command is shown before it runs, ready to be
+    Takes about three minutes on two CPUs. Each command is shown before it runs, ready to be
     copied. Run the demo again, and only what is missing is done.
 
     Example: tile2vec demo --out tile2vec-demo
