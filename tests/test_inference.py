@@ -140,12 +140,38 @@ def test_files_of_parts_that_are_gone(root: Path) -> None:
     shutil.rmtree(root / "tiles" / "parts" / "a")
     shutil.copy(root / "e" / "b.parquet", root / "e" / "b+001.parquet")  # as if b had been cut in blocks
     report = embed(root, "e")
-    assert report.others == 1
+    assert (report.others, report.removed) == (1, 1)
     assert sorted(path.name for path in (root / "e").glob("*.parquet")) == [
         "a.parquet",
         "b.parquet",
         "c.parquet",
     ]
+
+
+def test_files_of_a_users_own_stay(root: Path) -> None:
+    embed(root, "e")
+    embed(root, "whole.parquet")
+    out = root / "e"
+    table, _ = geoparquet.read(out / "b.parquet")
+    geoparquet.write(out / "b+002.parquet", table.drop_columns("embedding"))  # a name as of a block
+    shutil.copy(out / "b.parquet", out / "b-copy.parquet")
+    shutil.copy(root / "whole.parquet", out / "a+003.parquet")
+    before = content(out)
+    for overwrite in (False, True):
+        report = embed(root, "e", overwrite=overwrite)
+        assert (report.others, report.removed) == (3, 0)
+        assert content(out) == before
+
+
+def test_a_users_file_of_a_name_that_is_needed(root: Path) -> None:
+    path = root / "e" / "b.parquet"
+    path.parent.mkdir()
+    shutil.copy(root / "tiles" / "parts" / "b" / "tiles.parquet", path)
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"b\.parquet: exists and is not what `embed` writes .*--overwrite"):
+        embed(root, "e")
+    assert path.read_bytes() == before
+    assert embed(root, "e", overwrite=True).made == 3
 
 
 def test_other_settings_or_models_are_refused(root: Path) -> None:
@@ -237,7 +263,7 @@ def test_paths_that_do_not_serve(root: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"):
         embed(root, "folder.parquet")
     (root / "e.parquet").write_text("someone's")
-    with pytest.raises(DataError, match="exists and does not hold tile2vec embeddings"):
+    with pytest.raises(DataError, match="exists and is not what `embed` writes"):
         embed(root, "e.parquet")
     assert embed(root, "e.parquet", overwrite=True).made == 3
 

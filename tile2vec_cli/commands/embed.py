@@ -36,9 +36,9 @@ def embed(
     Example: tile2vec embed tiles --model model --out embeddings.parquet --dtype float16
     """
     done = call("Embed", "tiles")
-    if done.keys["others"]:
-        console.say(
-            f"{out}: {done.keys['others']} files are of parts that {tiles} does not hold; "
-            "they stay as they are."
-        )
+    others, removed = (done.keys[key] for key in ("others", "removed"))
+    if others:
+        console.say(f"{out}: {others} files are of no part of {tiles}; they stay as they are.")
+    if removed:
+        console.say(f"{out}: removed {removed} files of parts that scenes are no longer cut into.")
     console.show(done)

@@ -20,9 +20,11 @@ from tile2vec_cli.embedding import embedding_files
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.errors import DataError, OutputError, Tile2VecError
 from tile2vec_cli.geo import geoparquet
+from tile2vec_cli.geo.scene_lists import part_name
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.provenance import relative
 from tile2vec_cli.outputs.stamps import Stamp, refusal
+from tile2vec_cli.tiling.planning import whole_name
 from tile2vec_cli.tiling.tile_files import Part, is_dated
 from tile2vec_cli.tiling.tiles import TileSet
 
@@ -109,11 +111,18 @@ def _stays(path: Path, found: Header, header: Header, overwrite: bool) -> bool:
     return now.stays(path, was, overwrite)
 
 
-def is_made(out: Path, part: Part, header: Header) -> bool:
-    """Whether a folder holds the part's file, made of these very tiles with this header."""
+def is_made(out: Path, part: Part, header: Header, overwrite: bool) -> bool:
+    """Whether a folder holds the part's file, made of these very tiles with this header.
+
+    Raises DataError where another file has its name, unless that is to be overwritten.
+    """
     path = file(out, part)
-    wanted = {**header, "parts": names([part])}
-    return path.exists() and _stays(path, _header_of(path), wanted, overwrite=True)
+    if not path.exists():
+        return False
+    found = _header_of(path)
+    if not (overwrite or _is_of_one_part(found)) and _is_whole(path):
+        raise _foreign(path)
+    return _stays(path, found, {**header, "parts": names([part])}, overwrite=True)
 
 
 def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bool) -> bool:
@@ -127,8 +136,25 @@ def is_current(out: Path, present: Sequence[Part], header: Header, overwrite: bo
         return False
     found = _header_of(out)
     if not (found or overwrite):
-        raise refusal(f"{out}: exists and does not hold tile2vec embeddings; nothing else is replaced.")
+        raise _foreign(out)
     return _stays(out, found, {**header, "parts": names(present)}, overwrite)
+
+
+def _is_of_one_part(found: Header) -> bool:
+    return len(found.get("parts", ())) == 1
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether it is a Parquet file: what is damaged is made again."""
+    try:
+        geoparquet.read_metadata(path)
+    except DataError:
+        return False
+    return True
+
+
+def _foreign(path: Path) -> DataError:
+    return refusal(f"{path}: exists and is not what `embed` writes there; nothing else is replaced.")
 
 
 def open_folder(out: Path, header: Header, model_path: Path, overwrite: bool) -> None:
@@ -144,24 +170,30 @@ def open_folder(out: Path, header: Header, model_path: Path, overwrite: bool) ->
     parts.write_json(path, {"format": embedding_files.FORMAT, **header, "model_path": place})
 
 
-def others(out: Path, tiles: TileSet) -> list[Path]:
-    """Files of parts that the tile set does not hold: of another one, or of scenes taken away.
+@dataclass(frozen=True)
+class Others:
+    """How many files in a folder are of no part of the tile set."""
 
-    Those of scenes that were cut anew into other parts are removed: their tiles are in other files.
-    """
+    kept: int  # of another one, of scenes taken away, or somebody's own
+    removed: int
+
+
+def sweep(out: Path, tiles: TileSet) -> Others:
+    """Remove the files of scenes that were cut anew into other parts: their tiles are in other files."""
     own = {file(out, part) for part in tiles.parts}
-    found = []
-    for path in sorted(set(out.glob("[!.]*.parquet")) - own):
-        if _scene_of(path) in tiles.scenes:
-            parts.remove(path)
-        else:
-            found.append(path)
-    return found
+    others = set(out.glob("[!.]*.parquet")) - own
+    stale = [path for path in others if _is_part_of(path, tiles.scenes)]
+    for path in stale:
+        parts.remove(path)
+    return Others(len(others) - len(stale), len(stale))
 
 
-def _scene_of(path: Path) -> str | None:
+def _is_part_of(path: Path, scenes: Sequence[str]) -> bool:
+    """Whether `embed` wrote it, for a part of one of these scenes and under that part's name."""
     try:
         table, _ = geoparquet.read(path, ["scene"])
     except Tile2VecError:
-        return None
-    return str(table["scene"][0].as_py()) if len(table) else None
+        return False
+    scene = str(table["scene"][0].as_py()) if len(table) else ""
+    named = scene in scenes and whole_name(path.stem) == part_name(scene)
+    return named and _is_of_one_part(_header_of(path))

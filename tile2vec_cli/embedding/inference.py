@@ -45,7 +45,8 @@ class EmbedReport:
     dim: int
     parts: int
     made: int
-    others: int  # files in the folder whose part the tile set does not hold; they are left alone
+    others: int  # files in the folder that are of no part of the tile set; they are left alone
+    removed: int  # files of parts that their scene is no longer cut into
     failed: list[Failure] = field(default_factory=list)
 
 
@@ -76,7 +77,7 @@ def embed(
     header = made_by(model_path, config)
     present = [part for part in tiles.parts if part.count]
     one_file = out.suffix == ".parquet"
-    others = 0
+    others = outputs.Others(0, 0)
     if one_file:
         if (shard or Shard()).count > 1 or isinstance(workers, Elsewhere):
             option = "--dask" if isinstance(workers, Elsewhere) else "--shard"
@@ -87,8 +88,8 @@ def embed(
     else:
         outputs.open_folder(out, header, model_path, overwrite)
         own = (shard or Shard()).take(present)
-        todo = [part for part in own if not outputs.is_made(out, part, header)]
-        others = len(outputs.others(out, tiles))
+        todo = [part for part in own if not outputs.is_made(out, part, header, overwrite)]
+        others = outputs.sweep(out, tiles)
     seconds = 0.0
     failed: list[Failure] = []
     if todo:
@@ -112,7 +113,8 @@ def embed(
         dim=model.dim,
         parts=len(own) - len(bad),
         made=len(made),
-        others=others,
+        others=others.kept,
+        removed=others.removed,
         failed=failed,
     )
 

@@ -204,7 +204,5 @@ def _by_scene(folder: Path) -> dict[str, set[str]]:
     """Names of the parts that are there, by their scene's: as older versions of it were cut into blocks."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in folder.iterdir():
-        own, _, start = path.name.rpartition("+")
-        for scene in (path.name, *([own] if start.isdigit() else [])):
-            found[scene].add(path.name)
+        found[planning.whole_name(path.name)].add(path.name)
     return found

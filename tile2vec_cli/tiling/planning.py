@@ -98,6 +98,12 @@ def plans(
     ]
 
 
+def whole_name(part: str) -> str:
+    """What the part of this name would be called if its scene were not cut into blocks."""
+    own, _, start = part.rpartition("+")
+    return own if start.isdigit() else part
+
+
 def _grid(raster: Raster, config: TileConfig) -> Grid:
     if not raster.is_georeferenced:
         raise DataError(
