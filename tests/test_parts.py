@@ -66,6 +66,30 @@ def test_a_folder_replaces_an_older_one(tmp_path: Path) -> None:
     assert entries(tmp_path / "folder") == ["two"]
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_what_is_somebodys_own_comes_into_the_new_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    for name in ("gone", "made", "notes", "below/gone", "below/notes"):
+        (folder / name).write_text("old")
+    (folder / "link").symlink_to("nowhere")
+    with parts.new_folder(folder, ("gone", "below/gone")) as temporary:
+        (temporary / "made").write_text("new")
+    assert entries(tmp_path) == ["folder"]
+    assert entries(folder) == ["below", "link", "made", "notes"]
+    assert entries(folder / "below") == ["notes"]
+    assert (folder / "below" / "notes").read_text() == (folder / "notes").read_text() == "old"
+    assert (folder / "made").read_text() == "new"
+    assert (folder / "link").readlink() == Path("nowhere")
+
+
 def test_a_folder_that_another_process_has_made_meanwhile_stays(tmp_path: Path) -> None:
     """It may have readers by now."""
     with parts.new_folder(tmp_path / "folder") as late:

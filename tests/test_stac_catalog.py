@@ -88,11 +88,15 @@ def test_run_again(stac, tmp_path: Path, scene_map: Path) -> None:
         assert file.read_bytes() == (twin / file.relative_to(out)).read_bytes()
     refused = stac(maps, "--out", out, "--title", "Farms")
     assert refused.code == 65 and "title" in refused.err and "--overwrite" in refused.err
+    (out / "maps" / "notes.txt").write_text("mine")
     assert stac(maps, "--out", out, "--title", "Farms", "--overwrite").code == 0
+    assert (out / "maps" / "notes.txt").read_text() == "mine"
     (maps / "late_2022-01-01.tif").write_bytes(scene_map.read_bytes())
     assert stac(maps, "--out", out, "--title", "Farms", "--json").report["maps"] == 2
     fewer = stac(scene_map, "--out", out, "--title", "Farms")
     assert fewer.code == 65 and "maps/late_2022-01-01" in fewer.err and "--overwrite" in fewer.err
+    assert stac(scene_map, "--out", out, "--title", "Farms", "--overwrite").code == 0
+    assert not (out / "maps" / "late_2022-01-01").exists()
     (out / "maps" / scene_map.stem / scene_map.name).unlink()
     assert "up to date" not in stac(maps, "--out", out, "--title", "Farms").err
     assert (out / "maps" / scene_map.stem / scene_map.name).read_bytes() == scene_map.read_bytes()

@@ -75,9 +75,11 @@ def test_other_settings_are_named_and_replace_only_when_told(run: Train, tmp_pat
     with pytest.raises(DataError, match=r"made with margin = 10\.0; this run has 2\.0.*--overwrite"):
         run(other)
     assert weights(tmp_path / "model") == before
+    (tmp_path / "model" / "notes.txt").write_text("mine")
     assert not run(other, overwrite=True).up_to_date
     assert weights(tmp_path / "model") != before
     assert run(other).up_to_date
+    assert (tmp_path / "model" / "notes.txt").read_text() == "mine"
 
 
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(run: Train, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tile2vec_cli.catalogs import entries
 from tile2vec_cli.catalogs.items import STAC_VERSION, Item, Json
 from tile2vec_cli.config.pipeline import StacConfig
-from tile2vec_cli.errors import DataError, OutputError, UsageError
+from tile2vec_cli.errors import DataError, OutputError, Tile2VecError, UsageError
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
@@ -64,7 +64,7 @@ def write(
     if _is_up_to_date(out, settings, contents, overwrite):
         return Report(keys, catalog, up_to_date=True)
     parts.sweep(out.parent)
-    with parts.new_folder(out) as folder:
+    with parts.new_folder(out, _own_files(out)) as folder:
         _write_catalog(folder, items, config, lambda done: on_progress(done, len(items)))
         files = {
             str(file.relative_to(folder)): file.stat().st_size
@@ -117,6 +117,14 @@ def _is_up_to_date(out: Path, settings: Json, contents: Json, overwrite: bool) -
             "hold is needed. Name it, too, choose another output, or --overwrite to replace it."
         )
     return False
+
+
+def _own_files(out: Path) -> list[str]:
+    """Of the catalog that is there, as far as it tells."""
+    try:
+        return [RECORD, *parts.read_json(out / RECORD, FORMAT, {"files": dict})["files"]]
+    except Tile2VecError:
+        return [RECORD]
 
 
 # --- what is written --------------------------------------------------------------------------

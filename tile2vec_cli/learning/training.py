@@ -193,7 +193,7 @@ def _placed(start: Start, model: models.Description, on_progress: Progress) -> m
 
 
 def _write(out: Path, start: Start, model: models.Description, metrics: list[dict[str, Any]]) -> None:
-    with new_folder(out) as folder:
+    with new_folder(out, models.FILES) as folder:
         models.write(folder, model, start.encoder.state_dict(), metrics)
     if start.checkpoint.exists():
         remove(start.checkpoint)

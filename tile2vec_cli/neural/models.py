@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT = "tile2vec-model/1"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
+FILES = (DESCRIPTION, WEIGHTS, METRICS)  # all that is ours in a model folder
 
 Kind = TypeVar("Kind")
 

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,12 @@ def new_file_from(path: Path) -> Iterator[tuple[Path, Path]]:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, own: Collection[str] | None = None) -> Iterator[Path]:
     """Yield a temporary folder; at the end its files are flushed and it is renamed to `path`.
 
-    An older folder at `path` is replaced. When another process has put the same folder there
-    meanwhile, that one stays: both were made from the same inputs and settings.
+    An older folder at `path` is replaced. own: files that may go with it, by their paths in it; others are
+    somebody's, and come into the new one. None: all may go. When another process has put the same folder
+    there meanwhile, that one stays: both were made from the same inputs and settings.
     """
     before = _inode(path)
     with _temporary(path, folder=True) as temporary:
@@ -71,6 +72,8 @@ def new_folder(path: Path) -> Iterator[Path]:
             return  # replacing it would take it from under the other process's readers
         for file in sorted(temporary.rglob("*")):
             _sync(file)
+        if own is not None:
+            _carry_over(path, temporary, own)
         _sync(temporary)
         old = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         with suppress(FileNotFoundError):
@@ -163,6 +166,27 @@ def _create_locked(path: Path, folder: bool) -> tuple[Path, int]:
         if temporary.exists():
             return temporary, lock
         os.close(lock)
+
+
+def _carry_over(old: Path, new: Path, own: Collection[str]) -> None:
+    """Link in `new` what `old` holds besides its own and what is made anew: whichever folder stays has it."""
+    folders = set()
+    for file in sorted(old.rglob("*")):
+        name = file.relative_to(old)
+        linked = new / name
+        is_folder = file.is_dir() and not file.is_symlink()
+        if is_folder or str(name) in own or os.path.lexists(linked):
+            continue
+        linked.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file, linked, follow_symlinks=False)
+        except OSError:  # a file system without hard links
+            shutil.copy2(file, linked, follow_symlinks=False)
+            if linked.is_file():
+                _sync(linked)
+        folders.add(linked.parent)
+    for folder in folders:
+        _sync(folder)
 
 
 def _inode(path: Path) -> int | None:

@@ -92,7 +92,7 @@ def run(
         _begin(room, made_from)
         results, learned = _results(units, task, room, runtime, on_progress)
         keys = {**weak_draws.report(results, config), **_counts(task.labels)}
-        with new_folder(out) as folder:
+        with new_folder(out, (*models.FILES, REPORT, CURVE)) as folder:
             _write(folder, keys, made_from, learned, task)
         remove(room)
     return Report(keys, _files(out), False)
