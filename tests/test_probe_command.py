@@ -187,6 +187,33 @@ def test_changed_labels_are_judged_again(probe: Tool, data: Path, tmp_path: Path
     assert (tmp_path / "out" / "curve.png").exists()
 
 
+@pytest.mark.parametrize("name", ["confusion.csv", "curve.png", "confusion.png"])
+def test_somebody_elses_files_are_not_replaced(probe: Tool, data: Path, tmp_path: Path, name: str) -> None:
+    arguments = ("theirs.parquet", "--labels", "labels.tif", *QUICK, "--out", tmp_path)
+    (tmp_path / name).write_text("mine")
+    done = probe(*arguments, cwd=data)
+    assert (done.code, done.out, done.err.count("\n")) == (65, "", 1)
+    assert f"{name}: exists and is not what `probe` wrote" in done.err and "--overwrite" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+    assert probe(*arguments, "--overwrite", cwd=data).code == 0
+    assert "up to date" in probe(*arguments, cwd=data).err
+
+
+def test_a_folder_of_an_older_version_is_its_own(probe: Tool, data: Path, tmp_path: Path) -> None:
+    arguments = ("theirs.parquet", "--labels", "labels.tif", *QUICK, "--out", tmp_path)
+    probe(*arguments, cwd=data)
+    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    older = json.loads(whole["report.json"])
+    del older["files"]
+    (tmp_path / "report.json").write_text(json.dumps(older))
+    assert "up to date" in probe(*arguments, cwd=data).err
+    older["made_from"]["content"]["labels"] = "before they changed"
+    (tmp_path / "report.json").write_text(json.dumps(older))
+    assert probe(*arguments, cwd=data).code == 0
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == whole
+
+
 def test_two_undisturbed_runs_write_the_same_bytes(probe: Tool, data: Path) -> None:
     contents = []
     for name in ("one", "other"):

@@ -65,12 +65,12 @@ def test_what_only_a_server_has_is_told_by_its_place() -> None:
     assert replace(there, inputs={"labels": "https://a/c.tif"}).verdict(there) is REFUSE
 
 
-def test_a_folder_has_no_report_while_its_files_are_written(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "out" / "report.json", "x/1", {"settings": {"seed": 0}, "content": {}})
-    files = [folder.report.with_name(name) for name in ("a.txt", "b.txt")]
+def test_a_folder_knows_its_own_files(tmp_path: Path) -> None:
+    files = tuple(tmp_path / "out" / name for name in ("a.txt", "b.txt"))
+    report = tmp_path / "out" / "report.json"
+    folder = Folder(report, "x/1", {"settings": {"seed": 0}, "content": {}}, files)
 
     def whole(path: Path) -> None:
-        assert not folder.report.exists()
         path.write_text("whole")
 
     def full(_: Path) -> None:
@@ -79,9 +79,17 @@ def test_a_folder_has_no_report_while_its_files_are_written(tmp_path: Path) -> N
     folder.write(dict.fromkeys(files, whole), {"score": 1})
     assert folder.current(files, overwrite=False) == {"score": 1}
     assert folder.current(files, overwrite=True) is None
-    assert list(json.loads(folder.report.read_text())) == ["format", "score", "made_from"]
+    assert list(json.loads(folder.report.read_text())) == ["format", "score", "made_from", "files"]
     with pytest.raises(Exception, match="No space left"):
         folder.write({files[0]: whole, files[1]: full}, {"score": 2})
+    assert folder.current(files, overwrite=False) == {"score": 1}
+    files[1].unlink()  # as a run leaves it that is killed after the report
     assert folder.current(files, overwrite=False) is None
-    folder.write({files[0]: whole}, {"score": 3}, old=files)
+    folder.write(dict.fromkeys(files, whole), {"score": 3})
+    folder.write({files[0]: whole}, {"score": 4})
     assert [path.exists() for path in files] == [True, False]
+    files[1].write_text("mine")
+    with pytest.raises(DataError, match=r"b\.txt: exists and is not what `x` wrote.*--overwrite"):
+        folder.current(files[:1], overwrite=False)
+    folder.write({files[0]: whole}, {"score": 5})
+    assert files[1].read_text() == "mine"

@@ -70,7 +70,7 @@ def run(bench: Bench) -> Report:
     }
     tiles = TileSet.open(bench.tiles)
     made_from = records.made_from(folder, settings, inputs, {"tiles": tiles.fingerprint})
-    written = Folder(files[0], FORMAT, made_from)
+    written = Folder(files[0], FORMAT, made_from, files[1:])
     before = written.current(files, bench.overwrite, {"objectives": dict})
     if before is not None and config.objectives is not None:
         known = {*config.objectives, *before["objectives"]}

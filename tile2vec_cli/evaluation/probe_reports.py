@@ -70,7 +70,7 @@ def run(
     }
     known = {} if tile_set is None else {"tiles": tile_set.fingerprint}
     settings = config.settings() if model else {**config.settings(), "model": None}
-    folder = Folder(files[0], FORMAT, records.made_from(out, settings, inputs, known))
+    folder = Folder(files[0], FORMAT, records.made_from(out, settings, inputs, known), files[1:])
     fits = Fits.open(out, folder.made_from)
     found = folder.current(files, overwrite)
     if found is not None:

@@ -3,12 +3,13 @@
 Beside an output lies OUTPUT.json, which says what it was made from: CSV and pictures have no place for
 that, and so all kinds are told up to date in one way. It is written before its output, with the
 fingerprints of the output's files; an output without it, or of another fingerprint, is somebody else's.
+The report of a folder of files is such a record, too.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,40 +101,66 @@ class Folder:
     report: Path
     format: str
     made_from: Keys
+    files: tuple[Path, ...]  # all that may be written beside the report
 
     def current(
-        self, files: Sequence[Path], overwrite: bool, keys: Mapping[str, type] | None = None
+        self, wanted: Sequence[Path], overwrite: bool, keys: Mapping[str, type] | None = None
     ) -> Keys | None:
         """What the report says, where it is of what is wanted now and the files are there.
 
         keys: what it has to say, and of which type. Raises DataError where it was made with other settings,
-        or is no such report.
+        or is no such report, and where a file is none of its own.
         """
-        if not self.report.exists() or overwrite:
+        parts.sweep(self.report.parent)  # a run that was killed at its very end is up to date
+        if overwrite:
             return None
-        found = parts.read_json(self.report, self.format, {"made_from": dict, **(keys or {})})
+        found: Keys = {}
+        if self.report.exists():
+            found = parts.read_json(self.report, self.format, {"made_from": dict, **(keys or {})})
+        own = self._own(found)
+        for path in self.files:
+            if path.exists() and path not in own:
+                raise _unrelated(path, self.format)
+        if not found:
+            return None
         was = Stamp.read(found["made_from"])
         if not Stamp.read(self.made_from).stays(self.report.parent, was):
             return None
-        return said(found) if all(file.exists() for file in files) else None
+        return said(found) if all(file.exists() for file in wanted) else None
 
-    def write(self, makers: Mapping[Path, Maker], keys: Keys, old: Sequence[Path] = ()) -> None:
-        """The report is deleted first and written last: where it is, the other files belong to it.
+    def write(self, makers: Mapping[Path, Maker], keys: Keys) -> None:
+        """Make the files and the report; of the older ones all go."""
+        old = self._own(_read(self.report, self.format, {}))
+        _replace(self.report, {"format": self.format, **keys, "made_from": self.made_from}, makers, old)
 
-        old: files that go, whether or not they are made again.
-        """
-        parts.sweep(parts.make_folder(self.report.parent))
-        for path in (self.report, *old):
-            parts.remove(path)
-        for path, make in makers.items():
-            with parts.new_file(path) as temporary:
-                make(temporary)
-        parts.write_json(self.report, {"format": self.format, **keys, "made_from": self.made_from})
+    def _own(self, found: Keys) -> list[Path]:
+        """Files that the report that was found is of. Those of older versions name none: all are, then."""
+        named = found.get("files")
+        if not isinstance(named, dict):
+            return list(self.files) if found else []
+        there = [path for path in self.files if path.exists()]
+        return [path for path in there if named.get(path.name) == parts.sha256_file(path)]
+
+
+def _replace(path: Path, record: Keys, makers: Mapping[Path, Maker], old: Iterable[Path]) -> None:
+    """The old files go first and the new ones come last, after the record at `path` that names them: wherever
+    this ends, it can be run again."""
+    parts.sweep(parts.make_folder(path.parent))
+    with ExitStack() as stack:
+        new = {}
+        for file, make in makers.items():
+            # In a folder: GDAL puts files of its own beside the one it writes.
+            new[file], _ = stack.enter_context(parts.new_file_from(file))
+            make(new[file])
+        for file in {*old, *makers}:
+            parts.remove(file)
+        files = {file.name: parts.sha256_file(temporary) for file, temporary in new.items()}
+        parts.write_json(path, {**record, "files": files})
 
 
 def said(report: Keys) -> Keys:
     """What a report found, without what it says of itself."""
-    return {name: value for name, value in report.items() if name not in {"format", "made_from"}}
+    return {name: value for name, value in report.items() if name not in {"format", "made_from", "files"}}
 
 
 def joined(known: Sequence[Keys | None]) -> Keys | None:
@@ -150,10 +177,10 @@ def current(output: Output, overwrite: bool) -> Keys | None:
     """
     record = _record(output)
     if not (record or overwrite) and output.record.exists():
-        raise _unrelated(output, output.record)
+        raise _unrelated(output.record, output.format)
     files = _files(output, record)
     if output.path.exists() and output.path not in files and not overwrite:
-        raise _unrelated(output, output.path)
+        raise _unrelated(output.path, output.format)
     present = [path for path in files if path.exists()]
     if not present:
         return None
@@ -161,32 +188,20 @@ def current(output: Output, overwrite: bool) -> Keys | None:
     if foreign:
         if overwrite:
             return None
-        raise _unrelated(output, foreign[0])
+        raise _unrelated(foreign[0], output.format)
     was = Stamp.read(record["made_from"])
     stays = Stamp.read(output.made_from).stays(output.path, was, overwrite)
     return dict(record["found"]) if stays and len(present) == len(files) else None
 
 
 def write(output: Output, makers: Mapping[Path, Maker], found: Keys, overwrite: bool) -> None:
-    """Make the output's files. The old ones go first and the new ones come last: wherever this ends, it
-    can be run again."""
+    """Make the output's files and its record. Raises DataError where one of them is somebody else's."""
     old = _files(output, _record(output))
     for path in makers:
         if path.exists() and path not in old and not overwrite:
-            raise _unrelated(output, path)
-    parts.make_folder(output.path.parent)
-    parts.sweep(output.path.parent)
-    with ExitStack() as stack:
-        new = {}
-        for path, make in makers.items():
-            # In a folder: GDAL puts files of its own beside the one it writes.
-            new[path], _ = stack.enter_context(parts.new_file_from(path))
-            make(new[path])
-        for path in {*old, *makers}:
-            parts.remove(path)
-        files = {path.name: parts.sha256_file(temporary) for path, temporary in new.items()}
-        record = {"format": output.format, "made_from": output.made_from, "files": files, "found": found}
-        parts.write_json(output.record, record)
+            raise _unrelated(path, output.format)
+    record = {"format": output.format, "made_from": output.made_from, "found": found}
+    _replace(output.record, record, makers, old)
 
 
 def _files(output: Output, record: Keys) -> dict[Path, str]:
@@ -196,13 +211,17 @@ def _files(output: Output, record: Keys) -> dict[Path, str]:
 
 def _record(output: Output) -> Keys:
     """{} where it is missing or none of ours: then nothing tells that the output is."""
-    keys = {"made_from": dict, "files": dict, "found": dict}
+    found = _read(output.record, output.format, {"made_from": dict, "files": dict, "found": dict})
+    return found if all(name == Path(name).name for name in found.get("files", ())) else {}
+
+
+def _read(record: Path, format: str, keys: Mapping[str, type]) -> Keys:
     try:
-        found = parts.read_json(output.record, output.format, keys)
+        return parts.read_json(record, format, keys)
     except Tile2VecError:
         return {}
-    return found if all(name == Path(name).name for name in found["files"]) else {}
 
 
-def _unrelated(output: Output, path: Path) -> DataError:
-    return refusal(f"{path}: exists and is not what `{output.command}` wrote; nothing else is replaced.")
+def _unrelated(path: Path, format: str) -> DataError:
+    command = format.removeprefix("tile2vec-").partition("/")[0]
+    return refusal(f"{path}: exists and is not what `{command}` wrote; nothing else is replaced.")

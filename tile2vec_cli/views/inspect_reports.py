@@ -59,7 +59,8 @@ def run(
     source = None if tiles is None else Source.of(tiles, config.rgb)
     inputs: dict[str, records.Input] = {"embeddings": embeddings, "tiles": tiles, "labels": labels}
     known = {} if source is None else {"tiles": source.tiles.fingerprint}
-    folder = Folder(out / REPORT, FORMAT, records.made_from(out, config.settings(), inputs, known))
+    made_from = records.made_from(out, config.settings(), inputs, known)
+    folder = Folder(out / REPORT, FORMAT, made_from, tuple(out / name for name in (PAGE, *_CAPTIONS)))
     found = folder.current([out / PAGE], overwrite, _SAID)
     if found is not None and all((out / name).exists() for name in found["pictures"]):
         return Report(found, _files(out, found), True)
@@ -75,8 +76,7 @@ def run(
         makers[COMPONENTS] = lambda path: contact_sheets.write(path, groups)
     keys = {**_keys(seen), "pictures": [name for name in _CAPTIONS if name in makers]}
     makers[PAGE] = lambda path: path.write_text(_page(embeddings.name, keys), encoding="utf-8")
-    old = [out / name for name in (PAGE, *_CAPTIONS)]
-    folder.write({out / name: make for name, make in makers.items()}, keys, old)
+    folder.write({out / name: make for name, make in makers.items()}, keys)
     return Report(keys, _files(out, keys), False)
 
 
