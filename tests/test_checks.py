@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import forks
 import numpy as np
 import pytest
 from conftest import Run, SceneWriter
+
+from tile2vec_cli.geo import geoparquet
 
 Command = Callable[..., Run]
 
@@ -129,3 +132,26 @@ def test_what_is_nothing_of_ours(tile2vec: Command, tmp_path: Path, write_scene:
     assert run.code == 66 and "manifest.json" in run.err
     (tmp_path / "folder" / "manifest.json").write_text(json.dumps({"format": "other/1"}))
     assert tile2vec("check", tmp_path / "folder").code == 65
+
+
+def test_only_what_is_damaged_is_removed(tile2vec: Command, made: Path, tmp_path: Path) -> None:
+    for name in ("vectors", "tiles", "model"):
+        shutil.copytree(made / name, tmp_path / name)
+    table = tmp_path / "vectors" / "classes.parquet"
+    geoparquet.write(table, geoparquet.read(made / "tiles" / "parts" / "s0" / "tiles.parquet")[0])
+    newer = tmp_path / "vectors" / "s1.parquet"
+    rows, footer = geoparquet.read(newer)
+    geoparquet.write(newer, rows, {"tile2vec": footer["tile2vec"].replace("embeddings/1", "embeddings/2")})
+    (tmp_path / "tiles" / "parts" / "notes.txt").write_text("mine")
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"damaged")
+    (tmp_path / "vectors" / "s0.parquet").write_bytes(b"damaged")
+    runs = {name: tile2vec("check", tmp_path / name, "--remove") for name in ("vectors", "tiles", "model")}
+    assert {name: run.code for name, run in runs.items()} == {"vectors": 65, "tiles": 0, "model": 65}
+    assert "classes.parquet: not made by `tile2vec embed`" in runs["vectors"].err
+    left = {path.name for path in (tmp_path / "vectors").iterdir()}
+    assert left == {"classes.parquet", "s1.parquet", "manifest.json"}
+    assert (tmp_path / "tiles" / "parts" / "notes.txt").exists()
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["notes.txt"]
+    assert tile2vec("check", table, "--remove").code == 65
+    assert table.exists()

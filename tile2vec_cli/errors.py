@@ -27,6 +27,10 @@ class DataError(Tile2VecError):
     exit_code = 65
 
 
+class FormatError(DataError):
+    """A file of another program, of another command or of another version: it is not damaged."""
+
+
 class InputError(Tile2VecError):
     """Input that does not exist or cannot be read."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.embedding import embedding_files, embedding_outputs
-from tile2vec_cli.errors import DataError, Failure, InputError, Tile2VecError
+from tile2vec_cli.errors import Failure, FormatError, InputError, Tile2VecError
 from tile2vec_cli.geo import geoparquet
 from tile2vec_cli.neural import DESCRIPTION
 from tile2vec_cli.outputs import parts
@@ -20,7 +21,8 @@ Verify = Callable[[Path], None]
 def check(path: Path, *, remove: bool = False, on_progress: Progress = silent) -> Outcome[None]:
     """Verify every fingerprint of a tile set, triplets, a model or embeddings.
 
-    remove: take away what is damaged, so that the command that made it makes it again.
+    remove: take away what is damaged, so that the command that made it makes it again. What is of another
+    command or version stays.
     Raises InputError where nothing is, DataError where it is nothing of ours.
     """
     kind, units = _units(path)
@@ -32,8 +34,8 @@ def check(path: Path, *, remove: bool = False, on_progress: Progress = silent) -
             damaged.append(Failure.of(str(unit), error))
             # A scene that is away has not harmed the index of it, which could not be made again.
             away = isinstance(error, InputError) and (unit / "part.json").exists()
-            if remove and not away:
-                parts.remove(unit)
+            if remove and not away and not isinstance(error, FormatError):
+                (_remove_model if kind == "model" else parts.remove)(unit)
         on_progress(number, len(units))
     names = [failure.name for failure in damaged]
     keys = {"kind": kind, "checked": len(units), "damaged": len(damaged), "failed": names}
@@ -52,7 +54,7 @@ def _units(path: Path) -> tuple[str, list[tuple[Path, Verify]]]:
         return "model", [(path, _verify_model)]
     if (path / "parts").is_dir():
         manifest = tile_files.read_manifest(path)
-        folders = sorted((path / "parts").glob("[!.]*"))
+        folders = sorted(one for one in (path / "parts").glob("[!.]*") if one.is_dir())
         read, opened = tile_files.read_part, tile_files.part_of
         return "tiles", [(folder, lambda f: opened(f, read(f), manifest).verify()) for folder in folders]
     read_json(path / embedding_outputs.MANIFEST, embedding_files.FORMAT)
@@ -65,6 +67,17 @@ def _verify_model(path: Path) -> None:
     models.verify(path)
 
 
+def _remove_model(path: Path) -> None:
+    """With the report of a segmenter, but not with what else has been put there."""
+    from tile2vec_cli.neural import models
+    from tile2vec_cli.segmentation import weak_reports
+
+    for name in weak_reports.FILES if weak_reports.is_reported(path) else models.FILES:
+        parts.remove(path / name)
+    with suppress(OSError):  # it holds other files
+        path.rmdir()
+
+
 def _verify_triplets(path: Path) -> None:
     geoparquet.verify(path)
     triplets.read(path)
@@ -73,4 +86,6 @@ def _verify_triplets(path: Path) -> None:
 def _verify_embeddings(path: Path) -> None:
     geoparquet.verify(path)
     if not embedding_files.header(geoparquet.read_metadata(path), path):
-        raise DataError(f"{path}: not made by `tile2vec embed`; a {embedding_files.FORMAT} file is needed.")
+        raise FormatError(
+            f"{path}: not made by `tile2vec embed`; a {embedding_files.FORMAT} file is needed. Move it away."
+        )

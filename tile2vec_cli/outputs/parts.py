@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tile2vec_cli.errors import DataError, InputError, OutputError
+from tile2vec_cli.errors import DataError, FormatError, InputError, OutputError
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) in units of work."""
@@ -250,9 +250,9 @@ def read_json(path: Path, format: str, keys: Mapping[str, type] | None = None) -
 
 
 def require_format(path: Path, found: object, format: str) -> None:
-    """Raise DataError where a file's format is another, or of another version."""
+    """Raise FormatError where a file's format is another, or of another version."""
     if found != format:
-        raise DataError(
+        raise FormatError(
             f"{path}: its format is {found!r}; this version reads {format!r}. "
             "Use the version of tile2vec that wrote it, or make it again."
         )

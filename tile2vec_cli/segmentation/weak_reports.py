@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tile2vec_cli.config.labels import LabelSource
 from tile2vec_cli.config.weak import WeakConfig
-from tile2vec_cli.errors import DataError
+from tile2vec_cli.errors import DataError, Tile2VecError
 from tile2vec_cli.figures import figure_file, of_labels
 from tile2vec_cli.neural import models
 from tile2vec_cli.neural.device import Runtime, choose
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 FORMAT = "tile2vec-weak/1"
 REPORT, CURVE = "report.json", "curve.png"
+FILES = (*models.FILES, REPORT, CURVE)  # all that is ours in the folder of a segmenter
 _BEGUN = "begun.json"
 
 Row = Mapping[str, Any]  # of weak_draws.report()["curve"]
@@ -92,7 +93,7 @@ def run(
         _begin(room, made_from)
         results, learned = _results(units, task, room, runtime, on_progress)
         keys = {**weak_draws.report(results, config), **_counts(task.labels)}
-        with new_folder(out, (*models.FILES, REPORT, CURVE)) as folder:
+        with new_folder(out, FILES) as folder:
             _write(folder, keys, made_from, learned, task)
         remove(room)
     return Report(keys, _files(out), False)
@@ -122,6 +123,14 @@ def _existing(out: Path) -> dict[str, Any] | None:
         kind = models.describe(out).kind
         raise DataError(f"{out}: holds a model of kind {kind!r}; it is not replaced. Choose another --out.")
     return None
+
+
+def is_reported(folder: Path) -> bool:
+    """Whether a folder holds the report of a study."""
+    try:
+        return bool(read_json(folder / REPORT, FORMAT))
+    except Tile2VecError:
+        return False
 
 
 def _counts(labels: WeakLabels) -> dict[str, Any]:
