@@ -86,7 +86,10 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(run: Train, tmp_path
     with pytest.raises(Interrupted):
         run(on_progress=stop_at(64))
     other = replace(CONFIG, lr=5e-4)
-    with pytest.raises(DataError, match=r"made with lr = 0\.001; this run has 0\.0005"):
+    words = (
+        r"/model: an unfinished training is there, made with lr = 0\.001; this run has 0\.0005.*--overwrite"
+    )
+    with pytest.raises(DataError, match=words):
         run(other)
     run(other, overwrite=True)
     run(other, "anew")

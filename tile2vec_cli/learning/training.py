@@ -126,7 +126,7 @@ def _origin(triplets_path: Path, out: Path, config: TrainConfig) -> Stamp:
     return Stamp(config.settings(), paths, states, by_content=True)
 
 
-def _stays(path: Path, found: models.Description, origin: Stamp, overwrite: bool) -> bool:
+def _stays(out: Path, found: models.Description, origin: Stamp, overwrite: bool, what: str = "") -> bool:
     """Whether a model, or a checkpoint, is of this origin; False where a file has changed in its place.
 
     Raises DataError for other settings, or files of other places, unless it is to be overwritten then.
@@ -136,7 +136,7 @@ def _stays(path: Path, found: models.Description, origin: Stamp, overwrite: bool
     before = {name: found.settings.get(name, _ONCE.get(name)) for name in now}
     states = {name: found.settings[name] for name in _READ if name in found.settings}
     was = Stamp(before, found.provenance.get("paths", {}), states)
-    return replace(origin, settings=now).stays(path, was, overwrite)
+    return replace(origin, settings=now).stays(out, was, overwrite, what)
 
 
 def _claim(out: Path, origin: Stamp, overwrite: bool, held: ExitStack) -> bool:
@@ -146,8 +146,10 @@ def _claim(out: Path, origin: Stamp, overwrite: bool, held: ExitStack) -> bool:
     checkpoint = held.enter_context(workspaces.opened(out))
     if _is_made(out, origin, overwrite):  # by another run that has just ended
         return False
-    if checkpoint.exists() and not _stays(checkpoint, models.describe(checkpoint), origin, overwrite):
-        remove(checkpoint)
+    if checkpoint.exists():
+        begun = models.describe(checkpoint)
+        if not _stays(out, begun, origin, overwrite, "an unfinished training"):
+            remove(checkpoint)
     return True
 
 

@@ -49,12 +49,16 @@ class Stamp:
             return Verdict.MAKE if overwrite else Verdict.REFUSE
         return Verdict.MAKE if any(self._changed(found)) else Verdict.KEEP
 
-    def stays(self, path: Path, found: Stamp | None, overwrite: bool = False) -> bool:
-        """Whether the output at `path` is kept; else it is made. Raises DataError where that is refused."""
+    def stays(self, path: Path, found: Stamp | None, overwrite: bool = False, what: str = "") -> bool:
+        """Whether the output at `path` is kept; else it is made. Raises DataError where that is refused.
+
+        what: lies there, "an unfinished training"; default: the output itself.
+        """
         verdict = self.verdict(found, overwrite)
         if verdict is Verdict.REFUSE and found is not None:
             name, before, now = next(self._otherwise(found))
-            raise refusal(f"{path}: made with {name} = {before!r}; this run has {now!r}.")
+            said = f"{what} is there, made" if what else "made"
+            raise refusal(f"{path}: {said} with {name} = {before!r}; this run has {now!r}.")
         return verdict is Verdict.KEEP
 
     def _changed(self, found: Stamp) -> Iterator[str]:
