@@ -230,6 +230,29 @@ def test_a_damaged_part_does_not_stop_the_others(root: Path) -> None:
     assert embed(root, "e").made == 1
 
 
+def test_a_part_whose_description_is_damaged_does_not_stop_the_others(root: Path) -> None:
+    embed(root, "e")
+    (root / "e" / "a.parquet").unlink()
+    described = root / "tiles" / "parts" / "b" / "part.json"
+    whole = described.read_bytes()
+    described.write_bytes(whole[:100])
+    report = embed(root, "e")
+    assert (report.tiles, report.parts, report.made) == (72, 2, 1)
+    assert (report.others, report.removed) == (0, 0)  # what was made of it before is none of these
+    (failure,) = report.failed
+    assert (failure.name, failure.exit_code) == ("b", 65)
+    assert "part.json" in failure.message
+    for out, strict in (("e", True), ("e.parquet", False)):
+        with pytest.raises(DataError, match=r"part\.json"):
+            embed(root, out, strict=strict)
+    described.write_bytes(whole)
+    assert embed(root, "e").failed == []
+    for part in "abc":
+        (root / "tiles" / "parts" / part / "part.json").write_text("{")
+    with pytest.raises(DataError, match=r"a/part\.json"):
+        embed(root, "e")
+
+
 @pytest.mark.parametrize(
     ("description", "words"),
     [

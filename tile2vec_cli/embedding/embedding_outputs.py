@@ -180,8 +180,8 @@ class Others:
 
 def sweep(out: Path, tiles: TileSet) -> Others:
     """Remove the files of scenes that were cut anew into other parts: their tiles are in other files."""
-    own = {file(out, part) for part in tiles.parts}
-    others = set(out.glob("[!.]*.parquet")) - own
+    own = {*(part.name for part in tiles.parts), *(failure.name for failure in tiles.failed)}
+    others = [path for path in out.glob("[!.]*.parquet") if path.stem not in own]
     stale = [path for path in others if _is_part_of(path, tiles.scenes)]
     for path in stale:
         parts.remove(path)

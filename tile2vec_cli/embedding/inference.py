@@ -69,14 +69,14 @@ def embed(
     elsewhere, each with a network of its own; progress is in tiles. Raises DataError where the model
     does not fit the tiles, or where `out` was made otherwise (unless `overwrite`).
     """
-    tiles = TileSet.open(tiles_path)
+    one_file = out.suffix == ".parquet"
+    tiles = TileSet.open(tiles_path, strict=strict or one_file)
     model = models.describe(model_path)
     models.require_fit(model_path, model, tiles)
     otherwise = likeness.note_scaling(tiles.scaling, model.scaling, str(tiles.path))
     likeness.remark_scaling(otherwise, model.scaling, "the model's")
     header = made_by(model_path, config)
     present = [part for part in tiles.parts if part.count]
-    one_file = out.suffix == ".parquet"
     others = outputs.Others(0, 0)
     if one_file:
         if (shard or Shard()).count > 1 or isinstance(workers, Elsewhere):
@@ -115,7 +115,7 @@ def embed(
         made=len(made),
         others=others.kept,
         removed=others.removed,
-        failed=failed,
+        failed=[*tiles.failed, *failed],
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
-from tile2vec_cli.errors import DataError, InputError
+from tile2vec_cli.errors import DataError, Failure, InputError, Tile2VecError
 from tile2vec_cli.geo import outlines
 from tile2vec_cli.geo.grid import Floats, Ints, ecef, footprints
 from tile2vec_cli.geo.places import ground_m, to_lonlat
@@ -47,21 +47,34 @@ class TileSet:
     manifest: dict[str, Any] = field(repr=False)
     parts: tuple[Part, ...] = field(repr=False)
     report: dict[str, Any] = field(default_factory=dict, repr=False)  # of the call of `tile` that made it
+    failed: tuple[Failure, ...] = ()  # parts that it lacks, as their descriptions cannot be read
 
     @classmethod
-    def open(cls, path: str | Path) -> TileSet:
-        """Raises InputError where nothing is, DataError where it is not a tile set or holds no tiles."""
+    def open(cls, path: str | Path, *, strict: bool = True) -> TileSet:
+        """Raises InputError where nothing is, DataError where it is not a tile set or holds no tiles.
+
+        strict: also where one of its parts cannot be read.
+        """
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"{path}: no such folder; a tile set is needed. Make one with `tile2vec tile`.")
         manifest = read_manifest(path)
         folders = sorted(p for p in (path / "parts").glob("*") if not p.name.startswith("."))
         held = Held()
-        found = [(folder, read_part(folder)) for folder in folders]
+        found, failed = [], []
+        for folder in folders:
+            try:
+                found.append((folder, read_part(folder)))
+            except Tile2VecError as error:
+                if strict:
+                    raise
+                failed.append(Failure.of(folder.name, error))
         parts = tuple(part_of(*one, manifest, held) for one in found if belongs(one[1], manifest))
         if not any(part.count for part in parts):
+            if failed:
+                raise failed[0].error()
             raise DataError(f"{path}: holds no tiles; at least one is needed. Run `tile2vec tile` again.")
-        return cls(path, manifest, parts)
+        return cls(path, manifest, parts, failed=tuple(failed))
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
