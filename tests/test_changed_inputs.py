@@ -142,6 +142,19 @@ def test_a_file_of_a_part_is_harmed(project: Path, name: str, harm: str) -> None
     assert vectors(project).made == 0
 
 
+@pytest.mark.parametrize("harm", ["cut short", "emptied", "without settings"])
+def test_the_manifest_is_harmed(project: Path, harm: str) -> None:
+    before = content(project / "tiles")
+    path = project / "tiles" / "manifest.json"
+    whole = path.read_bytes()
+    harmed = {"cut short": whole[:100], "emptied": b"", "without settings": whole.replace(b"settings", b"_")}
+    path.write_bytes(harmed[harm])
+    with pytest.raises(DataError, match=r"manifest\.json"):
+        tile(project)
+    assert tile(project, overwrite=True).made == 0
+    assert content(project / "tiles") == before
+
+
 def test_a_part_and_its_vectors_are_deleted(project: Path) -> None:
     before = content(project)
     shutil.rmtree(project / "tiles" / "parts" / "b")

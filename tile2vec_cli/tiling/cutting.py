@@ -13,7 +13,7 @@ from typing import Any
 import shapely
 
 from tile2vec_cli.config.pipeline import TileConfig
-from tile2vec_cli.errors import DataError, Failure, Tile2VecError
+from tile2vec_cli.errors import DataError, Failure, FormatError, Tile2VecError
 from tile2vec_cli.geo import vectors
 from tile2vec_cli.geo.scene_facts import Facts
 from tile2vec_cli.geo.scene_lists import part_name, scene_name
@@ -162,8 +162,8 @@ def _manifest(
 ) -> Info:
     """The tile set's manifest: the one that is there, or a new one with the first readable scene's bands."""
     path = out / MANIFEST
-    if path.exists():
-        found = read_manifest(out)
+    found = _found_manifest(out, overwrite) if path.exists() else None
+    if found is not None:
         was, now = (Stamp({"scaled": False, **one}) for one in (found["settings"], settings))
         if now.verdict(was) is Verdict.KEEP:
             return found
@@ -179,6 +179,16 @@ def _manifest(
         if not belongs(info, manifest):
             parts.remove(info["path"])
     return manifest
+
+
+def _found_manifest(out: Path, overwrite: bool) -> Info | None:
+    """None where it is damaged and may be overwritten: which parts are of these settings, they tell."""
+    try:
+        return read_manifest(out)
+    except DataError as error:
+        if overwrite and not isinstance(error, FormatError):
+            return None
+        raise
 
 
 def _pixels_of_first(scenes: Sequence[str], config: TileConfig, facts: Mapping[str, Facts]) -> Info:
