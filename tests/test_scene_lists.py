@@ -29,6 +29,15 @@ def test_a_folder_means_its_rasters(folder: Path) -> None:
     assert names(expand([str(folder)], recursive=True)) == ["a.TIFF", "b.tif", "c.vrt", "d.jp2", "e.tif"]
 
 
+def test_a_link_to_nothing_is_a_raster_that_is_missing(folder: Path) -> None:
+    (folder / "gone.tif").symlink_to(folder / "elsewhere.tif")
+    (folder / "deep" / "gone.tif").symlink_to("gone.tif")  # to itself
+    (folder / "folder.tif").symlink_to(folder / "deep")
+    assert names(expand([str(folder)])) == ["a.TIFF", "b.tif", "c.vrt", "d.jp2", "gone.tif"]
+    found = names(expand([str(folder)], recursive=True))
+    assert found == ["a.TIFF", "b.tif", "c.vrt", "d.jp2", "e.tif", "gone.tif", "gone.tif"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_lists_with_a_byte_order_mark(folder: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     (folder / "list.txt").write_text("a.TIFF\r\nb.tif\r\n", encoding=encoding)

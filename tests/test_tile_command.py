@@ -47,6 +47,16 @@ def test_options_reach_the_tiles(
     assert run.report["tiles"] == 1
 
 
+def test_a_link_to_nothing_in_a_folder_is_named(
+    tile2vec: Command, tmp_path: Path, write_scene: SceneWriter, noise: Noise
+) -> None:
+    gone = write_scene("in/good.tif", noise(1, 50, 50)).with_name("a.tif")
+    gone.symlink_to(tmp_path / "away.tif")
+    run = tile2vec("tile", gone.parent, "--out", tmp_path / "out", "--json", "--quiet")
+    assert (run.code, run.report["tiles"], run.report["failed"]) == (66, 1, [str(gone)])
+    assert run.err.startswith(f"error: {gone}: no such file") and run.err.count("\n") == 1
+
+
 def test_a_bad_scene_is_named_and_the_rest_is_made(
     tile2vec: Command, tmp_path: Path, write_scene: SceneWriter, noise: Noise
 ) -> None:

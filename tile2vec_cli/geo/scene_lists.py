@@ -30,7 +30,7 @@ def expand(arguments: Sequence[str], *, recursive: bool = False) -> list[str]:
     An argument is a raster, a folder, "@list.txt" (a scene a line), "-" (the list on stdin), an archive
     (.zip or .tar, all its rasters) or a path of GDAL's. Local paths become absolute, so that they mean
     the same from everywhere.
-    A raster that does not exist stays in the list: it fails by itself, later.
+    A raster that does not exist, as one that a folder links to, stays in the list: it fails by itself, later.
     Raises InputError for a folder without rasters and for a list that cannot be read.
     """
     return list(with_folders(arguments, recursive=recursive))
@@ -146,8 +146,8 @@ def _expand_one(argument: str, recursive: bool) -> Iterator[tuple[str, str | Non
         yield from _listed(text)
     elif not is_remote(argument) and Path(argument).is_dir():
         folder = Path(_absolute(argument))
-        files = folder.rglob("*") if recursive else folder.glob("*")
-        rasters = sorted(str(f) for f in files if f.suffix.lower() in SUFFIXES and f.is_file())
+        named = (f for f in folder.glob("**/*" if recursive else "*") if f.suffix.lower() in SUFFIXES)
+        rasters = sorted(str(f) for f in named if f.is_file() or not f.exists())
         if not rasters:
             deeper = "" if recursive else " Rasters in folders below count with --recursive."
             raise InputError(f"{argument}: no rasters in this folder ({_KINDS}).{deeper}")
