@@ -31,6 +31,13 @@ def plan(bench: Bench) -> dict[str, Callable[[], Found]]:
         "matmul fp32": lambda: bench.matmul(torch.float32),
         "published, fp32": lambda: bench.published(tf32=False),
         "published, tf32 as torch has it": lambda: bench.published(tf32=True),
+        "texture": lambda: train("texture", small),
+        "texture, large": lambda: train("texture", huge),
+        "texture, large, streamed": lambda: train("texture", huge, **streamed),
+        "texture of 512 numbers": lambda: train("texture", small, dim=512),
+        "texture of 512 numbers, large": lambda: train("texture", huge, dim=512),
+        "embed texture": lambda: bench.embedding("texture"),
+        "embed texture and place": lambda: bench.embedding("texture", place=True),
         "resnet18": lambda: train("resnet18", paper),
         "resnet18, large": lambda: train("resnet18", large),
         "resnet18, large, streamed": lambda: train("resnet18", large, **streamed),
@@ -44,12 +51,14 @@ def plan(bench: Bench) -> dict[str, Callable[[], Found]]:
         "what bounds small": lambda: bench.bounds("small", small),
         "what bounds small, large": lambda: bench.bounds("small", huge),
         "what bounds resnet18, large": lambda: bench.bounds("resnet18", large),
+        "what bounds texture": lambda: bench.bounds("texture", small),
         "waits": lambda: bench.waits("small", small, True),
         "waits, streamed": lambda: bench.waits("small", small, False),
     }
     if bench.quick:
         return found
     return found | {
+        "texture, compiled": lambda: train("texture", small, compile=True),
         "small, compiled": lambda: train("small", small, compile=True),
         "resnet18, large, compiled": lambda: train("resnet18", large, compile=True),
         "small, large, compiled": lambda: train("small", huge, compile=True),
@@ -72,9 +81,9 @@ def ratios(found: dict[str, Found]) -> Found:
         for rival in found
         if rival.startswith("published")
     }
-    for name in ("resnet18, large", "small, large"):
+    for name in ("texture, large", "resnet18, large", "small, large"):
         pairs[f"{name}: streamed / resident"] = (rate(f"{name}, streamed"), rate(name))
-    for name in ("resnet18", "resnet18, large", "small", "small, large"):
+    for name in ("texture", "resnet18", "resnet18, large", "small", "small, large"):
         pairs[f"{name}: compiled / not"] = (rate(f"{name}, compiled"), rate(name))
     return {name: round(one / other, 3) for name, (one, other) in pairs.items() if one and other}
 

@@ -35,6 +35,8 @@ from tile2vec_cli.learning.loop import Run
 from tile2vec_cli.learning.objectives import Task, chosen
 from tile2vec_cli.learning.ranks import Ranks
 from tile2vec_cli.neural import batches, device, encoders
+from tile2vec_cli.neural.descriptors import FILTERS, Shape
+from tile2vec_cli.neural.place import FACTORS, Place
 
 BETAS, MARGIN, L2 = (0.5, 0.999), 10.0, 0.01
 BANDS, MEAN, STD = 4, [127.5] * 4, [73.9] * 4
@@ -86,8 +88,14 @@ class Bench:
         if self.on_gpu:
             torch.cuda.synchronize()
 
-    def network(self, name: str) -> encoders.Encoder:
-        return encoders.untrained(name, BANDS, ENCODERS[name].dim, MEAN, STD, seed=0)
+    def network(self, name: str, dim: int | None = None, place: bool = False) -> encoders.Encoder:
+        found = encoders.untrained(name, BANDS, dim or ENCODERS[name].dim, MEAN, STD, seed=0)
+        if place:  # whatever its numbers are
+            shape = Shape.of(BANDS, self.tiles.shape[-1], FILTERS)
+            found.place = Place.empty(shape, sum(found.shares), FACTORS)
+            for numbers in found.place.buffers():
+                numbers.fill_(0.01)
+        return found
 
     def rate(self, work: Callable[[], object]) -> float:
         """Calls a second."""
@@ -113,17 +121,17 @@ class Bench:
             self.limit = found
         return {"tflops": round(found, 3), "size": self.matrix}
 
-    def arithmetic(self, name: str, training: bool) -> float:
+    def arithmetic(self, network: encoders.Encoder, training: bool) -> float:
         """FLOP a tile, forward, or forward and back."""
         tile = torch.from_numpy(self.tiles.values[:2])
         with FlopCounterMode(display=False) as counter:
-            vectors = self.network(name)(tile)
+            vectors = network(tile)
             if training:
                 vectors.sum().backward()
         return counter.get_total_flops() / 2
 
-    def worth(self, name: str, tiles_a_second: float, training: bool) -> Found:
-        tflops = tiles_a_second * self.arithmetic(name, training) / 1e12
+    def worth(self, network: encoders.Encoder, tiles_a_second: float, training: bool) -> Found:
+        tflops = tiles_a_second * self.arithmetic(network, training) / 1e12
         share = round(tflops / self.limit, 4) if self.limit else None
         return {"tflops": round(tflops, 3), "share_of_bf16_matmul": share}
 
@@ -149,7 +157,7 @@ class Bench:
             rate = self.rate(step) * size
         finally:
             device.choose(self.runtime.name)
-        worth = self.worth("resnet18", 3 * rate, True)
+        worth = self.worth(self.network("resnet18"), 3 * rate, True)
         return {"triplets_per_second": round(rate, 1), "batch": size, **worth}
 
     def run(self, name: str, batch: int, resident: bool, **settings: Any) -> Run:
@@ -159,7 +167,7 @@ class Bench:
         pixels = batches.Pixels.of(self.tiles, ids, self.runtime.device)  # type: ignore[arg-type]
         if not resident:
             pixels = batches.Pixels(self.tiles, ids, pixels.device, None, pixels.dtype)  # type: ignore[arg-type]
-        encoder = self.network(name).to(self.runtime.device)
+        encoder = self.network(name, config.dim).to(self.runtime.device)
         row = ENCODERS[name]
         places = np.random.default_rng(2).uniform(0, 1e6, (self.tiles.count, 3))
         kinds = 3 if config.distants == "saved" else 2
@@ -230,7 +238,7 @@ class Bench:
             "ms_per_step": round(1000 * seconds / made, 3),
             "batch": batch,
             "tiles_per_triplet": tiles,
-            **self.worth(name, tiles * rate, True),
+            **self.worth(self.network(name, settings.get("dim")), tiles * rate, True),
         }
 
     def bounds(self, name: str, batch: int, **settings: Any) -> Found:
@@ -271,8 +279,8 @@ class Bench:
 
     # --- embedding -------------------------------------------------------------------------------
 
-    def embedding(self, name: str) -> Found:
-        encoder = encoders.fused(self.network(name)).to(self.runtime.device)
+    def embedding(self, name: str, place: bool = False) -> Found:
+        encoder = encoders.fused(self.network(name, place=place)).to(self.runtime.device)
         size = encoders.tiles_a_pass(name, self.runtime.name)
         forward = Forward(encoder, self.runtime, size)
         parts = [self.tiles] * (1 if self.quick else 2)
@@ -294,5 +302,5 @@ class Bench:
             "network_alone": round(bare, 1),
             "share_of_it": round(rate / bare, 3),
             "batch": size,
-            **self.worth(name, rate, False),
+            **self.worth(self.network(name, place=place), rate, False),
         }

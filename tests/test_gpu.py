@@ -46,16 +46,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_the_benchmark_runs_on_bare_torch(tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
-    names = ["matmul bf16", "small", "small, large, streamed", "embed small", "waits"]
+    names = ["matmul bf16", "texture", "embed texture and place", "small, large, streamed", "waits"]
     command = [sys.executable, "-c", BARE, BENCHMARK, out, "--device", "cpu", "--quick", "--only", *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())["measurements"]
     assert list(found) == names
     assert not [row for row in found.values() if "error" in row]
-    assert found["small"]["triplets_per_second"] > 0
+    assert found["texture"]["triplets_per_second"] > 0
     most = 1 if choose("cpu").precision == "bf16" else math.inf  # emulated products are no measure
-    assert 0 < found["embed small"]["share_of_bf16_matmul"] < most
+    assert 0 < found["embed texture and place"]["share_of_bf16_matmul"] < most
 
 
 @needs_gpu
