@@ -34,6 +34,26 @@ def test_wrong_usage_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tile", "{}.tif", "--out", "tiles"),
+        ("tile", "scenes", "--out", "{}"),
+        ("probe", "{}.parquet", "--labels", "labels.tif"),
+        ("sample-triplets", "tiles", "--out", "{}.parquet"),
+    ],
+)
+def test_a_name_may_be_too_long(
+    tile2vec: Callable[..., Run], write_scene: SceneWriter, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "scenes").mkdir()
+    write_scene("scenes/a.tif", np.ones((1, 8, 8), np.uint8))
+    tile2vec("tile", "scenes", "--size", 4, "--out", "tiles", cwd=tmp_path)
+    done = tile2vec(*[one.format("a" * 300) for one in arguments], cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "too long for the name of a file" in done.err and done.err.count("\n") == 1
+
+
 def test_without_arguments_there_is_help(tile2vec: Callable[..., Run]) -> None:
     done = tile2vec()
     assert "Usage: " in done.out + done.err and "weak-segment" in done.out + done.err

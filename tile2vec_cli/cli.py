@@ -124,6 +124,9 @@ def main() -> None:
         _say_wrong_usage(error)
         sys.exit(2)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            console.error(f"{error.filename}: too long for the name of a file. Use a shorter one.")
+            sys.exit(2)
         if error.errno not in _NO_ROOM:
             raise
         what = error.filename or "stdout"

@@ -11,7 +11,15 @@ from keyword import iskeyword
 from typing import Any
 
 from tile2vec_cli.config import rules
-from tile2vec_cli.config.rules import above, at_least, one_of, parse_assets, parse_ints, parse_stack
+from tile2vec_cli.config.rules import (
+    above,
+    at_least,
+    at_most,
+    one_of,
+    parse_assets,
+    parse_ints,
+    parse_stack,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ class Option:
     choices: tuple[str, ...] = ()
     least: float | None = None  # what the value, or each of several, may be
     above: float | None = None
+    most: float | None = None
     parse: Callable[[str, Any], Any] | None = None  # of flag and text; of all texts where it is repeatable
     repeatable: bool = False
     spelled: str | None = None  # the default, where the value itself does not say it
@@ -70,6 +79,8 @@ def check_value(flag: str, said: Option, value: Any) -> None:
             at_least(flag, item, said.least)
         if said.above is not None:
             above(flag, item, said.above)
+        if said.most is not None:
+            at_most(flag, item, said.most)
 
 
 def nested(*names: str) -> dict[str, Any]:
@@ -111,7 +122,9 @@ def settings(config: Any, given: Iterable[tuple[str, str | None, Any]]) -> dict[
 
 
 def seed() -> Any:
-    return option(0, least=0, help="Seed of everything that is drawn at random.")
+    """scikit-learn takes seeds below 2³²; some are a draw's number above what is given."""
+    most = 2**31 - 1
+    return option(0, least=0, most=most, help=f"Seed of everything that is drawn at random, up to {most}.")
 
 
 def device() -> Any:

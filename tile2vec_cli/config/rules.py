@@ -18,6 +18,11 @@ def at_least(option: str, value: float | None, least: float) -> None:
         raise UsageError(f"{option} {value:g}: needs a number of at least {least:g}.")
 
 
+def at_most(option: str, value: float, most: float) -> None:
+    if value > most:
+        raise UsageError(f"{option} {value}: needs a number of at most {most}.")
+
+
 def above(option: str, value: float | None, bound: float) -> None:
     if value is not None and not (math.isfinite(value) and value > bound):
         raise UsageError(f"{option} {value:g}: needs a number above {bound:g}.")

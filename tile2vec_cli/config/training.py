@@ -53,7 +53,10 @@ class TrainConfig:
         "auto: resnet18 on a GPU, else small.",
     )
     dim: int | None = option(
-        None, least=2, help=f"Length of what is trained in steps (default: {encoders.defaults('dim')})."
+        None,
+        least=2,
+        most=8192,  # of longer ones the weights alone would take gigabytes
+        help=f"Length of what is trained in steps (default: {encoders.defaults('dim')}).",
     )
     place: bool | None = option(
         None, help="A place column of 16 numbers, in closed form (default: assisted)."
