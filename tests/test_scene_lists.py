@@ -46,6 +46,12 @@ def test_lists_with_a_byte_order_mark(folder: Path, monkeypatch: pytest.MonkeyPa
     assert names(expand(["@list.txt", "-"])) == ["a.TIFF", "b.tif", "c.vrt"]
 
 
+def test_a_list_of_find_print0(folder: Path) -> None:
+    (folder / "two\nlines.tif").touch()
+    (folder / "list").write_bytes(b"b.tif\0./two\nlines.tif\0")
+    assert names(expand(["@list"])) == ["b.tif", "two\nlines.tif"]
+
+
 def test_lists_and_stdin_and_paths_mix(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "list.txt").write_text("deep/e.tif\n\n  /vsicurl/https://host/x.tif  \n")
     monkeypatch.setattr("sys.stdin", io.StringIO("b.tif\nb.tif\n"))

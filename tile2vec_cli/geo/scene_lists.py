@@ -27,9 +27,9 @@ _ASIDE, _AGAIN = "files of no band in --stack", "other paths of the same file"
 def expand(arguments: Sequence[str], *, recursive: bool = False) -> list[str]:
     """Paths of the scenes in order of their arguments, folders sorted by name, each scene once.
 
-    An argument is a raster, a folder, "@list.txt" (a scene a line), "-" (the list on stdin), an archive
-    (.zip or .tar, all its rasters) or a path of GDAL's. Local paths become absolute, so that they mean
-    the same from everywhere.
+    An argument is a raster, a folder, "@list.txt" (a scene a line, or of `find -print0`), "-" (the list
+    on stdin), an archive (.zip or .tar, all its rasters) or a path of GDAL's. Local paths become
+    absolute, so that they mean the same from everywhere.
     A raster that does not exist, as one that a folder links to, stays in the list: it fails by itself, later.
     Raises InputError for a folder without rasters and for a list that cannot be read.
     """
@@ -169,7 +169,9 @@ def _decoded(text: bytes) -> str:
 
 
 def _listed(text: str) -> Iterator[tuple[str, None]]:
-    for line in text.removeprefix("\ufeff").splitlines():
+    """A scene a line, or between NULs, as of `find -print0`."""
+    text = text.removeprefix("\ufeff")
+    for line in text.split("\0") if "\0" in text else text.splitlines():
         if line.strip():
             yield _absolute(line.strip()), None
 
