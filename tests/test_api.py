@@ -20,6 +20,7 @@ from conftest import Run
 
 import tile2vec_cli as t2v
 from tile2vec_cli import cli
+from tile2vec_cli.api import calls
 
 DOCS = (Path(__file__).resolve().parents[1] / "docs" / "python.md").read_text()
 OF_THE_CONSOLE = {"json", "quiet", "help", "to_json"}
@@ -153,6 +154,12 @@ def test_errors(made: SimpleNamespace) -> None:
     for bad in ({"size": 1}, {"size": "wide"}, {"alpha": "some"}, {"bands": ["red"]}):
         with pytest.raises(t2v.errors.UsageError):
             t2v.tile("scenes", "x", **bad)
+    for empty in ({"scenes": ""}, {"scenes": ["scenes", ""]}, {"out": ""}, {"aoi": ""}):
+        with pytest.raises(t2v.errors.UsageError, match="is empty; a path is needed"):
+            t2v.tile(**{"scenes": "scenes", "out": "x", **empty})
+    for empty in ({"embeddings": ""}, {"labels": ""}, {"tiles": ""}):
+        with pytest.raises(t2v.errors.UsageError, match="is empty; a path is needed"):
+            t2v.probe(**{"embeddings": "e.parquet", "labels": "lc.tif", **empty})
     with pytest.raises(t2v.errors.InputError, match="nowhere"):
         t2v.tile("nowhere.tif", "x")
     with pytest.raises(t2v.errors.DataError, match="size"):
@@ -161,6 +168,10 @@ def test_errors(made: SimpleNamespace) -> None:
         made.model.encode(np.zeros((1, 3, 8, 8)))
     with pytest.raises(t2v.errors.UsageError, match="labels = None"):
         t2v.probe(made.vectors, labels=None)
+
+
+def test_addresses_stay_as_they_are() -> None:
+    assert calls.taken("scenes", "s3://host/a.tif", "Sequence[str]") == ("s3://host/a.tif",)
 
 
 def test_a_bad_scene_is_raised_behind_the_others(made: SimpleNamespace) -> None:

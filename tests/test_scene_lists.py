@@ -46,8 +46,8 @@ def test_lists_with_a_byte_order_mark(folder: Path, monkeypatch: pytest.MonkeyPa
     assert names(expand(["@list.txt", "-"])) == ["a.TIFF", "b.tif", "c.vrt"]
 
 
-def test_a_list_of_find_print0(folder: Path) -> None:
-    (folder / "two\nlines.tif").touch()
+def test_a_list_of_find_print0(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     (folder / "list").write_bytes(b"b.tif\0./two\nlines.tif\0")
     assert names(expand(["@list"])) == ["b.tif", "two\nlines.tif"]
 

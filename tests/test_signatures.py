@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -138,6 +139,23 @@ def test_an_option_of_no_config_is_checked_too() -> None:
 def test_a_command_without_a_config_stays_as_it_is() -> None:
     check = function("check")
     assert list(inspect.signature(expanded(check)).parameters) == ["path", "remove", "json", "quiet"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_path_is_empty(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a variable of the shell is that was not set: it would be the current folder."""
+    monkeypatch.chdir(tmp_path)
+    hints = {own: str(hint) for own, hint in get_type_hints(function(name)).items()}
+    texts = {"scenes", "labels", "evaluate", "init"}
+    ahead: list[str] = []
+    for one in program(name).params:
+        is_path = "pathlib" in hints.get(one.name, "") or one.name in texts
+        flag = one.opts[0] if one.opts[0].startswith("-") else None
+        if is_path:
+            with pytest.raises(Exception, match="is empty; a path is needed"):
+                program(name).main([flag, ""] if flag else [*ahead, ""], standalone_mode=False)
+        if flag is None:
+            ahead.append("x")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -22,7 +22,7 @@ from typing import Any, get_type_hints
 from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.config.fields import argument, flattened, option_of, settings
 from tile2vec_cli.config.labels import LabelSource
-from tile2vec_cli.config.rules import parse_place
+from tile2vec_cli.config.rules import NO_PATH, parse_place
 from tile2vec_cli.errors import Interrupted, Remark, UsageError
 
 _OBJECTS = {"tiles": "TileSet", "triplets": "Triplets", "model": "Model", "embeddings": "Embeddings"}
@@ -146,7 +146,7 @@ def _labels(name: str, found: Mapping[str, Any]) -> Any:
     if given is not None and not names:
         return given
     reading = {field.name: found[_option_name(field)] for field in _READING}
-    return optional(None if given is None else [str(one) for one in given], **reading)
+    return optional(None if given is None else [_location(name, one) for one in given], **reading)
 
 
 # --- values ----------------------------------------------------------------------------------
@@ -173,11 +173,10 @@ def taken(name: str, value: Any, annotation: str) -> Any:
 
 
 def _one(name: str, value: Any, kind: str) -> Any:
-    if kind == "Path" or (name == "init" and value is not None):
-        found = _path(name, value)
-        return found if kind == "Path" else str(found)
-    if name == "scenes":
-        return str(_path(name, value))
+    if kind == "Path" or (isinstance(value, str) and "Path" in kind):
+        return Path(_location(name, value))
+    if name == "scenes" or (name == "init" and value is not None):
+        return _location(name, value)
     if kind == _PLACE and _is_place(value):
         return float(value[0]), float(value[1])
     if kind == _PLACE:
@@ -195,12 +194,14 @@ def _is_place(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2 and not any(isinstance(x, str) for x in value)
 
 
-def _path(name: str, value: Any) -> Path:
-    """Of a path, or of an object that has one."""
+def _location(name: str, value: Any) -> str:
+    """Of a path, which may be an address, or of an object that has one."""
     found = getattr(value, "path", value)
     if not isinstance(found, str | Path):
         raise UsageError(f"{name}: is in memory, and a file is needed. Write it with out=, then give it.")
-    return Path(found)
+    if not str(found):
+        raise UsageError(f"{name}: {NO_PATH}")
+    return str(found)
 
 
 def _text(value: Any) -> str:

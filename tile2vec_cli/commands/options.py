@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tile2vec_cli.config import rules
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from functools import partial
@@ -14,12 +16,25 @@ if TYPE_CHECKING:
     from tile2vec_cli.config.labels import LabelSource
     from tile2vec_cli.console import Console
 
+
+def location(text: str) -> str:
+    """A path as it was given: it may be an address, which a Path would change."""
+    if not text:
+        raise typer.BadParameter(rules.NO_PATH)
+    return text
+
+
+def path(text: str) -> Path:
+    return Path(location(text))
+
+
 Json = Annotated[bool, typer.Option("--json", help="Write the result as one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Write nothing but errors to stderr.")]
 Scenes = Annotated[
     list[str],
     typer.Argument(
         metavar="SCENES...",
+        parser=location,
         help="Rasters, folders, .zip, .tar, @list.txt, - (stdin), GDAL paths, or STAC items, catalogs "
         "and search results (.json, .parquet).",
     ),
@@ -45,28 +60,35 @@ Dask = Annotated[
         help="Let a Dask cluster do the work: one started here, a running one, or its scheduler file.",
     ),
 ]
-Tiles = Annotated[Path, typer.Argument(metavar="TILES", help="A tile set, made by `tile`.")]
+Tiles = Annotated[Path, typer.Argument(metavar="TILES", parser=path, help="A tile set, made by `tile`.")]
 Embeddings = Annotated[
     Path,
     typer.Argument(
         metavar="EMBEDDINGS",
+        parser=path,
         help="File or folder of `embed`, or any GeoParquet (or table with coordinates) with a column "
         "`embedding` of lists or numbered columns (A00, A01, …).",
     ),
 ]
 Layer = Annotated[str | None, typer.Option(metavar="NAME", help="Layer of a vector file that holds several.")]
 TableOut = Annotated[
-    Path | None, typer.Option("--out", metavar="PATH", help="File of the result: .parquet, .geojson or .csv.")
+    Path | None,
+    typer.Option(
+        "--out", metavar="PATH", parser=path, help="File of the result: .parquet, .geojson or .csv."
+    ),
 ]
 PictureTiles = Annotated[
     Path | None,
-    typer.Option("--tiles", metavar="TILES", help="The tile set that was embedded, for --picture."),
+    typer.Option(
+        "--tiles", metavar="TILES", parser=path, help="The tile set that was embedded, for --picture."
+    ),
 ]
 Picture = Annotated[
     Path | None,
     typer.Option(
         "--picture",
         metavar="PICTURE",
+        parser=path,
         help="Contact sheet of the examples and what was found: .png, .svg or .pdf.",
     ),
 ]

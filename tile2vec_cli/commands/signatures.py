@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, is_dataclass
 from functools import partial
 from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
@@ -30,6 +31,7 @@ import typer
 from tile2vec_cli.api.outcomes import Outcome
 from tile2vec_cli.commands import options
 from tile2vec_cli.config.fields import Option, argument, check_value, flag, flattened, option_of, settings
+from tile2vec_cli.config.rules import LOCATIONS
 from tile2vec_cli.console import Console
 
 _TALKING = {"json": options.Json, "quiet": options.Quiet}
@@ -133,11 +135,19 @@ class Setting:
             kind |= None
         if self.flags.startswith("-"):
             metavar = option.metavar or "|".join(option.choices) or None
-            said = typer.Option(self.flags, metavar=metavar, help=option.help)
+            said = typer.Option(self.flags, metavar=metavar, parser=self._path, help=option.help)
         else:
-            said = typer.Argument(metavar=self.flags, help=option.help)
+            said = typer.Argument(metavar=self.flags, parser=self._path, help=option.help)
         default = Parameter.empty if default is MISSING else default
         return Parameter(self.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, said])
+
+    @property
+    def _path(self) -> Callable[[str], str | Path] | None:
+        """What takes each of its values where they are paths."""
+        if self.field in LOCATIONS:
+            return options.location
+        kinds = (self.kind, *get_args(self.kind))
+        return options.path if Path in kinds or list[Path] in kinds else None
 
     def value(self, given: Any) -> Any:
         """Of what typer hands over; MISSING: the config's own default."""

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 
 from tile2vec_cli.errors import UsageError
 
+# A shell's variable that is not set is an empty text, and that, taken as a path, the current folder.
+NO_PATH = "is empty; a path is needed."
+LOCATIONS = ("scenes", "labels", "evaluate", "init")  # parameters that take paths as texts, addresses too
+
 
 def one_of(option: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
