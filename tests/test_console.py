@@ -165,6 +165,24 @@ def test_signals_become_exit_codes(name: str, code: int) -> None:
     assert err.startswith("error: stopped on a signal") and err.count("\n") == 1
 
 
+def test_a_signal_that_python_swallows_is_not_lost() -> None:
+    """As what is raised while a library calls back."""
+    program = (
+        "import signal\n"
+        "from tile2vec_cli import cli, errors\n"
+        "class Back:\n"
+        "    def __del__(self): signal.raise_signal(signal.SIGTERM)\n"
+        "def app(**_):\n"
+        "    Back()\n"
+        "    raise errors.DataError('a.tif: damaged')\n"
+        "cli.app = app\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 75
+    assert done.stderr.startswith("error: stopped on a signal") and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 def test_a_signal_to_a_process_that_ends_changes_nothing(name: str) -> None:
     """As Slurm's warning may: Python has given up its handlers when modules are taken down."""

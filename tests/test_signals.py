@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -126,3 +127,22 @@ def test_a_signal_stops_it_soon_and_loses_nothing(
     assert not strays(folder)
     if name != "weak-segment":  # whose state goes when the model is there
         assert finished(folder, state).items() >= saved.items()
+
+
+def test_a_signal_while_gdal_waits_for_a_file(tmp_path: Path) -> None:
+    """GDAL tells of the file that it could not read, and Python swallows what is raised meanwhile."""
+    pipe = tmp_path / "pipe.tif"
+    os.mkfifo(pipe)
+    fork = forks.Fork(("tile", pipe, "--out", tmp_path / "tiles", "--quiet"))
+    writer, deadline = None, time.monotonic() + 120
+    while writer is None and time.monotonic() < deadline:
+        try:
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads yet
+            time.sleep(0.005)
+    assert writer is not None
+    fork.send(signal.SIGTERM)
+    os.close(writer)
+    stopped = fork.result(PROMISED_S)
+    assert stopped.code == 75, stopped
+    assert stopped.stderr.startswith("error: stopped on a signal") and stopped.stderr.count("\n") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tile2vec_cli.errors import DataError, Failure, InputError, Interrupted, OutputError
+from tile2vec_cli.job import interrupts
 from tile2vec_cli.workers import work
 
 
@@ -31,6 +32,13 @@ def test_results_come_in_order_and_failures_between(workers: int) -> None:
 def test_strict_stops_at_the_first(workers: int) -> None:
     with pytest.raises(DataError, match="three"):
         list(work.each([3, *range(100)], double, name=str, workers=workers, strict=True, folder=Path()))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_fails_of_a_signal_is_no_failure(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_pending", 75)
+    with pytest.raises(Interrupted):
+        list(work.each([3, 5], double, name=str, workers=workers, strict=False, folder=Path()))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -99,21 +99,26 @@ def _say_wrong_usage(error: Any) -> None:
 
 def _run(arguments: list[str]) -> Any:
     """Run the app. A command goes past it: for the app's own options typer loads more than for its help."""
-    if not arguments or arguments[0] not in COMMANDS:
-        return app(standalone_mode=False)
-    name, *rest = arguments
-    return program(name).main(rest, prog_name=f"tile2vec {name}", standalone_mode=False)
+    try:
+        if not arguments or arguments[0] not in COMMANDS:
+            return app(standalone_mode=False)
+        name, *rest = arguments
+        return program(name).main(rest, prog_name=f"tile2vec {name}", standalone_mode=False)
+    except (Tile2VecError, SystemExit):
+        interrupts.raise_pending()
+        raise
 
 
 def main() -> None:
     """Run the app; turn every error a user can cause into one line and its exit code."""
-    interrupts.install()
-    resources.wait_briefly()
-    silence.silence_gdal()
-    console.take_over_warnings()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no UTF-8, and JSON spells it so too
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        interrupts.install()
+        resources.wait_briefly()
+        silence.silence_gdal()
+        console.take_over_warnings()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A file's name may be no UTF-8, and JSON spells it so too.
+            sys.stdout.reconfigure(errors="backslashreplace")
         code = _run(sys.argv[1:]) or 0
         sys.stdout.flush()
         sys.exit(code)

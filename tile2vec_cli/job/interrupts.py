@@ -8,10 +8,12 @@ step runs and asks `stop_requested()` between steps.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Any
 
 from tile2vec_cli.errors import Interrupted
 
@@ -28,8 +30,24 @@ def _on_signal(signum: int, _frame: FrameType | None) -> None:
         raise Interrupted(_pending)
 
 
+def _on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, Interrupted):
+        sys.__excepthook__(kind, error, trace)
+
+
+def _on_swallowed(told: Any) -> None:
+    if not isinstance(told.exc_value, Interrupted):
+        sys.__unraisablehook__(told)
+
+
 def install() -> None:
-    """Route the three signals to `Interrupted`; SIGPIPE ends the process quietly as in C tools."""
+    """Route the three signals to `Interrupted`; SIGPIPE ends the process quietly as in C tools.
+
+    Python swallows an `Interrupted` that is raised while a library calls back, as GDAL does to tell of an
+    error. It is pending then: who catches an error asks `check()` or `raise_pending()`.
+    """
+    # Cython, which rasterio is made with, tells both of what it swallows.
+    sys.excepthook, sys.unraisablehook = _on_error, _on_swallowed
     for number in _STOPS:
         signal.signal(number, _on_signal)
     if hasattr(signal, "SIGPIPE"):

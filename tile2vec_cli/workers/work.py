@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from tile2vec_cli.errors import Failure, Tile2VecError, UsageError
+from tile2vec_cli.job import interrupts
 from tile2vec_cli.outputs.parts import Progress, silent
 
 Unit = TypeVar("Unit")
@@ -128,6 +129,7 @@ def attempt(
     try:
         return do(unit, advance)
     except Tile2VecError as error:
+        interrupts.check()
         # Output that cannot be written, or a setting that no run can use, stays so for every unit.
         if strict or error.exit_code in (2, 73):
             raise
