@@ -19,7 +19,8 @@ from tile2vec_cli.errors import DataError, InputError
 from tile2vec_cli.geo.locations import pieces
 from tile2vec_cli.geo.raster_files import identity
 from tile2vec_cli.geo.rasters import describe
-from tile2vec_cli.geo.scene_lists import expand, scene_name
+from tile2vec_cli.geo.scene_lists import expand
+from tile2vec_cli.geo.scene_names import scene_name
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.tiling.cutting import cut
 from tile2vec_cli.tiling.tiles import TileSet

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tile2vec_cli.geo import stacks
-from tile2vec_cli.geo.scene_lists import scene_name
+from tile2vec_cli.geo.scene_names import scene_name
 
 LANDSAT, HLS = "LC08_L2SP_029032_20210513_20210524_02_T1", "HLS.S30.T14TNL.2021133T170901.v2.0"
 

@@ -20,7 +20,7 @@ from tile2vec_cli.embedding import embedding_files
 from tile2vec_cli.embedding.embedding_files import Vectors
 from tile2vec_cli.errors import DataError, OutputError, Tile2VecError
 from tile2vec_cli.geo import geoparquet
-from tile2vec_cli.geo.scene_lists import part_name
+from tile2vec_cli.geo.scene_names import part_name
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.provenance import relative
 from tile2vec_cli.outputs.stamps import Stamp, refusal

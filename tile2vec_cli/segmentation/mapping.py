@@ -20,7 +20,7 @@ from tile2vec_cli.errors import DataError, Failure
 from tile2vec_cli.geo import fills, scene_facts, signed_urls
 from tile2vec_cli.geo.raster_headers import Raster
 from tile2vec_cli.geo.scene_facts import Facts
-from tile2vec_cli.geo.scene_lists import scene_name
+from tile2vec_cli.geo.scene_names import scene_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
 from tile2vec_cli.job.resources import threads, usable_cpus
 from tile2vec_cli.neural import models

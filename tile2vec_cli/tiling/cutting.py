@@ -16,7 +16,7 @@ from tile2vec_cli.config.pipeline import TileConfig
 from tile2vec_cli.errors import DataError, Failure, FormatError, Tile2VecError
 from tile2vec_cli.geo import vectors
 from tile2vec_cli.geo.scene_facts import Facts
-from tile2vec_cli.geo.scene_lists import part_name, scene_name
+from tile2vec_cli.geo.scene_names import part_name, scene_name
 from tile2vec_cli.geo.scenes import open_scene
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent

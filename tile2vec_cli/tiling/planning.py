@@ -21,7 +21,7 @@ from tile2vec_cli.geo.locations import is_remote
 from tile2vec_cli.geo.raster_files import exists, identity
 from tile2vec_cli.geo.raster_headers import Raster
 from tile2vec_cli.geo.scene_facts import Facts
-from tile2vec_cli.geo.scene_lists import part_name
+from tile2vec_cli.geo.scene_names import part_name
 from tile2vec_cli.geo.scenes import Scene, open_scene
 from tile2vec_cli.tiling import known_scenes, strips
 from tile2vec_cli.tiling.known_scenes import Known, Standing
