@@ -14,7 +14,7 @@ from pathlib import Path
 from tile2vec_cli.catalogs import entries
 from tile2vec_cli.catalogs.items import STAC_VERSION, Item, Json
 from tile2vec_cli.config.pipeline import StacConfig
-from tile2vec_cli.errors import DataError, OutputError, Tile2VecError, UsageError
+from tile2vec_cli.errors import DataError, OutputError, UsageError
 from tile2vec_cli.outputs import parts
 from tile2vec_cli.outputs.parts import Progress, silent
 from tile2vec_cli.outputs.provenance import content
@@ -61,10 +61,11 @@ def write(
     contents: Json = {
         f"{item.kind}/{item.id}": [content(asset.path) for asset in item.assets.values()] for item in items
     }
-    if _is_up_to_date(out, settings, contents, overwrite):
+    before = _existing(out, overwrite)
+    if before and _is_up_to_date(out, before, settings, contents, overwrite):
         return Report(keys, catalog, up_to_date=True)
     parts.sweep(out.parent)
-    with parts.new_folder(out, _own_files(out)) as folder:
+    with parts.new_folder(out, [RECORD, *before.get("files", ())]) as folder:
         _write_catalog(folder, items, config, lambda done: on_progress(done, len(items)))
         files = {
             str(file.relative_to(folder)): file.stat().st_size
@@ -89,22 +90,29 @@ def _require_distinct(items: Iterable[Item]) -> None:
 # --- what is there already --------------------------------------------------------------------
 
 
-def _is_up_to_date(out: Path, settings: Json, contents: Json, overwrite: bool) -> bool:
-    """Whether this very catalog is there. Raises DataError where another is that is not to be replaced."""
+def _existing(out: Path, overwrite: bool) -> Json:
+    """What the catalog that is there says of itself; {} where none is, or a damaged one that may be replaced.
+
+    Raises OutputError and DataError where something else is.
+    """
     if out.is_file():
         raise OutputError(f"{out}: is a file; a folder is written here. Choose another.")
     if not out.exists() or not any(out.iterdir()):
-        return False
+        return {}
     if not (out / RECORD).exists():
         raise DataError(
             f"{out}: holds other files; a catalog is written to a folder of its own. Choose another."
         )
     try:
-        found = parts.read_json(out / RECORD, FORMAT, {"settings": dict, "content": dict, "files": dict})
+        return parts.read_json(out / RECORD, FORMAT, {"settings": dict, "content": dict, "files": dict})
     except DataError:
         if overwrite:
-            return False
+            return {}
         raise
+
+
+def _is_up_to_date(out: Path, found: Json, settings: Json, contents: Json, overwrite: bool) -> bool:
+    """Whether the catalog found is this very one. Raises DataError where it is not to be replaced."""
     if Stamp(settings, contents=contents).stays(
         out, Stamp(found["settings"], contents=found["content"]), overwrite
     ):
@@ -117,14 +125,6 @@ def _is_up_to_date(out: Path, settings: Json, contents: Json, overwrite: bool) -
             "hold is needed. Name it, too, choose another output, or --overwrite to replace it."
         )
     return False
-
-
-def _own_files(out: Path) -> list[str]:
-    """Of the catalog that is there, as far as it tells."""
-    try:
-        return [RECORD, *parts.read_json(out / RECORD, FORMAT, {"files": dict})["files"]]
-    except Tile2VecError:
-        return [RECORD]
 
 
 # --- what is written --------------------------------------------------------------------------

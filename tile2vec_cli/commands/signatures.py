@@ -135,14 +135,14 @@ class Setting:
             kind |= None
         if self.flags.startswith("-"):
             metavar = option.metavar or "|".join(option.choices) or None
-            said = typer.Option(self.flags, metavar=metavar, parser=self._path, help=option.help)
+            said = typer.Option(self.flags, metavar=metavar, parser=self._parser, help=option.help)
         else:
-            said = typer.Argument(metavar=self.flags, parser=self._path, help=option.help)
+            said = typer.Argument(metavar=self.flags, parser=self._parser, help=option.help)
         default = Parameter.empty if default is MISSING else default
         return Parameter(self.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, said])
 
     @property
-    def _path(self) -> Callable[[str], str | Path] | None:
+    def _parser(self) -> Callable[[str], str | Path] | None:
         """What takes each of its values where they are paths."""
         if self.field in LOCATIONS:
             return options.location

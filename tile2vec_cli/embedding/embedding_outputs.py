@@ -182,18 +182,19 @@ def sweep(out: Path, tiles: TileSet) -> Others:
     """Remove the files of scenes that were cut anew into other parts: their tiles are in other files."""
     own = {*(part.name for part in tiles.parts), *(failure.name for failure in tiles.failed)}
     others = [path for path in out.glob("[!.]*.parquet") if path.stem not in own]
-    stale = [path for path in others if _is_part_of(path, tiles.scenes)]
+    scenes = {part_name(scene): scene for scene in tiles.scenes}
+    stale = [path for path in others if _is_part_of(path, scenes.get(whole_name(path.stem)))]
     for path in stale:
         parts.remove(path)
     return Others(len(others) - len(stale), len(stale))
 
 
-def _is_part_of(path: Path, scenes: Sequence[str]) -> bool:
-    """Whether `embed` wrote it, for a part of one of these scenes and under that part's name."""
+def _is_part_of(path: Path, scene: str | None) -> bool:
+    """Whether `embed` wrote it for one part, and that of this scene."""
+    if scene is None:
+        return False
     try:
         table, _ = geoparquet.read(path, ["scene"])
     except Tile2VecError:
         return False
-    scene = str(table["scene"][0].as_py()) if len(table) else ""
-    named = scene in scenes and whole_name(path.stem) == part_name(scene)
-    return named and _is_of_one_part(_header_of(path))
+    return len(table) > 0 and table["scene"][0].as_py() == scene and _is_of_one_part(_header_of(path))
