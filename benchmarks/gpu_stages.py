@@ -14,6 +14,7 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import torch
+from memory_tiles import BANDS, MEAN, STD, MemoryTiles
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.profiler import ProfilerActivity, profile
@@ -39,23 +40,7 @@ from tile2vec_cli.neural.descriptors import FILTERS, Shape
 from tile2vec_cli.neural.place import FACTORS, Place
 
 BETAS, MARGIN, L2 = (0.5, 0.999), 10.0, 0.01
-BANDS, MEAN, STD = 4, [127.5] * 4, [73.9] * 4
 Found = dict[str, Any]
-
-
-class Memory:
-    """A tile set without files, and at the same time one of its parts."""
-
-    path, name, settings = Path("memory"), "memory", {"virtual": False}
-
-    def __init__(self, count: int, side: int) -> None:
-        self.values = np.random.default_rng(0).integers(0, 256, (count, BANDS, side, side), np.uint8)
-        self.shape, self.dtype, self.count = self.values.shape, self.values.dtype, count
-
-    def pixels(self, ids: np.ndarray) -> np.ndarray:
-        return self.values[ids]
-
-    filled = pixels
 
 
 class Enough(Exception):
@@ -75,7 +60,7 @@ class Bench:
     def __init__(self, name: str, quick: bool) -> None:
         self.runtime = device.choose(name)
         self.quick, self.on_gpu = quick, name == "cuda"
-        self.tiles = Memory(300 if quick else 100_000, 8 if quick else 50)
+        self.tiles = MemoryTiles(300 if quick else 100_000, 8 if quick else 50)
         self.seconds = 0.2 if quick else 6.0
         self.paper, self.large = (8, 16) if quick else (50, 512)
         self.warm = 3 if quick else 20  # steps before a measurement
